@@ -1,0 +1,304 @@
+"""One supervisor for every process that CalqSync needs, embedded or the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from calqsync.local.children import Child, stop_leftovers
+from calqsync.local.errors import StackError, os_sentence
+from calqsync.local.home import Home, free_port, port_is_free, throwaway_home
+from calqsync.local.servers import START_SECONDS, Postgres, Valkey
+
+DATABASE = "calqsync"
+STATE_FOLDER = ".calqsync"
+QUEUES = "control,interactive,sync,report,mail"
+ROLE_VARIABLES = {
+    "DATABASE_URL": "calqsync_app",
+    "DATABASE_OWNER_URL": "calqsync_owner",
+    "DATABASE_DISPATCHER_URL": "calqsync_dispatcher",
+    "DATABASE_SUPPORT_URL": "calqsync_support",
+}
+# The last started is stopped first; nothing loses its database while it still works.
+STOP_ORDER = ("beat", "worker", "web", "sandbox", "valkey", "postgres")
+
+
+class Stack:
+    """The processes of one folder; use as a context manager, so that none stays behind.
+
+    `env` holds what every process needs in its environment. `DATABASE_URL`, `REDIS_URL` and
+    `PROCOUNTOR_BASE_URL` in the caller's environment replace the embedded part of that name.
+    With `throwaway` the data live in a temporary folder, are never synced to disk, and are
+    deleted at the end.
+    """
+
+    def __init__(self, root: Path, *, throwaway: bool) -> None:
+        self.root = root
+        self.throwaway = throwaway
+        self.env: dict[str, str] = dict(os.environ)
+        self.children: dict[str, Child] = {}
+        self.home: Home
+        self.postgres: Postgres | None = None
+        self._exit = contextlib.ExitStack()
+
+    def __enter__(self) -> Stack:
+        try:
+            if self.throwaway:
+                self.home = self._exit.enter_context(throwaway_home())
+            else:
+                self.home = Home(self.root / STATE_FOLDER)
+                self.home.open()
+                self._exit.callback(self.home.close)
+                stop_leftovers(self.home.folder)
+            self._base_environment()
+        except OSError as problem:
+            self._exit.close()
+            raise StackError(os_sentence(problem)) from problem
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self._exit.close()
+
+    # -- servers ---------------------------------------------------------------------------------
+
+    def start_services(self) -> None:
+        """Start PostgreSQL and Valkey side by side; make roles and database on first use."""
+        try:
+            valkey = self._start_valkey()
+            if self._replaced("DATABASE_URL"):
+                self._check_database_variables()
+            else:
+                self._start_postgres()
+            if valkey:
+                self._await_valkey(valkey)
+        except OSError as problem:
+            raise StackError(os_sentence(problem)) from problem
+
+    def superuser_dsn(self, database: str = "postgres") -> str:
+        """The address of a database for the embedded server's superuser."""
+        if self.postgres is None:
+            raise StackError("The superuser's address is known for the embedded database only.")
+        return self.postgres.dsn(database)
+
+    def use_database(self, name: str) -> None:
+        """Make the database with its four roles if there is none, and point `env` at it."""
+        from calqsync.tenancy.roles import create_roles
+
+        assert self.postgres is not None
+        secrets = self.home.secrets()
+        passwords = {role: secrets[role] for role in ROLE_VARIABLES.values()}
+        create_roles(self.postgres.dsn(), passwords, name)
+        for variable, role in ROLE_VARIABLES.items():
+            self.env[variable] = self.postgres.address(role, passwords[role], name)
+
+    # -- our own processes -----------------------------------------------------------------------
+
+    def start_sandbox(self, *options: str, wait: bool = True) -> str | None:
+        """Start the Procountor stand-in; returns its address (None if the user brings a server).
+
+        `options` go to `python -m integrations.sandbox` as they are.
+        """
+        if self._replaced("PROCOUNTOR_BASE_URL"):
+            return None
+        port = self.home.port("sandbox")
+        address = f"http://127.0.0.1:{port}"
+        self.env["PROCOUNTOR_BASE_URL"] = address
+        command = ["-m", "integrations.sandbox", "--port", str(port), *options]
+        child = self._python("sandbox", *command)
+        if wait:
+            self.await_http("sandbox", child, f"{address}/healthz")
+        return address
+
+    def start_web(self, port: int, *, wait: bool = True) -> str:
+        """Start the web server; returns its address."""
+        if not port_is_free(port):
+            raise StackError(
+                f"Port {port} is in use by another program. Stop that program, or choose another "
+                f"port: python3 manage.py demo --port {port + 1 if port < 65535 else 8001}"
+            )
+        workers = min(2, os.cpu_count() or 1)
+        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+        options += ["--workers", str(workers), "--blocking-threads", "1", "--no-ws"]
+        self._python("web", "-m", "granian", *options, "calqsync.wsgi:application")
+        if wait:
+            self.await_web()
+        return self.env["SITE_URL"]
+
+    def await_web(self) -> None:
+        """Return once the web server reports that it and its database are well."""
+        port = self.env["SITE_URL"].rsplit(":", 1)[1]
+        self.await_http("web", self.children["web"], f"http://127.0.0.1:{port}/healthz")
+
+    def start_worker(self, *, concurrency: int = 2, wait: bool = True) -> Child:
+        """Start a Celery worker for all queues."""
+        options = ["-c", str(concurrency), "-Q", QUEUES, "-l", "INFO", "--without-mingle"]
+        child = self._python(
+            "worker",
+            *("-m", "celery", "-A", "calqsync", "worker", *options),
+            orphan_signal=signal.SIGQUIT,  # with the supervisor gone there is no time to finish
+        )
+        if wait:
+            child.wait_until(lambda: " ready." in child.tail(20_000), seconds=START_SECONDS)
+        return child
+
+    def start_beat(self, *, wait: bool = True) -> Child:
+        """Start the dispatcher, which hands out due jobs."""
+        scheduler = "calqsync.jobs.beat:DispatchScheduler"
+        child = self._python("beat", "-m", "celery", "-A", "calqsync", "beat", "-S", scheduler)
+        if wait:
+            child.wait_until(lambda: "beat: Starting" in child.tail(), seconds=START_SECONDS)
+        return child
+
+    # -- the whole -------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise StackError if any process has ended."""
+        for child in self.children.values():
+            child.check()
+
+    def stop_child(self, name: str, *, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End one process and wait for it; with SIGKILL as a crash would."""
+        child = self.children.pop(name)
+        child.process.send_signal(sign)
+        child.finish(seconds=20)
+
+    def stop(self) -> None:
+        """End every process in order. A second Ctrl-C meanwhile is ignored: it takes seconds."""
+        before = {}
+        with contextlib.suppress(ValueError):  # not in the main thread: no handlers to hold back
+            before = {
+                number: signal.signal(number, signal.SIG_IGN)
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            }
+        try:
+            ours = [n for n in STOP_ORDER if n in self.children and n not in STOP_ORDER[-2:]]
+            for name in ours:
+                self.children[name].stop()
+            for name in ours:
+                self.children.pop(name).finish(seconds=10)
+            for name in STOP_ORDER[-2:]:
+                if name in self.children:
+                    self.children[name].stop()
+            for name in STOP_ORDER[-2:]:
+                if name in self.children:
+                    self.children.pop(name).finish(seconds=20)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _base_environment(self) -> None:
+        secrets = self.home.secrets()
+        mail = self.home.folder / "mail"
+        mail.mkdir(mode=0o700, exist_ok=True)
+        defaults = {
+            "CALQSYNC_ENV": "test" if self.throwaway else "demo",
+            "SECRET_KEY": secrets["secret_key"],
+            "ENCRYPTION_KEYS": secrets["encryption_keys"],
+            "EMAIL_FILE_DIR": str(mail),
+            "PROCOUNTOR_CLIENT_ID": secrets["procountor_client_id"],
+            "PROCOUNTOR_CLIENT_SECRET": secrets["procountor_client_secret"],
+            "DJANGO_SETTINGS_MODULE": "calqsync.settings",
+        }
+        self.env = {**defaults, **self.env, "PYTHONPATH": str(self.root)}
+        direct = [self.env.get("NO_PROXY", self.env.get("no_proxy", "")), "localhost", "127.0.0.1"]
+        self.env["NO_PROXY"] = self.env["no_proxy"] = ",".join(name for name in direct if name)
+        self.serve_at(8000)
+
+    def serve_at(self, port: int) -> None:
+        """Set the address that pages and the OAuth callback are reached under."""
+        site = f"http://localhost:{port}"
+        self.env["SITE_URL"] = site
+        if not self._replaced("PROCOUNTOR_REDIRECT_URI"):
+            self.env["PROCOUNTOR_REDIRECT_URI"] = f"{site}/integrations/procountor/callback/"
+
+    def _replaced(self, variable: str) -> bool:
+        return not self.throwaway and bool(os.environ.get(variable))
+
+    def _check_database_variables(self) -> None:
+        absent = [name for name in ROLE_VARIABLES if not os.environ.get(name)]
+        if absent:
+            raise StackError(
+                f"DATABASE_URL is set, so these are needed too: {', '.join(absent)}. "
+                "Unset DATABASE_URL to use the embedded database."
+            )
+
+    def _start_postgres(self) -> None:
+        self.postgres = Postgres(self.home, durable=not self.throwaway)
+        child = self.children["postgres"] = self.postgres.start()
+        child.wait_until(self.postgres.answers, seconds=START_SECONDS)
+        self.use_database(DATABASE)
+
+    def _start_valkey(self) -> Valkey | None:
+        if self._replaced("REDIS_URL"):
+            return None
+        valkey = Valkey(self.home)
+        self.env["REDIS_URL"] = valkey.address()
+        self.children["valkey"] = valkey.start()
+        return valkey
+
+    def _await_valkey(self, valkey: Valkey) -> None:
+        try:
+            self.children["valkey"].wait_until(valkey.answers, seconds=START_SECONDS)
+        except StackError:
+            child = self.children["valkey"]
+            if child.process.poll() is None or "append" not in child.tail().lower():
+                raise
+            # A file cut short by a crash: nudges are lost, the job rows are not.
+            valkey.set_aside()
+            self.children["valkey"] = valkey.start()
+            self.children["valkey"].wait_until(valkey.answers, seconds=START_SECONDS)
+
+    def _python(
+        self, name: str, *arguments: str, orphan_signal: signal.Signals | None = None
+    ) -> Child:
+        child = self.children[name] = Child(
+            name,
+            [sys.executable, *arguments],
+            home=self.home.folder,
+            env={**self.env, "PYTHONUNBUFFERED": "1"},
+            cwd=self.root,
+            orphan_signal=orphan_signal,
+        )
+        return child
+
+    def await_http(
+        self, name: str, child: Child, address: str, *, seconds: float = START_SECONDS
+    ) -> None:
+        """Return once the address answers 200; StackError when the process ends before."""
+        child.wait_until(_answers(address), seconds=seconds)
+
+
+def _answers(address: str) -> Callable[[], bool]:
+    # The proxies of the environment are for the outside; these processes are on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ready() -> bool:
+        try:
+            with opener.open(address, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ready
+
+
+def pick_port(wanted: int) -> int:
+    """The wanted port if it is free, else any free one."""
+    return wanted if port_is_free(wanted) else free_port()
