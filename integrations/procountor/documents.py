@@ -1,0 +1,152 @@
+"""From bytes to records: exact slices of what Procountor said, each with its typed record.
+
+One document that does not parse is set aside as `Rejected`; the rest of its page stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+import msgspec
+
+from integrations.procountor.errors import Nonsense
+from integrations.procountor.records import Record
+
+T_co = TypeVar("T_co", bound=Record, covariant=True)
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[T_co]):
+    """One document: `raw` is the exact slice of the answer, `digest` its SHA-256."""
+
+    external_id: str
+    raw: bytes
+    record: T_co
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that we could not read, with the reason in English for the run's report.
+
+    `external_id` is empty where not even the id could be read.
+    """
+
+    external_id: str
+    raw: bytes
+    reason: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T_co]):
+    """A page of documents in the order of the answer.
+
+    `last_id` is the id to resume after. `total` is Procountor's own count of the whole list, if
+    it told one: good for progress, never for stopping. `missing` are the ids asked for by number
+    that Procountor left out.
+    """
+
+    documents: tuple[Document[T_co], ...]
+    rejected: tuple[Rejected, ...] = ()
+    last_id: int | None = None
+    total: int | None = None
+    missing: tuple[int, ...] = ()
+
+
+class Meta(msgspec.Struct, frozen=True, rename="camel"):
+    page_number: int | None = None
+    page_size: int | None = None
+    result_count: int | None = None
+    total_count: int | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A list's answer before its elements are read."""
+
+    results: list[msgspec.Raw] | None = None
+    meta: Meta | None = None
+    # Product lists before results/meta existed.
+    products: list[msgspec.Raw] | None = None
+
+    @property
+    def elements(self) -> list[msgspec.Raw]:
+        return self.results or self.products or []
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    id: int
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_arrays = msgspec.json.Decoder(list[msgspec.Raw])
+_identities = msgspec.json.Decoder(_Identified)
+
+
+def envelope(body: bytes, *, path: str = "") -> Envelope:
+    """The parts of a list's answer; an answer of another shape is `Nonsense`."""
+    try:
+        return _envelopes.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Nonsense(f"not a list of results: {error}", path=path) from None
+
+
+def elements_of_batch(body: bytes, *, path: str = "") -> list[msgspec.Raw]:
+    """The documents of a batch read: an array, or the bare object when one id was asked."""
+    try:
+        if body.lstrip()[:1] == b"[":
+            return _arrays.decode(body)
+        # Decoded once for shape, so that a cut object is noticed here.
+        _identities.decode(body)
+        return [msgspec.Raw(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Nonsense(f"not a batch of documents: {error}", path=path) from None
+
+
+def one(decoder: msgspec.json.Decoder[R], body: bytes, *, path: str = "") -> R:
+    """A single record that the run cannot go on without."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Nonsense(f"unexpected answer: {error}", path=path) from None
+
+
+class Reader(Generic[R]):
+    """Reads elements of one kind; keep one per record type, its decoder is compiled once."""
+
+    def __init__(self, record_type: type[R]) -> None:
+        self.decoder: msgspec.json.Decoder[R] = msgspec.json.Decoder(record_type)
+
+    def read(
+        self, elements: Sequence[msgspec.Raw]
+    ) -> tuple[tuple[Document[R], ...], tuple[Rejected, ...], tuple[int | None, ...]]:
+        """Documents, rejected ones, and the id of every element (None: unreadable)."""
+        documents: list[Document[R]] = []
+        rejected: list[Rejected] = []
+        ids: list[int | None] = []
+        decode = self.decoder.decode
+        for element in elements:
+            raw = bytes(element)
+            digest = sha256(raw).digest()
+            try:
+                record = decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                found = identity(raw)
+                ids.append(found)
+                name = "" if found is None else str(found)
+                rejected.append(Rejected(name, raw, str(error), digest))
+            else:
+                number: int = record.id  # type: ignore[attr-defined]
+                ids.append(number)
+                documents.append(Document(str(number), raw, record, digest))
+        return tuple(documents), tuple(rejected), tuple(ids)
+
+
+def identity(raw: bytes) -> int | None:
+    """The id of a document, even where the rest of it cannot be read."""
+    try:
+        return _identities.decode(raw).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,55 @@
+"""How a client is held back, and what it used. The shared limiter itself lives with the caller."""
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+
+class Limiter(Protocol):
+    """Shared by every process that uses this API client id."""
+
+    def acquire(self, weight: int = 1) -> float:
+        """Wait for room for `weight` requests; the seconds waited come back."""
+        ...
+
+    def penalise(self, seconds: float) -> None:
+        """Procountor asked for a pause: nobody sends anything for so long."""
+        ...
+
+
+class NoLimit:
+    """For tests and tools that talk to their own server."""
+
+    def acquire(self, weight: int = 1) -> float:
+        return 0.0
+
+    def penalise(self, seconds: float) -> None:
+        return None
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a client sent and received so far; safe to read while threads add to it."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+    seconds_waited: float = 0.0
+    seconds_in_http: float = 0.0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def add(
+        self,
+        *,
+        requests: int = 0,
+        retries: int = 0,
+        bytes_received: int = 0,
+        seconds_waited: float = 0.0,
+        seconds_in_http: float = 0.0,
+    ) -> None:
+        with self._lock:
+            self.requests += requests
+            self.retries += retries
+            self.bytes_received += bytes_received
+            self.seconds_waited += seconds_waited
+            self.seconds_in_http += seconds_in_http
