@@ -1,0 +1,43 @@
+"""The trial notice in the page frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from billing import services
+from billing.gate import Standing
+from calqsync.tenancy import scope
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the frame: text, where it leads, and whether it warns."""
+
+    text: str
+    url: str
+    warning: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def trial_notice(request: HttpRequest) -> Notice | None:
+    """How long the trial lasts, or that imports have stopped; nothing on a paid plan."""
+    if scope.current() is None:
+        return None
+    tenant = request.tenant  # type: ignore[attr-defined]
+    state = services.entitlement_now(now=timezone.now())
+    url = reverse("plan", args=[tenant.slug])
+    if state.standing is Standing.TRIAL:
+        days = state.days_left or 0
+        text = ngettext("%d day left of your trial", "%d days left of your trial", days) % days
+        return Notice(text, url, days <= 3)
+    if state.standing is Standing.ENDED:
+        return Notice(_("Your trial has ended. Choose a plan to import again."), url, True)
+    return None

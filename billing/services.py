@@ -1,0 +1,88 @@
+"""Trial, plan and the gate that import services ask."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from billing.gate import Entitlement, PlanNeeded, entitlement
+from billing.models import Account, Plan, ProviderEvent
+from billing.providers import Provider, TestProvider
+from billing.signals import imports_allowed
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import Tenant, User
+from calqsync.tenancy.services import audit
+
+
+def provider() -> Provider:
+    """The payment provider in use."""
+    return TestProvider()
+
+
+def account_of_tenant() -> Account:
+    """The account of the tenant in scope; its trial began when the company was created."""
+    tenant = Tenant.objects.get(pk=scope.required())
+    account, _created = Account.objects.get_or_create(
+        defaults={
+            "tenant_id": tenant.pk,
+            "trial_ends_at": tenant.created_at + timedelta(days=settings.TRIAL_DAYS),
+        }
+    )
+    return account
+
+
+def entitlement_now(*, now: datetime) -> Entitlement:
+    """What the tenant in scope may do at `now`."""
+    account = account_of_tenant()
+    return entitlement(
+        trial_ends_at=account.trial_ends_at,
+        plan=account.plan,
+        paid_until=account.paid_until,
+        now=now,
+    )
+
+
+def require_import(*, now: datetime) -> None:
+    """Raise PlanNeeded unless the tenant in scope may import at `now`."""
+    if not entitlement_now(now=now).may_import:
+        raise PlanNeeded(str(PlanNeeded.advice))
+
+
+@transaction.atomic
+def plan_choose(*, plan: str, by: User, now: datetime) -> Account:
+    """Buy a plan; importing is allowed again at once."""
+    if plan not in Plan.values:
+        raise ValidationError(_("Choose one of the plans in the list."))
+    account = account_of_tenant()
+    before = account.plan
+    tenant = Tenant.objects.get(pk=scope.required())
+    seller = provider()
+    event = seller.subscribe(tenant_public_id=str(tenant.public_id), plan=plan)
+    ProviderEvent.objects.create(
+        provider=seller.name, event_id=event.id, kind=event.kind, body=event.body, processed_at=now
+    )
+    account.plan, account.paid_until, account.provider = plan, None, seller.name
+    account.save(update_fields=["plan", "paid_until", "provider"])
+    audit(act="plan.chosen", by=by, before={"plan": before}, after={"plan": plan})
+    imports_allowed.send(sender=Account, tenant_id=tenant.pk)
+    return account
+
+
+@transaction.atomic
+def trial_extend(*, until: datetime, by: User | None) -> Account:
+    """Move the end of the trial; earlier is possible too."""
+    account = account_of_tenant()
+    before = account.trial_ends_at
+    account.trial_ends_at = until
+    account.save(update_fields=["trial_ends_at"])
+    audit(
+        act="trial.changed",
+        by=by,
+        before={"ends": before.isoformat()},
+        after={"ends": until.isoformat()},
+    )
+    return account

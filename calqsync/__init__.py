@@ -1,0 +1,1 @@
+"""CalqSync: accounting to analytics."""

@@ -1,0 +1,238 @@
+"""Settings of every process; each value comes from the environment or has a safe default.
+
+``CALQSYNC_ENV`` is ``production`` (https, ``__Host-`` cookies, no debug), ``demo`` (plain http on
+localhost) or ``test``. A secret has no default: a process without its secrets refuses to start.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+import sentry_sdk
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+CALQSYNC_ENV = env.str("CALQSYNC_ENV", "production")
+if CALQSYNC_ENV not in {"production", "demo", "test"}:
+    raise ImproperlyConfigured("CALQSYNC_ENV is production, demo or test")
+PRODUCTION = CALQSYNC_ENV == "production"
+DEBUG = False
+
+SECRET_KEY = env.str("SECRET_KEY")
+ENCRYPTION_KEYS = env.str("ENCRYPTION_KEYS")
+SITE_URL = env.str("SITE_URL", "http://localhost:8000").rstrip("/")
+_site_host = SITE_URL.split("://", 1)[-1].split(":")[0]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_site_host])
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "csp",
+    "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "rest_framework",
+    "drf_spectacular",
+    "calqsync.tenancy",
+    "calqsync.jobs",
+    "billing",
+    "integrations",
+    "reporting",
+    "calqsync.local",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "calqsync.urls"
+WSGI_APPLICATION = "calqsync.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "calqsync.tenancy.context.shell",
+            ],
+        },
+    }
+]
+
+# One database, four roles: the app role owns nothing and is bound by row-level security.
+_ENGINE = "calqsync.tenancy.backend"
+_APP_URL = env.str("DATABASE_URL")
+
+
+def _database(url: str, *, max_age: int) -> dict[str, object]:
+    parsed = environ.Env.db_url_config(url, engine=_ENGINE)
+    # Persistent connections are safe: every tenant setting is local to one transaction.
+    return {**parsed, "CONN_MAX_AGE": max_age, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {
+    "default": {**_database(_APP_URL, max_age=600), "ATOMIC_REQUESTS": True},
+    "owner": _database(env.str("DATABASE_OWNER_URL", _APP_URL), max_age=0),
+    "dispatcher": _database(env.str("DATABASE_DISPATCHER_URL", _APP_URL), max_age=600),
+    "support": _database(env.str("DATABASE_SUPPORT_URL", _APP_URL), max_age=60),
+}
+DATABASE_ROUTERS = ["calqsync.tenancy.roles.OwnerMigrates"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "tenancy.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+ACCOUNT_ADAPTER = "calqsync.tenancy.accounts.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_SIGNUP_FORM_CLASS = "calqsync.tenancy.forms.CompanySignup"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_TOTP_ISSUER = "CalqSync"
+
+REDIS_URL = env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "calqsync",
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = "__Host-session" if PRODUCTION else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if PRODUCTION else "csrf"
+CONNECT_COOKIE_NAME = "__Host-connect" if PRODUCTION else "connect"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
+SECURE_HSTS_SECONDS = 63_072_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", False) else None
+)
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "calqsync" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.str("STATIC_ROOT", str(BASE_DIR / ".calqsync" / "static"))
+STATICFILES_DIRS = [
+    BASE_DIR / "calqsync" / "static",
+    *(p for p in [BASE_DIR / "static-build"] if p.is_dir()),
+]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+
+EMAIL_FILE_PATH = env.str("EMAIL_FILE_DIR", "")
+if EMAIL_FILE_PATH:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+else:
+    vars().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "CalqSync <no-reply@localhost>")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "CalqSync API", "VERSION": "1"}
+
+# The broker is a doorbell: losing its memory costs seconds and no work.
+JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", 90.0)
+JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", 10.0)
+DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 5.0)
+JOB_SLICE_SECONDS = env.float("JOB_SLICE_SECONDS", 240.0)
+SYNC_EVERY_HOURS = env.float("SYNC_EVERY_HOURS", 6.0)
+
+PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")
+PROCOUNTOR_API_PATH = env.str("PROCOUNTOR_API_PATH", "supported").strip("/")
+PROCOUNTOR_CLIENT_ID = env.str("PROCOUNTOR_CLIENT_ID", "")
+PROCOUNTOR_CLIENT_SECRET = env.str("PROCOUNTOR_CLIENT_SECRET", "")
+PROCOUNTOR_REDIRECT_URI = env.str(
+    "PROCOUNTOR_REDIRECT_URI", f"{SITE_URL}/integrations/procountor/callback/"
+)
+PROCOUNTOR_MAX_RPS = env.float("PROCOUNTOR_MAX_RPS", 15.0)
+TRIAL_DAYS = 14
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING_CONFIG = "calqsync.tenancy.logs.configure"
+
+if SENTRY_DSN := env.str("SENTRY_DSN", ""):
+    from calqsync.tenancy.logs import scrub_event
+
+    sentry_sdk.init(SENTRY_DSN, send_default_pii=False, before_send=scrub_event)

@@ -1,0 +1,160 @@
+"""People, companies that use the product, and who may do what in which company."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from calqsync.tenancy.owned import TenantOwned, public_id_field
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in with an e-mail address; may belong to several tenants."""
+
+    public_id = public_id_field()
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(_("support staff"), default=False)
+    date_joined = models.DateTimeField(auto_now_add=True)
+    terms_version = models.CharField(max_length=20, blank=True)
+    terms_accepted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = UserManager()
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Role(models.TextChoices):
+    """From reading to owning; a role includes what the ones below it may do."""
+
+    VIEWER = "viewer", _("Viewer")
+    MEMBER = "member", _("Member")
+    ADMIN = "admin", _("Admin")
+    OWNER = "owner", _("Owner")
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+    def allows(self, needed: Role) -> bool:
+        return self.rank >= needed.rank
+
+
+class Tenant(models.Model):
+    """A company that uses the product; the owner of every other row."""
+
+    public_id = public_id_field()
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(_("company name"), max_length=120)
+    business_id = models.CharField(_("business id"), max_length=30, blank=True)
+    currency = models.CharField(_("reporting currency"), max_length=3, default="EUR")
+    time_zone = models.CharField(_("time zone"), max_length=60, default="Europe/Helsinki")
+    fiscal_year_start = models.PositiveSmallIntegerField(
+        _("fiscal year starts in month"), default=1
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    data_key_id = models.UUIDField()
+    data_key_wrapped = models.BinaryField()
+    key_encryption_key_id = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantOwned):
+    """One person's role in one tenant."""
+
+    public_id = public_id_field()
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="membership_once"),
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="membership_public_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.role}"
+
+    def may(self, needed: Role) -> bool:
+        return Role(self.role).allows(needed)
+
+
+class Invitation(TenantOwned):
+    """An offer of a role to one e-mail address; only the token's hash is stored."""
+
+    public_id = public_id_field()
+    email = models.EmailField(_("e-mail address"))
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
+    token_hash = models.CharField(max_length=64)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint("tenant", Lower("email"), name="invitation_once"),
+            models.UniqueConstraint(fields=["tenant", "token_hash"], name="invitation_token"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class AuditEvent(TenantOwned):
+    """Who did what to which thing, when and from where; rows are never changed."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    actor_name = models.CharField(max_length=200, blank=True)
+    act = models.CharField(max_length=60)
+    target = models.CharField(max_length=200, blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    address = models.GenericIPAddressField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [models.Index(fields=["tenant", "-at"], name="audit_newest")]
+
+    def __str__(self) -> str:
+        return self.act
+
+
+class SupportGrant(TenantOwned):
+    """A time-boxed permission for one member of staff to read one tenant's rows."""
+
+    staff = models.ForeignKey(User, models.CASCADE, related_name="+")
+    reason = models.CharField(max_length=300)
+    ticket = models.CharField(max_length=60)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [models.Index(fields=["tenant", "staff"], name="grant_lookup")]
+
+    def __str__(self) -> str:
+        return self.ticket

@@ -1,0 +1,55 @@
+"""What every tenant table has in common: its tenant, its public id, its fail-closed manager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, models
+
+from calqsync.tenancy import scope
+
+
+class PublicId(models.Func):
+    """A fresh UUID from the database: version 7 where the server has it."""
+
+    function = "new_public_id"
+    arity = 0
+    output_field = models.UUIDField()
+
+
+def public_id_field() -> models.UUIDField[Any, Any]:
+    """The id that addresses and the API show; sequential numbers stay inside."""
+    return models.UUIDField(db_default=PublicId(), editable=False)
+
+
+class TenantManager(models.Manager[Any]):
+    """Rows of the tenant in scope; refuses without one, and outside a transaction."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        tenant_id = scope.current()
+        if tenant_id is None:
+            raise scope.NoTenant(f"{self.model.__name__} was read with no tenant in scope")
+        if not connections[self.db].in_atomic_block:
+            raise scope.NoTransaction(f"{self.model.__name__} was read outside a transaction")
+        return super().get_queryset().filter(tenant_id=tenant_id)
+
+    def create(self, **values: Any) -> Any:
+        return super().create(**{"tenant_id": scope.required(), **values})
+
+
+class TenantOwned(models.Model):
+    """A row that belongs to one tenant.
+
+    `objects` is the one way in. `unscoped` serves the admin and related look-ups; row-level
+    security still binds it.
+    """
+
+    tenant = models.ForeignKey("tenancy.Tenant", models.CASCADE, related_name="+")
+
+    objects = TenantManager()
+    unscoped = models.Manager()
+
+    class Meta:
+        abstract = True
+        default_manager_name = "unscoped"
+        base_manager_name = "unscoped"

@@ -1,0 +1,108 @@
+"""Which tenant (and which person) the running code acts for.
+
+The scope lives in a context variable and is copied to the database as transaction-local
+settings, where row-level security reads it. Nothing falls back to a "last used" tenant: code
+that reads tenant rows with no tenant in scope fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import connections
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+
+
+class NoTenant(RuntimeError):
+    """Tenant rows were asked for with no tenant in scope."""
+
+
+class NoTransaction(RuntimeError):
+    """Tenant rows were asked for outside a transaction, where row-level security hides them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    tenant_id: int | None = None
+    user_id: int | None = None
+    token_hash: str | None = None
+
+    def settings(self) -> tuple[str, str, str]:
+        return (str(self.tenant_id or ""), str(self.user_id or ""), self.token_hash or "")
+
+
+_scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=Scope())
+_SQL = (
+    "SELECT set_config('app.tenant', %s, true), set_config('app.user', %s, true),"
+    " set_config('app.token', %s, true)"
+)
+
+
+def current() -> int | None:
+    """The tenant's id, or None outside any tenant."""
+    return _scope.get().tenant_id
+
+
+def required() -> int:
+    """The tenant's id; raises NoTenant when there is none."""
+    tenant_id = current()
+    if tenant_id is None:
+        raise NoTenant("no tenant is in scope")
+    return tenant_id
+
+
+def tenant(tenant_id: int) -> Any:
+    """Act for this tenant inside the with-block; scopes nest and are restored."""
+    return _pushed(replace(_scope.get(), tenant_id=tenant_id))
+
+
+def user(user_id: int | None) -> Any:
+    """Let this person see their own memberships and tenants before a tenant is known."""
+    return _pushed(replace(_scope.get(), user_id=user_id))
+
+
+def token(token_hash: str) -> Any:
+    """Let the holder of a token see the one row that the token opens."""
+    return _pushed(replace(_scope.get(), token_hash=token_hash))
+
+
+def nothing() -> Any:
+    """Act for nobody: what a worker does between two jobs."""
+    return _pushed(Scope())
+
+
+@contextmanager
+def _pushed(scope: Scope) -> Iterator[None]:
+    before = _scope.set(scope)
+    try:
+        _tell_open_transactions()
+        yield
+    finally:
+        _scope.reset(before)
+        _tell_open_transactions()
+
+
+def _tell_open_transactions() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block and connection.connection is not None:
+            tell(connection)
+
+
+def tell(connection: Any) -> None:
+    """Copy the scope into the connection's running transaction."""
+    raw = connection.connection
+    # A failed transaction accepts no statement; rolling it back restores the old setting.
+    if raw.closed or raw.info.transaction_status == TRANSACTION_STATUS_INERROR:
+        return
+    with raw.cursor() as cursor:
+        cursor.execute(_SQL, _scope.get().settings())
+
+
+def tell_new_transaction(connection: Any) -> None:
+    """As `tell`, for a transaction that just began and so has no settings yet."""
+    if _scope.get() != Scope():
+        tell(connection)

@@ -1,0 +1,199 @@
+"""Writes to tenants, memberships and invitations; keywords only, audited."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets as tokens
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import connection, transaction
+from django.urls import reverse
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy import scope, secrets
+from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
+
+INVITATION_LIFE = timedelta(days=7)
+TERMS_VERSION = "2026-11"
+
+
+def audit(
+    *,
+    act: str,
+    by: User | None,
+    target: str = "",
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    address: str | None = None,
+) -> None:
+    """Record an act in the audit log of the tenant in scope."""
+    AuditEvent.objects.create(
+        act=act,
+        actor=by,
+        actor_name=str(by) if by else "",
+        target=target[:200],
+        before=before or {},
+        after=after or {},
+        address=address,
+    )
+
+
+@transaction.atomic
+def tenant_create(*, name: str, owner: User, currency: str = "EUR") -> Tenant:
+    """Create a company with its own data key and make `owner` its owner."""
+    with connection.cursor() as cursor:
+        # The id is known before the row exists, so that the row is visible to its own policy.
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('tenancy_tenant', 'id'))")
+        (tenant_id,) = cursor.fetchone()
+    with scope.tenant(tenant_id):
+        key_id, wrapped, wrapped_by = secrets.new_data_key()
+        tenant = Tenant.objects.create(
+            id=tenant_id,
+            slug=_free_slug(name),
+            name=name.strip(),
+            currency=currency,
+            data_key_id=key_id,
+            data_key_wrapped=wrapped,
+            key_encryption_key_id=wrapped_by,
+        )
+        Membership.objects.create(user=owner, role=Role.OWNER)
+        audit(act="tenant.created", by=owner, target=tenant.name)
+    return tenant
+
+
+def _free_slug(name: str) -> str:
+    # Rows of other tenants are invisible, so uniqueness cannot be looked up: a short random
+    # part makes a clash as good as impossible and gives away nothing about other companies.
+    base = slugify(name)[:40] or "company"
+    return f"{base}-{tokens.token_hex(3)}"
+
+
+@transaction.atomic
+def tenant_update(*, tenant: Tenant, by: User, **values: Any) -> Tenant:
+    """Change company settings; only the fields given."""
+    before = {field: getattr(tenant, field) for field in values}
+    for field, value in values.items():
+        setattr(tenant, field, value)
+    tenant.full_clean(exclude=["data_key_wrapped"])
+    tenant.save(update_fields=list(values))
+    audit(act="tenant.updated", by=by, target=tenant.name, before=before, after=values)
+    return tenant
+
+
+def token_hash(token: str) -> str:
+    """What is stored in place of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@transaction.atomic
+def invitation_create(
+    *, tenant: Tenant, email: str, role: Role, by: User, now: datetime
+) -> Invitation:
+    """Invite one address; a pending invitation to it is replaced, so the old link dies."""
+    email = email.strip().lower()
+    members = Membership.objects.filter(user__email=email)
+    if members.exists():
+        raise ValidationError(_("This person is already on the team."))
+    token = tokens.token_urlsafe(32)
+    Invitation.objects.filter(email=email).delete()
+    invitation = Invitation.objects.create(
+        email=email,
+        role=role,
+        token_hash=token_hash(token),
+        invited_by=by,
+        expires_at=now + INVITATION_LIFE,
+    )
+    audit(act="invitation.sent", by=by, target=email, after={"role": role})
+    transaction.on_commit(lambda: _mail_invitation(tenant, email, token, str(by)))
+    return invitation
+
+
+def _mail_invitation(tenant: Tenant, email: str, token: str, inviter: str) -> None:
+    address = settings.SITE_URL + reverse("invitation", args=[token])
+    safe_name = re.sub(r"\s+", " ", tenant.name)
+    send_mail(
+        _("Join %(company)s on CalqSync") % {"company": safe_name},
+        _(
+            "%(inviter)s invites you to see the figures of %(company)s.\n\n"
+            "Open this link within 7 days and sign in with this address:\n%(address)s\n"
+        )
+        % {"inviter": inviter, "company": safe_name, "address": address},
+        None,
+        [email],
+    )
+
+
+@transaction.atomic
+def invitation_revoke(*, invitation: Invitation, by: User) -> None:
+    audit(act="invitation.revoked", by=by, target=invitation.email)
+    invitation.delete()
+
+
+def invitation_open(*, token: str, now: datetime) -> Invitation | None:
+    """The pending invitation that this token opens, or None when spent, expired or unknown."""
+    with scope.token(token_hash(token)):
+        return (
+            Invitation.unscoped.filter(
+                token_hash=token_hash(token), accepted_at=None, expires_at__gt=now
+            )
+            .select_related(None)
+            .first()
+        )
+
+
+@transaction.atomic
+def invitation_accept(*, token: str, user: User, now: datetime) -> Tenant:
+    """Make `user` a member; raises ValidationError unless the invited address is theirs."""
+    found = invitation_open(token=token, now=now)
+    if found is None:
+        raise ValidationError(_("This invitation has expired or was used. Ask for a new one."))
+    if found.email != user.email.lower():
+        raise ValidationError(
+            _("This invitation is for another address. Sign in with that address to accept it.")
+        )
+    with scope.tenant(found.tenant_id):
+        won = Invitation.objects.filter(pk=found.pk, accepted_at=None).update(accepted_at=now)
+        if won:
+            Membership.objects.get_or_create(
+                user=user, defaults={"role": found.role, "tenant_id": found.tenant_id}
+            )
+            audit(act="invitation.accepted", by=user, target=found.email)
+        return Tenant.objects.get(pk=found.tenant_id)
+
+
+@transaction.atomic
+def member_change_role(*, membership: Membership, role: Role, by: User) -> None:
+    """Give another role; the last owner keeps theirs."""
+    _keep_an_owner(membership, leaving=role != Role.OWNER)
+    before = membership.role
+    membership.role = role
+    membership.save(update_fields=["role"])
+    audit(
+        act="member.role_changed",
+        by=by,
+        target=membership.user.email,
+        before={"role": before},
+        after={"role": role},
+    )
+
+
+@transaction.atomic
+def member_remove(*, membership: Membership, by: User) -> None:
+    """Take a person off the team; the last owner cannot be removed."""
+    _keep_an_owner(membership, leaving=True)
+    audit(act="member.removed", by=by, target=membership.user.email)
+    membership.delete()
+
+
+def _keep_an_owner(membership: Membership, *, leaving: bool) -> None:
+    if membership.role != Role.OWNER or not leaving:
+        return
+    owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
+    if len(owners) <= 1:
+        raise ValidationError(_("A company needs an owner. Make someone else owner first."))

@@ -1,0 +1,25 @@
+from django.urls import path
+
+from calqsync.tenancy import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("terms/", views.terms, name="terms"),
+    path("companies/new/", views.company_create, name="company_create"),
+    path("invite/<str:token>/", views.invitation, name="invitation"),
+    path("t/<slug:slug>/settings/company/", views.company, name="settings_company"),
+    path("t/<slug:slug>/settings/team/", views.team, name="settings_team"),
+    path("t/<slug:slug>/settings/team/invite/", views.invite, name="team_invite"),
+    path(
+        "t/<slug:slug>/settings/team/invitations/<uuid:public_id>/revoke/",
+        views.invitation_revoke,
+        name="invitation_revoke",
+    ),
+    path(
+        "t/<slug:slug>/settings/team/members/<uuid:public_id>/",
+        views.member_edit,
+        name="member_edit",
+    ),
+    path("t/<slug:slug>/settings/security/", views.security, name="settings_security"),
+    path("t/<slug:slug>/settings/audit/", views.audit_log, name="settings_audit"),
+]

@@ -1,0 +1,32 @@
+from integrations.models.books import (
+    BankAccount,
+    BankEvent,
+    BankStatement,
+    Customer,
+    Invoice,
+    InvoiceLine,
+    Payment,
+    Product,
+    RawDocument,
+)
+from integrations.models.connections import Connection, ConnectFlow, Credential
+from integrations.models.runs import Rejection, StreamCursor, SyncRun, SyncStream
+
+__all__ = [
+    "BankAccount",
+    "BankEvent",
+    "BankStatement",
+    "ConnectFlow",
+    "Connection",
+    "Credential",
+    "Customer",
+    "Invoice",
+    "InvoiceLine",
+    "Payment",
+    "Product",
+    "RawDocument",
+    "Rejection",
+    "StreamCursor",
+    "SyncRun",
+    "SyncStream",
+]
