@@ -1,0 +1,275 @@
+"""What people decided about the figures, and the figures as last published.
+
+Money: `…_minor` is in minor units of the tenant's reporting currency, `…_e4` in 1/10 000 of a
+minor unit. Months are indexes (year × 12 + month − 1). Periods are half-open.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from calqsync.tenancy.models import User
+from calqsync.tenancy.owned import TenantOwned, public_id_field
+from integrations.models import BankEvent, Customer, Invoice, InvoiceLine, Product
+
+
+class ReportSettings(TenantOwned):
+    """How a tenant wants its figures; one row a tenant, made with defaults when first read."""
+
+    threshold = models.CharField(
+        max_length=10,
+        default="high",
+        choices=[("high", _("High")), ("medium", _("Medium")), ("low", _("Low"))],
+    )
+    default_period_months = models.PositiveSmallIntegerField(default=1)
+    burn_months = models.PositiveSmallIntegerField(
+        default=3, choices=[(n, str(n)) for n in (1, 3, 6, 12)]
+    )
+    burn_average = models.CharField(
+        max_length=10, default="mean", choices=[("mean", _("Average")), ("median", _("Median"))]
+    )
+    tolerance_bp = models.PositiveIntegerField(default=0)
+    reactivation_months = models.PositiveSmallIntegerField(null=True)
+    # Set once the checklist of the first days is finished or put away.
+    checklist_done_at = models.DateTimeField(null=True)
+    subscriptions_reviewed_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="report_settings_once")]
+
+    def __str__(self) -> str:
+        return self.threshold
+
+
+class ProductMark(TenantOwned):
+    """A person's word on one product: recurring or not, and over how many months."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+    mark = models.CharField(
+        max_length=10,
+        choices=[
+            ("recurring", _("Recurring")),
+            ("one_off", _("One-off")),
+            ("usage", _("Usage")),
+            ("ignore", _("Leave out")),
+        ],
+    )
+    period_months = models.PositiveSmallIntegerField(null=True, blank=True)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "product"], name="product_mark_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.mark
+
+
+class SubscriptionDecision(TenantOwned):
+    """A person's word on one subscription, found again by its key after every import."""
+
+    key = models.CharField(max_length=400)
+    verdict = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=[("confirmed", _("Confirmed")), ("rejected", _("Rejected"))],
+    )
+    period_months = models.SmallIntegerField(null=True, blank=True)
+    start = models.DateField(null=True, blank=True)
+    end = models.DateField(null=True, blank=True)
+    paused = models.BooleanField(default=False)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "key"], name="subscription_decision_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.verdict}"
+
+
+class CashMark(TenantOwned):
+    """A person's word on a bank event: whether it is financing rather than operations."""
+
+    event = models.ForeignKey(BankEvent, models.CASCADE, related_name="+")
+    financing = models.BooleanField()
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "event"], name="cash_mark_once")]
+
+    def __str__(self) -> str:
+        return str(self.financing)
+
+
+class Subscription(TenantOwned):
+    """One customer's stream of one product in one currency, as last published."""
+
+    public_id = public_id_field()
+    key = models.CharField(max_length=400)
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    product = models.ForeignKey(Product, models.SET_NULL, null=True, related_name="+")
+    product_name = models.CharField(max_length=300)
+    currency = models.CharField(max_length=3)
+    # -1 weekly, -2 every two weeks, else months.
+    period_months = models.SmallIntegerField()
+    first_start = models.DateField()
+    last_end = models.DateField()
+    mrr_e4 = models.BigIntegerField()
+    status = models.CharField(
+        max_length=10,
+        choices=[
+            ("active", _("Active")),
+            ("late", _("Late")),
+            ("churned", _("Ended")),
+            ("future", _("Not started")),
+            ("paused", _("Paused")),
+            ("detected", _("To review")),
+            ("rejected", _("Rejected")),
+        ],
+    )
+    counted = models.BooleanField()
+    confirmed = models.BooleanField()
+    confidence = models.CharField(max_length=10)
+    reason = models.CharField(max_length=30)
+    reason_params = models.JSONField(default=dict)
+    line_count = models.PositiveIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "key"], name="subscription_once"),
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="subscription_public_id"),
+        ]
+        indexes = [models.Index(fields=["tenant", "customer"], name="subscription_of_customer")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class LineFigure(TenantOwned):
+    """What the engine made of one invoice line: type, period, and its share of MRR."""
+
+    line = models.OneToOneField(InvoiceLine, models.CASCADE, related_name="figure")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    subscription = models.ForeignKey(
+        Subscription, models.SET_NULL, null=True, related_name="line_figures"
+    )
+    type = models.CharField(max_length=12)
+    start = models.DateField(null=True)
+    end = models.DateField(null=True)
+    source = models.CharField(max_length=16)
+    confidence = models.CharField(max_length=10)
+    reason = models.CharField(max_length=30)
+    reason_params = models.JSONField(default=dict)
+    counted = models.BooleanField()
+    late = models.BooleanField(default=False)
+    # The line stands in the snapshots of the months from_month <= month < to_month.
+    from_month = models.IntegerField(null=True)
+    to_month = models.IntegerField(null=True)
+    mrr_e4 = models.BigIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [
+            models.Index(fields=["tenant", "from_month", "to_month"], name="line_in_month"),
+            models.Index(fields=["tenant", "subscription"], name="line_of_subscription"),
+            models.Index(fields=["tenant", "customer"], name="line_of_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.mrr_e4}"
+
+
+class CustomerFigure(TenantOwned):
+    """One customer's MRR by month and what else its row in lists shows."""
+
+    customer = models.OneToOneField(Customer, models.CASCADE, related_name="figure")
+    first_month = models.IntegerField()
+    # MRR at each month's snapshot from first_month on, after the floor at 0.
+    mrr_e4 = ArrayField(models.BigIntegerField(), default=list)
+    # The part of each month's change that is only a change of exchange rates.
+    fx_e4 = ArrayField(models.BigIntegerField(), default=list)
+    mrr_now_e4 = models.BigIntegerField(default=0)
+    invoiced_minor = models.BigIntegerField(default=0)
+    open_minor = models.BigIntegerField(default=0)
+    overdue_minor = models.BigIntegerField(default=0)
+    subscriptions = models.PositiveIntegerField(default=0)
+    first_invoice = models.DateField(null=True)
+    last_invoice = models.DateField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [models.Index(fields=["tenant", "-mrr_now_e4"], name="customer_by_mrr")]
+
+    def __str__(self) -> str:
+        return str(self.mrr_now_e4)
+
+
+class InvoiceFigure(TenantOwned):
+    """What is still open on one invoice, and when its money may be expected."""
+
+    invoice = models.OneToOneField(Invoice, models.CASCADE, related_name="figure")
+    paid_minor = models.BigIntegerField(default=0)
+    written_off_minor = models.BigIntegerField(default=0)
+    open_minor = models.BigIntegerField(default=0)
+    due = models.DateField(null=True)
+    expected = models.DateField(null=True)
+    # not_due, up_to_30, up_to_60, up_to_90, over_90; blank when settled.
+    age = models.CharField(max_length=10, blank=True)
+    recurring_minor = models.BigIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [
+            models.Index(
+                fields=["tenant", "age"], condition=~models.Q(age=""), name="open_invoice_by_age"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.open_minor)
+
+
+class CashFigure(TenantOwned):
+    """What the engine made of one bank event."""
+
+    event = models.OneToOneField(BankEvent, models.CASCADE, related_name="figure")
+    # operating, financing, own_transfer
+    kind = models.CharField(max_length=14)
+    amount_minor = models.BigIntegerField()
+    month = models.IntegerField()
+    # A large deposit that may be financing and waits for a person's word.
+    proposed = models.BooleanField(default=False)
+
+    class Meta(TenantOwned.Meta):
+        indexes = [models.Index(fields=["tenant", "month"], name="cash_by_month")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount_minor}"
+
+
+class Report(TenantOwned):
+    """The last published figures of a tenant, complete and from one state of the books.
+
+    `body` holds the month table, tiles and cash figures as integers; pages read it, and never
+    anything that is being computed.
+    """
+
+    version = models.PositiveIntegerField(default=1)
+    as_of = models.DateField()
+    currency = models.CharField(max_length=3)
+    published_at = models.DateTimeField()
+    # For each connection: public id, name and the time its data are from.
+    freshness = models.JSONField(default=list)
+    body = models.JSONField(default=dict)
+    compute_ms = models.PositiveIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="report_once")]
+
+    def __str__(self) -> str:
+        return f"{self.as_of} v{self.version}"
