@@ -54,9 +54,7 @@ def status_look(code: str) -> dict[str, object]:
 @register.filter
 def spark_line(points: Sequence[int | float | Decimal | None]) -> str:
     """Return the SVG path of a small line through the points, left to right, gaps skipped."""
-    return " ".join(
-        f"{'M' if first else 'L'}{x:g} {y:g}" for first, x, y in _spark_places(points)
-    )
+    return " ".join(f"{'M' if first else 'L'}{x:g} {y:g}" for first, x, y in _spark_places(points))
 
 
 @register.filter
