@@ -156,7 +156,7 @@ class Subscription(TenantOwned):
 class LineFigure(TenantOwned):
     """What the engine made of one invoice line: type, period, and its share of MRR."""
 
-    line = models.OneToOneField(InvoiceLine, models.CASCADE, related_name="figure")
+    line = models.ForeignKey(InvoiceLine, models.CASCADE, related_name="+")
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
     subscription = models.ForeignKey(
         Subscription, models.SET_NULL, null=True, related_name="line_figures"
@@ -176,6 +176,7 @@ class LineFigure(TenantOwned):
     mrr_e4 = models.BigIntegerField(default=0)
 
     class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "line"], name="line_figure_once")]
         indexes = [
             models.Index(fields=["tenant", "from_month", "to_month"], name="line_in_month"),
             models.Index(fields=["tenant", "subscription"], name="line_of_subscription"),
@@ -189,7 +190,7 @@ class LineFigure(TenantOwned):
 class CustomerFigure(TenantOwned):
     """One customer's MRR by month and what else its row in lists shows."""
 
-    customer = models.OneToOneField(Customer, models.CASCADE, related_name="figure")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
     first_month = models.IntegerField()
     # MRR at each month's snapshot from first_month on, after the floor at 0.
     mrr_e4 = ArrayField(models.BigIntegerField(), default=list)
@@ -204,6 +205,7 @@ class CustomerFigure(TenantOwned):
     last_invoice = models.DateField(null=True)
 
     class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "customer"], name="customer_figure_once")]
         indexes = [models.Index(fields=["tenant", "-mrr_now_e4"], name="customer_by_mrr")]
 
     def __str__(self) -> str:
@@ -213,7 +215,7 @@ class CustomerFigure(TenantOwned):
 class InvoiceFigure(TenantOwned):
     """What is still open on one invoice, and when its money may be expected."""
 
-    invoice = models.OneToOneField(Invoice, models.CASCADE, related_name="figure")
+    invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="+")
     paid_minor = models.BigIntegerField(default=0)
     written_off_minor = models.BigIntegerField(default=0)
     open_minor = models.BigIntegerField(default=0)
@@ -224,6 +226,7 @@ class InvoiceFigure(TenantOwned):
     recurring_minor = models.BigIntegerField(default=0)
 
     class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "invoice"], name="invoice_figure_once")]
         indexes = [
             models.Index(
                 fields=["tenant", "age"], condition=~models.Q(age=""), name="open_invoice_by_age"
@@ -237,7 +240,7 @@ class InvoiceFigure(TenantOwned):
 class CashFigure(TenantOwned):
     """What the engine made of one bank event."""
 
-    event = models.OneToOneField(BankEvent, models.CASCADE, related_name="figure")
+    event = models.ForeignKey(BankEvent, models.CASCADE, related_name="+")
     # operating, financing, own_transfer
     kind = models.CharField(max_length=14)
     amount_minor = models.BigIntegerField()
@@ -246,6 +249,7 @@ class CashFigure(TenantOwned):
     proposed = models.BooleanField(default=False)
 
     class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "event"], name="cash_figure_once")]
         indexes = [models.Index(fields=["tenant", "month"], name="cash_by_month")]
 
     def __str__(self) -> str:

@@ -75,7 +75,7 @@ class GrantKind(models.TextChoices):
 class Credential(TenantOwned):
     """The encrypted right to read one company; one a connection."""
 
-    connection = models.OneToOneField(Connection, models.CASCADE, related_name="credential")
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="+")
     kind = models.CharField(max_length=15, choices=GrantKind.choices)
     secret = models.BinaryField()
     access_token = models.BinaryField(null=True)
@@ -83,7 +83,9 @@ class Credential(TenantOwned):
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta(TenantOwned.Meta):
-        pass
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "connection"], name="credential_once")
+        ]
 
     def __str__(self) -> str:
         return self.kind

@@ -1,0 +1,153 @@
+"""One migrated database a test process, the four roles, and a world with a stranger in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.test import TransactionTestCase
+
+from calqsync.tenancy import roles, scope
+
+ALIASES = ("default", "owner", "dispatcher", "support")
+
+
+def _role_passwords() -> dict[str, str]:
+    return {
+        str(connections[alias].settings_dict["USER"]): str(
+            connections[alias].settings_dict["PASSWORD"]
+        )
+        for alias in ALIASES
+    }
+
+
+def _use_database(name: str) -> None:
+    for alias in ALIASES:
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name
+
+
+@pytest.fixture(scope="session")
+def database_name(worker_id: str = "") -> str:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return f"calqsync_test_{os.getpid()}_{worker}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any, database_name: str) -> Iterator[None]:
+    """A fresh database, migrated by its owner; the tests run with the app's role."""
+    superuser = os.environ["TEST_SUPERUSER_URL"]
+    roles.create_roles(superuser, _role_passwords(), database_name)
+    with django_db_blocker.unblock():
+        _use_database(database_name)
+        call_command("migrate", database="owner", verbosity=0)
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+    server = psycopg2.connect(superuser)
+    server.autocommit = True
+    with server.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{database_name}" WITH (FORCE)')
+    server.close()
+
+
+def superuser_connection(database: str) -> Any:
+    """A connection that row-level security does not bind, for looking at the whole truth."""
+    connection = psycopg2.connect(os.environ["TEST_SUPERUSER_URL"], dbname=database)
+    connection.autocommit = True
+    return connection
+
+
+@pytest.fixture
+def truth(django_db_setup: None, database_name: str) -> Iterator[Any]:
+    """A superuser's cursor on the test database; sees only what is committed."""
+    connection = superuser_connection(database_name)
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.close()
+
+
+KEEP = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+def _empty_all_tables(self: Any) -> None:
+    """What Django does by `flush`, which the app's role rightly may not do."""
+    for alias in ALIASES:
+        connections[alias].close()
+    name = str(connections["default"].settings_dict["NAME"])
+    connection = superuser_connection(name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [f'"{row[0]}"' for row in cursor.fetchall() if row[0] not in KEEP]
+        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
+    connection.close()
+
+
+TransactionTestCase._fixture_teardown = _empty_all_tables  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _no_scope_left_over() -> Iterator[None]:
+    assert scope.current() is None
+    yield
+    assert scope.current() is None, "a test ended with a tenant still in scope"
+
+
+@pytest.fixture(autouse=True)
+def _no_real_outside(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+
+@dataclass
+class Cast:
+    """Kuura Oy with one person a role, and Vieras Oy with the stranger."""
+
+    tenant: Any
+    alice: Any  # owner
+    ann: Any  # admin
+    bob: Any  # member
+    vera: Any  # viewer
+    stranger_tenant: Any
+    mallory: Any  # owner of the other company
+
+    def url(self, path: str) -> str:
+        return f"/t/{self.tenant.slug}/{path}"
+
+
+def make_cast() -> Cast:
+    from calqsync.tenancy.models import Membership, Role, User
+    from calqsync.tenancy.services import tenant_create
+
+    def person(name: str) -> Any:
+        return User.objects.create_user(f"{name}@example.com", "correct horse battery", name=name)
+
+    alice, ann, bob, vera, mallory = map(person, ["alice", "ann", "bob", "vera", "mallory"])
+    tenant = tenant_create(name="Kuura Oy", owner=alice)
+    with scope.tenant(tenant.pk):
+        for user, role in [(ann, Role.ADMIN), (bob, Role.MEMBER), (vera, Role.VIEWER)]:
+            Membership.objects.create(user=user, role=role)
+    stranger_tenant = tenant_create(name="Vieras Oy", owner=mallory)
+    return Cast(tenant, alice, ann, bob, vera, stranger_tenant, mallory)
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return make_cast()
+
+
+@pytest.fixture
+def committed_cast(transactional_db: None) -> Cast:
+    """The same world, committed: for threads, worker processes and other roles."""
+    from django.db import transaction
+
+    with transaction.atomic():
+        return make_cast()
