@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from integrations.procountor.errors import (
     KeyRevoked,
@@ -16,6 +17,7 @@ from integrations.procountor.errors import (
     ProcountorError,
     RateLimited,
     RightMissing,
+    TimedOut,
     TryLater,
 )
 
@@ -52,7 +54,7 @@ def body_of(
         if size > LARGEST_BODY:
             raise Nonsense("the answer has no end", status=response.status_code, path=path)
         if clock() > deadline:
-            raise TryLater("the answer took too long", path=path)
+            raise TimedOut("the answer took too long", path=path)
     return b"".join(chunks)
 
 
@@ -96,6 +98,11 @@ def as_failure(error: requests.RequestException, *, path: str) -> ProcountorErro
         return OurFault("a request that cannot be sent", path=path)
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return Nonsense("a redirect", path=path)
+    # A body that stops coming is reported as a connection error with the time-out inside.
+    if isinstance(error, requests.Timeout) or any(
+        isinstance(part, ReadTimeoutError) for part in error.args
+    ):
+        return TimedOut(f"no answer ({type(error).__name__})", path=path)
     return TryLater(f"no answer ({type(error).__name__})", path=path)
 
 

@@ -227,7 +227,9 @@ class ProcountorAuth:
             raise OurFault(failure.detail, status=failure.status, path=path) from None
 
     def _access(self, answer: Mapping[str, Any]) -> AccessToken:
-        value = str(answer["access_token"])
+        value = answer.get("access_token")
+        if not isinstance(value, str) or not value:
+            raise Nonsense("an answer without a token", path=TOKEN_PATH)
         redaction.remember(value)
         try:
             life = min(float(answer.get("expires_in") or USUAL_LIFE), LONGEST_LIFE)

@@ -26,7 +26,7 @@ class ProcountorError(Exception):
         self.detail = redaction.clean(detail)[:LONGEST_DETAIL]
         self.status = status
         self.path = path[:100]
-        super().__init__(detail)
+        super().__init__(self.detail)
 
     def __str__(self) -> str:
         parts = (str(self.status) if self.status else "", self.path, self.detail)
@@ -63,6 +63,12 @@ class TryLater(ProcountorError):
     ) -> None:
         super().__init__(detail, status=status, path=path)
         self.retry_after = retry_after
+
+
+class TimedOut(TryLater):
+    """No answer, or not all of it, in the time that we give a request."""
+
+    kind = "timed_out"
 
 
 class RateLimited(TryLater):

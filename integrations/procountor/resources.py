@@ -164,7 +164,11 @@ class Procountor:
         previous_id: int | None = None,
         order: Order = "id",
     ) -> Iterator[Page[records.InvoiceListItem]]:
-        """Invoices of a window without their rows, by id (resumable) or by version."""
+        """Invoices of a window without their rows.
+
+        By id the list can be resumed after `previous_id` and stays whole while documents change.
+        By version it cannot: a document that changes meanwhile may push another off its page.
+        """
         query = window.query() | _given(
             types=",".join(types) or None, status=",".join(status) or None
         )
@@ -208,7 +212,7 @@ class Procountor:
     def invoice_payment_events(self, invoice_id: int) -> Iterator[Page[records.PaymentEvent]]:
         """Payment events of one invoice, with their type."""
         path = f"/invoices/{int(invoice_id)}/paymentevents"
-        return self._list(path, self._payment_events, {}, PageNumber())
+        return self._list(path, self._payment_events, {}, PreviousId())
 
     def bank_accounts(self) -> Iterator[Page[records.BankAccount]]:
         return self._list("/bankaccounts", self._bank_accounts, {}, PreviousId())
@@ -216,6 +220,7 @@ class Procountor:
     def bank_statements(self, *, start: date, end: date) -> Iterator[Page[records.BankStatement]]:
         """Statements dated from start to end, both included, with their events."""
         query = {"startDate": start.isoformat(), "endDate": end.isoformat()}
+        # By page: statement ids are wider than the 32 bits of this list's previousId.
         return self._list("/bankstatements", self._bank_statements, query, PageNumber())
 
     # One way to read a list, one way to read a batch

@@ -1,12 +1,13 @@
 """One request at a time: time limits, retries, rate limit, and answers turned into failures.
 
-Safe to share between threads; each thread has its own connections.
+Safe to share between threads: a connection serves one request at a time.
 """
 
 import random
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from integrations.procountor.errors import (
     OurFault,
     ProcountorError,
     RateLimited,
+    TimedOut,
     TryLater,
 )
 from integrations.procountor.limits import Limiter, NoLimit, Usage
@@ -108,7 +110,8 @@ def wait_before_retry(
     """
     if not isinstance(failure, TryLater) or isinstance(failure, RateLimited):
         return None
-    if attempt >= policy.most:
+    # A time-out has already cost a minute, so it is tried once more and no oftener.
+    if attempt >= (min(policy.most, 1) if isinstance(failure, TimedOut) else policy.most):
         return None
     wait = min(policy.first_wait * 2.0**attempt * (0.5 + luck()), policy.longest_wait)
     if failure.retry_after is None:
@@ -142,7 +145,8 @@ class Transport:
         self._timeouts = timeouts or Timeouts()
         self._retries = retries or Retries()
         self._clock, self._sleep, self._luck = clock, sleep, luck
-        self._local = threading.local()
+        # One request uses a session at a time, whichever thread it runs in.
+        self._idle: deque[requests.Session] = deque()
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The body of a 200; `path` starts at the host and stays on it."""
@@ -170,11 +174,9 @@ class Transport:
                 self._sleep(wait)
 
     def close(self) -> None:
-        """Close this thread's connections; those of other threads close with their thread."""
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is not None:
-            session.close()
-            del self._local.session
+        """Close the connections; a later call opens new ones."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _once(self, path: str, query: Mapping[str, str], token: str) -> bytes:
         self.usage.add(seconds_waited=self._limiter.acquire())
@@ -182,14 +184,17 @@ class Transport:
         self.usage.add(requests=1)
         redaction.remember(token)
         try:
-            with self._session().get(
-                self.host + path,
-                params=dict(query),
-                auth=_Bearer(token),
-                timeout=(self._timeouts.connect, self._timeouts.read),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                self._session() as session,
+                session.get(
+                    self.host + path,
+                    params=dict(query),
+                    auth=_Bearer(token),
+                    timeout=(self._timeouts.connect, self._timeouts.read),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 body = answers.body_of(
                     response, deadline=started + self._timeouts.whole, clock=self._clock, path=path
                 )
@@ -207,12 +212,16 @@ class Transport:
         elif isinstance(failure, TryLater) and failure.retry_after:
             self._limiter.penalise(failure.retry_after)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        try:
+            session = self._idle.pop()
+        except IndexError:
             session = new_session(self.host)
-            self._local.session = session
-        return session
+        try:
+            yield session
+        finally:
+            self._idle.append(session)
 
 
 def new_session(host: str) -> requests.Session:
