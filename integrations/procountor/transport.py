@@ -58,7 +58,7 @@ class Tokens(Protocol):
         ...
 
     def renew(self, rejected: str) -> str:
-        """Another token than the one that Procountor just refused."""
+        """Another token than the one just refused, or the same one when there is no other."""
         ...
 
 
@@ -75,7 +75,7 @@ class StaticToken:
         return self.value
 
     def renew(self, rejected: str) -> str:
-        raise KeyRevoked("the access token was refused", status=401)
+        return self.value
 
 
 class _Bearer(AuthBase):
@@ -159,9 +159,10 @@ class Transport:
             try:
                 return self._once(path, query or {}, token)
             except KeyRevoked:
-                if renewed:
+                other = token if renewed else self._tokens.renew(token)
+                if other == token:
                     raise
-                token, renewed = self._tokens.renew(token), True
+                token, renewed = other, True
             except ProcountorError as failure:
                 self._tell_limiter(failure)
                 wait = wait_before_retry(
