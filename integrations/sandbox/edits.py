@@ -1,0 +1,182 @@
+"""Changes to a company while it is being served; each bumps the document's version to now."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from integrations.sandbox import numbers
+from integrations.sandbox.calendars import now_local, rate
+from integrations.sandbox.company import Company
+from integrations.sandbox.issue import invoice_head
+from integrations.sandbox.render import (
+    Json,
+    decode,
+    encode,
+    list_item,
+    partner_item,
+    sum_info,
+)
+from integrations.sandbox.sums import RowSum, money, totals
+
+_DAY = timedelta(days=1)
+
+
+def _put(company: Company, document: Json, created: str, version: str | None = None) -> Json:
+    document["version"] = version or now_local()
+    head = invoice_head(document, created)
+    company.invoices.put(
+        head, encode(list_item({**document, "created": created})), encode(document)
+    )
+    return document
+
+
+def _load(company: Company, invoice_id: int) -> tuple[Json, str]:
+    return decode(company.invoices.details[invoice_id]), company.invoices.heads[invoice_id].created
+
+
+def _resum(document: Json) -> None:
+    rows = [
+        RowSum(
+            int(Decimal(row["quantity"]) * 100),
+            int(Decimal(row["unitPrice"]) * 10_000),
+            int(Decimal(row["discountPercent"]) * 100),
+            int(Decimal(row["vatPercent"]) * 10),
+        )
+        for row in document["invoiceRows"]
+    ]
+    included = document["extraInfo"]["unitPricesIncludeVat"]
+    discount = int(Decimal(document["discountPercent"]) * 100)
+    sums = totals(rows, discount, vat_included=included)
+    payment = document["paymentInfo"]
+    factor = rate(payment["currency"], date.fromisoformat(document["date"]))
+    document["invoiceSumInfo"] = sum_info(sums, payment["currency"], "EUR", factor)
+
+
+def edit_invoice(
+    company: Company,
+    invoice_id: int,
+    *,
+    row: int = 0,
+    row_fields: Json | None = None,
+    fields: Json | None = None,
+    version: str | None = None,
+) -> Json:
+    """Overwrite fields of one row and of the document; totals follow."""
+    document, created = _load(company, invoice_id)
+    for name, value in (row_fields or {}).items():
+        document["invoiceRows"][row][name] = Decimal(value) if _is_number(value) else value
+    document.update(fields or {})
+    _resum(document)
+    return _put(company, document, created, version)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, str)) and not isinstance(value, bool) and _decimal(value)
+
+
+def _decimal(value: object) -> bool:
+    return str(value).replace("-", "", 1).replace(".", "", 1).isdigit()
+
+
+def create_invoice(
+    company: Company,
+    *,
+    like: int,
+    day: str,
+    created: str | None = None,
+    fields: Json | None = None,
+) -> Json:
+    """A new document with the rows of another, dated `day` (backdated if that is long ago)."""
+    document, _ = _load(company, like)
+    invoice_id = max(company.invoices.heads) + 1
+    row_id = invoice_id * 10
+    number = max(head.number for head in company.invoices.heads.values()) + 1
+    due = date.fromisoformat(day) + 14 * _DAY
+    document.update(id=invoice_id, date=day, invoiceNumber=number, status="SENT")
+    document.pop("paymentDate", None)
+    document["paymentInfo"]["dueDate"] = due.isoformat()
+    document["paymentInfo"]["bankReferenceCode"] = numbers.reference(number)
+    for offset, row in enumerate(document["invoiceRows"]):
+        row["id"] = row_id + offset
+    document.update(fields or {})
+    _resum(document)
+    return _put(company, document, created or now_local())
+
+
+def delete_invoice(company: Company, invoice_id: int) -> Json:
+    """Make a document vanish without a trace, as some deletes do."""
+    company.events.pop(invoice_id, None)
+    return {"deleted": company.invoices.drop(invoice_id)}
+
+
+def invalidate_invoice(company: Company, invoice_id: int) -> Json:
+    return edit_invoice(company, invoice_id, fields={"status": "INVALIDATED"})
+
+
+def add_payment(
+    company: Company,
+    invoice_id: int,
+    *,
+    day: str,
+    amount: str | None = None,
+    kind: str = "REFERENCEPAYMENT_TO_INVOICE",
+    bump: bool = True,
+) -> Json:
+    """Book a payment of `amount` of the invoice's currency (default: all that is open)."""
+    document, created = _load(company, invoice_id)
+    info = document["invoiceSumInfo"][0]
+    total = Decimal(info["invoiceSumTotal"])
+    events = company.events.setdefault(invoice_id, [])
+    paid = sum((Decimal(e["paidAmount"]) for e in events), Decimal())
+    part = total - paid if amount is None else Decimal(amount)
+    factor = rate(info["currency"], date.fromisoformat(day))
+    by_hand = kind in {"CREDITLOSS", "ELSEWHERE", "CASH"}
+    event: Json = {
+        "id": 90_000_000 + sum(map(len, company.events.values())),
+        "invoiceId": invoice_id,
+        "type": kind,
+        "paymentDate": day,
+        "status": "MARKED_PAID" if by_hand else "PAID",
+        "amount": money(round(part * 1_000_000 / factor)),
+        "currency": "EUR",
+        "paidAmount": part,
+        "paidCurrency": info["currency"],
+        "description": "",
+    }
+    events.append(event)
+    full = paid + part == total
+    document["status"] = event["status"] if full else "PARTLY_PAID"
+    document["paymentDate"] = day
+    version = None if bump else document["version"]
+    _put(company, document, created, version)
+    return event
+
+
+def change_partner(
+    company: Company, partner_id: int, *, active: bool | None = None, name: str | None = None
+) -> Json:
+    """Deactivate or rename a customer."""
+    document = decode(company.partners.details[partner_id])
+    if active is not None:
+        document["registryInfo"]["active"] = active
+    if name is not None:
+        document["name"] = name
+    document["version"] = now_local()
+    head = company.partners.heads[partner_id]._replace(
+        version=document["version"],
+        flag=document["registryInfo"]["active"],
+        name=document["name"],
+    )
+    company.partners.put(head, encode(partner_item(document)), encode(document))
+    return document
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {
+    "create_invoice": create_invoice,
+    "edit_invoice": edit_invoice,
+    "delete_invoice": delete_invoice,
+    "invalidate_invoice": invalidate_invoice,
+    "add_payment": add_payment,
+    "change_partner": change_partner,
+}

@@ -1,0 +1,125 @@
+"""Switches that make the sandbox misbehave the way the real service might."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from integrations.sandbox.errors import problem
+from integrations.sandbox.http import Response
+
+KINDS = ("status", "cut", "slow", "html", "wrong_company", "not_allowed")
+_HTML = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
+
+
+@dataclass(slots=True)
+class Fault:
+    """One misbehaviour: how often (`times`, None = until cleared) and on which paths.
+
+    `after` skips that many matching requests first. `company` limits it to one company id.
+    """
+
+    kind: str
+    times: int | None = 1
+    path: str = ""
+    after: int = 0
+    company: int | None = None
+    status: int = 429
+    retry_after: str | None = None
+    seconds: float = 1.0
+    cut_at: int | None = None
+    to_company: int | None = None
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(KINDS)}")
+
+    def takes(self, path: str, company: int | None) -> bool:
+        """Whether this request is hit; counts it if so."""
+        if self.times is not None and self.hits >= self.times:
+            return False
+        if self.company is not None and company != self.company:
+            return False
+        if self.path and not re.search(self.path, path):
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        self.hits += 1
+        return True
+
+
+@dataclass(slots=True)
+class Faults:
+    """The switches that are on."""
+
+    active: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: str, **options: Any) -> Fault:
+        fault = Fault(kind, **options)
+        self.active.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        self.active.clear()
+
+    def find(self, kind: str, path: str, company: int | None) -> Fault | None:
+        for fault in self.active:
+            if fault.kind == kind and fault.takes(path, company):
+                return fault
+        return None
+
+    def instead(self, path: str, company: int | None) -> Response | None:
+        """An answer that replaces the real one."""
+        if fault := self.find("status", path, company):
+            message = "Too many requests" if fault.status == 429 else "Service failure"
+            answer = problem(fault.status, message)
+            if fault.status >= 500:
+                answer = Response(fault.status, _HTML, "text/html")
+            if fault.retry_after is not None:
+                answer.headers.append(("Retry-After", fault.retry_after))
+            return answer
+        if self.find("html", path, company):
+            return Response(200, _HTML, "text/html")
+        if self.find("not_allowed", path, company):
+            return problem(403, "The usage of invoiceable API clients is not allowed")
+        return None
+
+    def spoil(self, answer: Response, path: str, company: int | None) -> Response:
+        """A real answer, late or broken off."""
+        if fault := self.find("slow", path, company):
+            answer.delay = fault.seconds
+        if fault := self.find("cut", path, company):
+            answer.cut_at = len(answer.body) // 2 if fault.cut_at is None else fault.cut_at
+        return answer
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts requests over every sliding second, and refuses those above a limit if there is one.
+
+    Every request counts, refused ones too.
+    """
+
+    limit: int | None = None
+    window: deque[float] = field(default_factory=deque)
+    most_in_a_second: int = 0
+    violations: int = 0
+    total: int = 0
+
+    def admit(self, now: float) -> bool:
+        window = self.window
+        window.append(now)
+        while window[0] <= now - 1.0:
+            window.popleft()
+        self.total += 1
+        self.most_in_a_second = max(self.most_in_a_second, len(window))
+        if self.limit is not None and len(window) > self.limit:
+            self.violations += 1
+            return False
+        return True
+
+    def reset(self) -> None:
+        self.window.clear()
+        self.most_in_a_second = self.violations = self.total = 0

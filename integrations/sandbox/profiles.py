@@ -1,0 +1,71 @@
+"""The companies that the sandbox can make, by slug."""
+
+from datetime import date
+
+from integrations.sandbox.calendars import first_of_running_month
+from integrations.sandbox.company import Company, make_company
+from integrations.sandbox.model import Profile
+
+USA = "UNITED_STATES_OF_AMERICA"
+_ABROAD = (("USD", USA, 5), ("SEK", "SWEDEN", 6), ("EUR", "GERMANY", 6))
+
+PROFILES = {
+    profile.slug: profile
+    for profile in (
+        Profile("kuusi", "Kuusi Data Oy", 10452, 2_458_113, 30, 62, foreign=_ABROAD),
+        Profile(
+            "aalto-us",
+            "Aalto Analytics Inc",
+            10873,
+            3_071_224,
+            30,
+            26,
+            foreign=(("USD", USA, 85), ("GBP", "UNITED_KINGDOM", 8)),
+            burn_share=35,
+            runway_months=15,
+            traps=False,
+        ),
+        Profile("koivu", "Koivu Software Oy", 11290, 2_790_551, 26, 18, burn_share=20),
+        Profile(
+            "medium",
+            "Medium Saas Oy",
+            12001,
+            2_611_907,
+            36,
+            0,
+            foreign=_ABROAD,
+            target_invoices=25_000,
+            daily_statements=True,
+            id_base=1_000_000,
+        ),
+        Profile(
+            "large",
+            "Large Saas Oy",
+            12002,
+            2_622_118,
+            60,
+            0,
+            foreign=_ABROAD,
+            target_invoices=200_000,
+            daily_statements=True,
+            id_base=2_000_000,
+        ),
+    )
+}
+SMALL = ("kuusi", "aalto-us", "koivu")
+
+
+def expand(names: list[str]) -> list[str]:
+    """Slugs from names; `small` stands for the three small companies."""
+    slugs: list[str] = []
+    for name in names:
+        slugs.extend(SMALL if name == "small" else (name,))
+    unknown = sorted(set(slugs) - set(PROFILES))
+    if unknown:
+        raise ValueError(f"unknown company {unknown[0]}; known: small, {', '.join(PROFILES)}")
+    return list(dict.fromkeys(slugs))
+
+
+def build_company(slug: str, *, seed: int = 7, anchor: date | None = None) -> Company:
+    """The company of that slug; documents end on the anchor (first of the running month)."""
+    return make_company(PROFILES[slug], seed=seed, anchor=anchor or first_of_running_month())

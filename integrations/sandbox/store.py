@@ -1,0 +1,107 @@
+"""Rendered documents by id, and the filtered, ordered, paged view of a list."""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_KEPT_LISTS = 24
+
+
+class Head(NamedTuple):
+    """What lists filter and order by; dates and date-times compare as text."""
+
+    id: int
+    type: str = ""
+    status: str = ""
+    date: str = ""
+    due: str = ""
+    created: str = ""
+    version: str = ""
+    partner: int | None = None
+    number: int = 0
+    original: str = ""
+    channel: str = ""
+    flag: bool = False  # offer (invoices), active (partners, products)
+    account: str = ""
+    products: tuple[int, ...] = ()
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """All documents of one kind. Every answer is a join of bytes that were made before."""
+
+    heads: dict[int, Head] = field(default_factory=dict)
+    items: dict[int, bytes] = field(default_factory=dict)
+    details: dict[int, bytes] = field(default_factory=dict)
+    _lists: OrderedDict[Hashable, list[int]] = field(default_factory=OrderedDict)
+
+    def put(self, head: Head, item: bytes, detail: bytes | None = None) -> None:
+        self.heads[head.id] = head
+        self.items[head.id] = item
+        if detail is not None:
+            self.details[head.id] = detail
+        self._lists.clear()
+
+    def drop(self, document_id: int) -> bool:
+        found = self.heads.pop(document_id, None)
+        self.items.pop(document_id, None)
+        self.details.pop(document_id, None)
+        self._lists.clear()
+        return found is not None
+
+    def listing(
+        self,
+        key: Hashable,
+        keep: Callable[[Head], bool],
+        order: Callable[[Head], tuple[object, ...]],
+        *,
+        descending: bool,
+    ) -> list[int]:
+        """Ids that pass, in order; kept for the next pages until a document changes."""
+        if key in self._lists:
+            self._lists.move_to_end(key)
+            return self._lists[key]
+        passed = [head for head in self.heads.values() if keep(head)]
+        passed.sort(key=order, reverse=descending)  # type: ignore[arg-type]
+        ids = [head.id for head in passed]
+        self._lists[key] = ids
+        if len(self._lists) > _KEPT_LISTS:
+            self._lists.popitem(last=False)
+        return ids
+
+
+class Page(NamedTuple):
+    """One page of ids and the numbers of its envelope."""
+
+    ids: list[int]
+    number: int
+    size: int
+    total: int
+
+
+def cut_page(
+    ids: list[int], *, page: int, size: int, previous: int | None, descending: bool
+) -> Page:
+    """A page by number, or the ids behind `previous` when the list is ordered by id."""
+    start = page * size
+    if previous is not None:
+        if descending:
+            start += bisect_right(ids, -previous, key=lambda value: -value)
+        else:
+            start += bisect_right(ids, previous)
+    return Page(ids[start : start + size], page, size, len(ids))
+
+
+def envelope(shelf: Shelf, page: Page, *, omit_empty: bool) -> bytes:
+    """The list answer as bytes."""
+    meta = (
+        f'"meta":{{"pageNumber":{page.number},"pageSize":{page.size},'
+        f'"resultCount":{len(page.ids)},"totalCount":{page.total}}}}}'
+    ).encode()
+    if not page.ids and omit_empty:
+        return b"{" + meta
+    items = shelf.items
+    return b'{"results":[' + b",".join([items[i] for i in page.ids]) + b"]," + meta
