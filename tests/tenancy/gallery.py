@@ -21,6 +21,11 @@ def text(value):
     return "–" if value is None else f"{value * 10:,}.00".replace("-", "\u2212")
 
 
+class Notice(str):
+    url = "/plan/"
+    warning = False
+
+
 class ExampleForm(forms.Form):
     name = forms.CharField(help_text="As it should stand on this page, such as EU account.")
     zone = forms.ChoiceField(choices=[("Europe/Helsinki", "Helsinki"), ("UTC", "UTC")])
@@ -44,13 +49,12 @@ def shell():
             {"name": "Saimaa Analytics Oy", "slug": "saimaa"},
         ],
         "user": {"email": "founder@nordlicht.example"},
-        "trial": "9 days left of your trial",
-        "trial_url": "/plan/",
+        "trial": Notice("9 days left of your trial"),
         "nav": [
             {
                 "label": "",
                 "items": [
-                    item("Financial reporting", "report", active=True),
+                    item("Financial reporting", "chart", active=True),
                     item("Cashflow", "cash"),
                     item("Growth", "growth"),
                 ],
@@ -71,7 +75,7 @@ def shell():
                     item("Company", "company"),
                     item("Team", "team"),
                     item("Integrations", "integrations"),
-                    item("Subscription", "subscription"),
+                    item("Subscription", "plan"),
                     item("Security", "security"),
                     item("API", "api"),
                     item("Audit log", "audit"),
@@ -159,6 +163,13 @@ def movements():
     series.append(
         {"kind": "mrr", "label": "MRR", "values": minor(MRR), "as": "line", "axis": "right"}
     )
+    net = [
+        n + r + e - c - x
+        for n, r, e, c, x in zip(NEW, REACTIVATION, EXPANSION, CONTRACTION, CHURN, strict=True)
+    ]
+    series.append(
+        {"kind": "other", "label": "Net", "values": minor(net), "as": "line", "hidden": True}
+    )
     rows = [
         {
             "label": name,
@@ -183,6 +194,8 @@ def movements():
             "series": series,
             "incomplete": [11],
             "incomplete_word": "so far",
+            "axis_left": "Movements",
+            "axis_right": "MRR",
             "format": {"style": "money", "currency": "EUR"},
         },
         "table_shown": True,

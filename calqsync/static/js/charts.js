@@ -15,8 +15,8 @@
   // Textures tell kinds apart where colours cannot; the hatch marks the running month.
   const TEXTURES = {
     reactivation: (pen) => pen.fillRect(2, 2, 2, 2),
-    contraction: (pen) => pen.fillRect(0, 3, 8, 1.5),
-    "money-out": (pen) => pen.fillRect(0, 3, 8, 1.5),
+    contraction: (pen) => pen.fillRect(0, 3, 8, 1),
+    "money-out": (pen) => pen.fillRect(0, 3, 8, 1),
   };
 
   function tile(size, paint) {
@@ -53,7 +53,7 @@
       pen.fillStyle = colour;
       pen.fillRect(0, 0, 8, 8);
       pen.fillStyle = token("--surface");
-      pen.globalAlpha = 0.55;
+      pen.globalAlpha = 0.4;
       texture(pen);
     });
   }
@@ -167,6 +167,8 @@
     };
   }
 
+  const named = (text) => ({ display: Boolean(text), text, color: token("--muted") });
+
   function options(data, write) {
     const wantsRight = data.series.some((s) => s.axis === "right");
     return {
@@ -183,8 +185,8 @@
           grid: { display: false },
           ticks: { color: token("--muted"), maxRotation: 0, autoSkipPadding: 14 },
         },
-        y: axis(write, { stacked: false, beginAtZero: data.from_zero !== false }),
-        ...(wantsRight ? { right: axis(write, { position: "right", grid: { display: false }, beginAtZero: true }) } : {}),
+        y: axis(write, { stacked: false, beginAtZero: data.from_zero !== false, title: named(data.axis_left) }),
+        ...(wantsRight ? { right: axis(write, { position: "right", grid: { display: false }, beginAtZero: true, title: named(data.axis_right) }) } : {}),
       },
       plugins: {
         legend: { display: false },
