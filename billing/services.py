@@ -26,6 +26,7 @@ def provider() -> Provider:
 def account_of_tenant() -> Account:
     """The account of the tenant in scope; its trial began when the company was created."""
     tenant = Tenant.objects.get(pk=scope.required())
+    account: Account
     account, _created = Account.objects.get_or_create(
         defaults={
             "tenant_id": tenant.pk,

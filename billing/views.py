@@ -33,9 +33,7 @@ def plan(request: TenantRequest) -> HttpResponse:
 @require_http_methods(["POST"])
 def plan_choose(request: TenantRequest) -> HttpResponse:
     try:
-        services.plan_choose(
-            plan=request.POST.get("plan", ""), by=request.user, now=timezone.now()
-        )
+        services.plan_choose(plan=request.POST.get("plan", ""), by=request.user, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:

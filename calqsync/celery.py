@@ -1,47 +1,25 @@
 """The Celery application: thin wake-up messages over a broker whose memory may be lost."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
 
 app = Celery("calqsync")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.set_default()
 
 
-def _configure() -> None:
-    from django.conf import settings  # only readable once the settings module is named
-
-    app.conf.update(
-        broker_url=settings.REDIS_URL,
-        result_backend=None,
-        task_ignore_result=True,
-        accept_content=["json"],
-        task_serializer="json",
-        task_default_queue="interactive",
-        # A message is only a nudge: acknowledged late so that a dying worker gives it back,
-        # and harmless when delivered twice because the claim in the job table decides.
-        task_acks_late=True,
-        task_reject_on_worker_lost=False,
-        task_time_limit=settings.JOB_SLICE_SECONDS + 60,
-        worker_prefetch_multiplier=1,
-        worker_max_tasks_per_child=500,
-        worker_soft_shutdown_timeout=30,
-        worker_enable_soft_shutdown_on_idle=True,
-        worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_hijack_root_logger=False,
-        broker_connection_retry_on_startup=True,
-        broker_transport_options={
-            "visibility_timeout": 600,
-            "unacked_restore_interval": 1,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 30,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-        },
-        beat_schedule={},
-    )
+@setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """Connecting to this signal keeps Celery from replacing the redacting log set-up."""
 
 
-_configure()
-app.autodiscover_tasks()
+@worker_init.connect
+def _refuse_dangerous_role(**_: Any) -> None:
+    from calqsync.tenancy.roles import refuse_dangerous_role
+
+    refuse_dangerous_role()

@@ -219,6 +219,34 @@ DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 5.0)
 JOB_SLICE_SECONDS = env.float("JOB_SLICE_SECONDS", 240.0)
 SYNC_EVERY_HOURS = env.float("SYNC_EVERY_HOURS", 6.0)
 
+CELERY_BROKER_URL = REDIS_URL
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_DEFAULT_QUEUE = "interactive"
+# A message is only a nudge: acknowledged late so that a dying worker gives it back, and
+# harmless when delivered twice because the claim in the job table decides.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = False
+CELERY_TASK_TIME_LIMIT = JOB_SLICE_SECONDS + 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    # Without these two, redelivery of a killed worker's messages waits 100 s more.
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 30,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+
 PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")
 PROCOUNTOR_API_PATH = env.str("PROCOUNTOR_API_PATH", "supported").strip("/")
 PROCOUNTOR_CLIENT_ID = env.str("PROCOUNTOR_CLIENT_ID", "")
@@ -236,3 +264,8 @@ if SENTRY_DSN := env.str("SENTRY_DSN", ""):
     from calqsync.tenancy.logs import scrub_event
 
     sentry_sdk.init(SENTRY_DSN, send_default_pii=False, before_send=scrub_event)
+
+# Every process that reads the settings sends its wake-ups to this application's broker.
+from calqsync.celery import app as celery_app  # noqa: E402
+
+__all__ = ["celery_app"]

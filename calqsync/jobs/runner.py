@@ -32,7 +32,6 @@ def job_task(*, name: str, queue: str) -> Callable[[Handler], Any]:
         def wake(tenant_id: int, job_id: int) -> None:
             run(handler, tenant_id=tenant_id, job_id=job_id)
 
-        wake.handler = handler
         return wake
 
     return decorate

@@ -30,6 +30,11 @@ log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 6
 MAX_DELIVERIES = 3
 _QUEUES: dict[str, str] = {}
+# The one definition of "should be running and is not", for claim, dispatch and health.
+_DUE = (
+    "((state = 'queued' AND run_after <= statement_timestamp())"
+    " OR (state = 'leased' AND lease_until < statement_timestamp()))"
+)
 
 
 class LostLease(Exception):
@@ -117,6 +122,7 @@ def enqueue(
     """
     queue = _QUEUES[kind]
     due: Any = run_after or Now()
+    job: Job
     job, created = Job.objects.get_or_create(
         kind=kind,
         key=key,
@@ -170,9 +176,8 @@ def claim(job_id: int) -> ClaimedJob | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE jobs_job SET state = 'leased', epoch = epoch + 1, lease_owner = %s,"
-            " lease_until = now() + %s, heartbeat_at = now(), deliveries = deliveries + 1"
-            " WHERE tenant_id = %s AND id = %s AND ((state = 'queued' AND run_after <= now())"
-            " OR (state = 'leased' AND lease_until < now()))"
+            " lease_until = statement_timestamp() + %s, heartbeat_at = statement_timestamp(),"
+            f" deliveries = deliveries + 1 WHERE tenant_id = %s AND id = %s AND {_DUE}"
             " RETURNING id",
             [owner, _lease(), scope.required(), job_id],
         )
@@ -195,7 +200,7 @@ def claim(job_id: int) -> ClaimedJob | None:
     return claimed
 
 
-def _lease() -> timedelta:
+def _lease() -> Any:
     return timedelta(seconds=settings.JOB_LEASE_SECONDS)
 
 
@@ -298,16 +303,15 @@ def dispatch_due(*, limit: int = 500, name: str = "") -> int:
     Runs with the dispatcher's role. Any number of dispatchers may run: one works at a time,
     and the lock ends with its transaction.
     """
-    again_after = timedelta(seconds=6 * settings.DISPATCH_SECONDS)
+    again_after: Any = timedelta(seconds=6 * settings.DISPATCH_SECONDS)
     with transaction.atomic(using="dispatcher"), connections["dispatcher"].cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(7261002)")
         if not cursor.fetchone()[0]:
             return 0
         cursor.execute(
-            "UPDATE jobs_job j SET nudged_at = now() FROM (SELECT id FROM jobs_job WHERE"
-            " ((state = 'queued' AND run_after <= now())"
-            "  OR (state = 'leased' AND lease_until < now()))"
-            " AND (nudged_at IS NULL OR nudged_at < now() - %s)"
+            "UPDATE jobs_job j SET nudged_at = statement_timestamp() FROM (SELECT id FROM jobs_job"
+            f" WHERE {_DUE}"
+            " AND (nudged_at IS NULL OR nudged_at < statement_timestamp() - %s)"
             " ORDER BY run_after LIMIT %s FOR UPDATE SKIP LOCKED) due"
             " WHERE j.id = due.id RETURNING j.tenant_id, j.id, j.kind, j.queue",
             [again_after, limit],
@@ -315,8 +319,8 @@ def dispatch_due(*, limit: int = 500, name: str = "") -> int:
         due = cursor.fetchall()
         if name:
             cursor.execute(
-                "INSERT INTO jobs_dispatcherpulse (name, at) VALUES (%s, now())"
-                " ON CONFLICT (name) DO UPDATE SET at = now()",
+                "INSERT INTO jobs_dispatcherpulse (name, at) VALUES (%s, statement_timestamp())"
+                " ON CONFLICT (name) DO UPDATE SET at = statement_timestamp()",
                 [name],
             )
     for tenant_id, job_id, kind, queue in due:
@@ -329,9 +333,8 @@ def oldest_due_seconds() -> float:
     """Age in seconds of the oldest job that should be running and is not; 0 when none is."""
     with connections["dispatcher"].cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(extract(epoch FROM now() - min(greatest(run_after,"
-            " coalesce(lease_until, run_after)))), 0) FROM jobs_job WHERE"
-            " (state = 'queued' AND run_after <= now()) OR (state = 'leased' AND lease_until < now())"
+            "SELECT coalesce(extract(epoch FROM statement_timestamp() - min(greatest(run_after,"
+            f" coalesce(lease_until, run_after)))), 0) FROM jobs_job WHERE {_DUE}"
         )
         return float(cursor.fetchone()[0])
 

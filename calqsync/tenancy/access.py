@@ -9,6 +9,7 @@ from typing import Any, cast
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, Role, Tenant, User
@@ -45,8 +46,9 @@ def tenant_view(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
                     if not member.membership.may(min_role):
                         raise PermissionDenied
                     response = view(member, *args, **kwargs)
-                    # Rendered here, because a template may still read rows.
-                    return response.render() if _lazy(response) else response
+                    if isinstance(response, SimpleTemplateResponse):
+                        response.render()  # here, because a template may still read rows
+                    return response
 
         guarded.min_role = min_role  # type: ignore[attr-defined]
         return guarded
@@ -61,7 +63,3 @@ def _membership(user: User, slug: str) -> Membership:
     if found is None:
         raise Http404
     return found
-
-
-def _lazy(response: Any) -> bool:
-    return hasattr(response, "render") and not getattr(response, "is_rendered", True)

@@ -13,9 +13,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_safe_url(self, url: str | None) -> bool:
         # Only our own relative paths: never another host, whatever the request's Host says.
         return bool(
-            url
-            and url.startswith("/")
-            and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+            url and url.startswith("/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
         )
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:

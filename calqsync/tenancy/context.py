@@ -72,7 +72,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         here = request.path
         nav = [
             NavGroup("", _items(_MAIN, tenant.slug, here)),
-            NavGroup(_("Settings"), _items(_SETTINGS, tenant.slug, here)),
+            NavGroup(str(_("Settings")), _items(_SETTINGS, tenant.slug, here)),
         ]
     notice = next((n for make in notices if tenant and (n := make(request))), None)
     return {"shell": Shell(tenant, tenants, nav, notice, user)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connections, models
 
@@ -46,8 +46,8 @@ class TenantOwned(models.Model):
 
     tenant = models.ForeignKey("tenancy.Tenant", models.CASCADE, related_name="+")
 
-    objects = TenantManager()
-    unscoped = models.Manager()
+    objects: ClassVar[Any] = TenantManager()
+    unscoped: ClassVar[Any] = models.Manager()
 
     class Meta:
         abstract = True

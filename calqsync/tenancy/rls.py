@@ -23,10 +23,10 @@ USER = "(SELECT nullif(current_setting('app.user', true), '')::bigint)"
 TOKEN = "(SELECT nullif(current_setting('app.token', true), ''))"  # noqa: S105 - a setting's name
 
 _GRANTED = (
-    "tenant_id = {tenant} AND EXISTS (SELECT 1 FROM tenancy_supportgrant g WHERE"
-    " g.tenant_id = {tenant} AND g.staff_id = {user} AND g.expires_at > now()"
+    f"tenant_id = {TENANT} AND EXISTS (SELECT 1 FROM tenancy_supportgrant g WHERE"
+    f" g.tenant_id = {TENANT} AND g.staff_id = {USER} AND g.expires_at > now()"
     " AND g.ended_at IS NULL)"
-).format(tenant=TENANT, user=USER)
+)
 
 
 def policy(table: str, name: str, *, role: str, using: str, command: str = "ALL") -> str:
@@ -78,7 +78,11 @@ class SecureTables(Operation):
         """Policies and keys are no part of Django's model state."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,
+        to_state: Any,
     ) -> None:
         models = [m for m in to_state.apps.get_app_config(app_label).get_models() if _owned(m)]
         for model in models:
@@ -104,9 +108,7 @@ class SecureTables(Operation):
         ]
         if name in self.also_visible:
             parts.append(
-                policy(
-                    table, "own_rows", role=APP, using=self.also_visible[name], command="SELECT"
-                )
+                policy(table, "own_rows", role=APP, using=self.also_visible[name], command="SELECT")
             )
         if name not in self.hidden:
             seen = "true" if name in self.directory else _GRANTED

@@ -35,7 +35,8 @@ class Scope:
         return (str(self.tenant_id or ""), str(self.user_id or ""), self.token_hash or "")
 
 
-_scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=Scope())
+_NOBODY = Scope()
+_scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=_NOBODY)
 _SQL = (
     "SELECT set_config('app.tenant', %s, true), set_config('app.user', %s, true),"
     " set_config('app.token', %s, true)"
@@ -72,7 +73,7 @@ def token(token_hash: str) -> Any:
 
 def nothing() -> Any:
     """Act for nobody: what a worker does between two jobs."""
-    return _pushed(Scope())
+    return _pushed(_NOBODY)
 
 
 @contextmanager
@@ -104,5 +105,5 @@ def tell(connection: Any) -> None:
 
 def tell_new_transaction(connection: Any) -> None:
     """As `tell`, for a transaction that just began and so has no settings yet."""
-    if _scope.get() != Scope():
+    if _scope.get() != _NOBODY:
         tell(connection)

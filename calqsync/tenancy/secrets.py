@@ -67,11 +67,8 @@ class Sealer:
         keys = _key_encryption_keys(settings.ENCRYPTION_KEYS)
         if wrapped_by not in keys:
             raise SecretUnreadable(f"key-encryption key {wrapped_by} is not configured")
-        wrapped = bytes(wrapped)
         try:
-            key = AESGCM(keys[wrapped_by]).decrypt(
-                wrapped[:_NONCE], wrapped[_NONCE:], key_id.bytes
-            )
+            key = AESGCM(keys[wrapped_by]).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], key_id.bytes)
         except InvalidTag:
             raise SecretUnreadable("the tenant's key does not unwrap") from None
         self._tenant_id, self._key_id, self._aes = tenant_id, key_id, AESGCM(key)
@@ -123,6 +120,6 @@ def sealer() -> Sealer:
     return Sealer(
         tenant_id=tenant.pk,
         key_id=tenant.data_key_id,
-        wrapped=tenant.data_key_wrapped,
+        wrapped=bytes(tenant.data_key_wrapped),
         wrapped_by=tenant.key_encryption_key_id,
     )

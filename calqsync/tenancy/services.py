@@ -138,13 +138,10 @@ def invitation_revoke(*, invitation: Invitation, by: User) -> None:
 def invitation_open(*, token: str, now: datetime) -> Invitation | None:
     """The pending invitation that this token opens, or None when spent, expired or unknown."""
     with scope.token(token_hash(token)):
-        return (
-            Invitation.unscoped.filter(
-                token_hash=token_hash(token), accepted_at=None, expires_at__gt=now
-            )
-            .select_related(None)
-            .first()
-        )
+        found: Invitation | None = Invitation.unscoped.filter(
+            token_hash=token_hash(token), accepted_at=None, expires_at__gt=now
+        ).first()
+    return found
 
 
 @transaction.atomic

@@ -159,9 +159,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         request.session.pop("invitation", None)
     if request.method == "POST" and request.user.is_authenticated:
         try:
-            tenant = services.invitation_accept(
-                token=token, user=cast(User, request.user), now=now
-            )
+            tenant = services.invitation_accept(token=token, user=request.user, now=now)
         except ValidationError as error:
             context["error"] = " ".join(error.messages)
             return render(request, "tenancy/invitation.html", context, status=422)

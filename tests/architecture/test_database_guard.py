@@ -141,8 +141,7 @@ def test_the_app_role_may_not_truncate_create_or_own(truth):
 
 def test_the_dispatcher_sees_jobs_and_nothing_else(truth):
     truth.execute(
-        "SELECT DISTINCT table_name FROM information_schema.column_privileges"
-        " WHERE grantee = %s",
+        "SELECT DISTINCT table_name FROM information_schema.column_privileges WHERE grantee = %s",
         [roles.DISPATCHER],
     )
     assert {row[0] for row in truth.fetchall()} == {"jobs_job", "jobs_dispatcherpulse"}

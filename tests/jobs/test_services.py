@@ -1,0 +1,238 @@
+"""The job table is the truth about work: one live row, one holder, fenced writes."""
+
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from django.db import transaction
+from django.db.models.functions import Now
+
+from calqsync.jobs import runner, services
+from calqsync.jobs.models import Job, JobState
+from calqsync.jobs.services import Cancelled, LostLease, Outcome
+from calqsync.tenancy import scope
+
+KIND = "tests.work"
+
+
+@pytest.fixture(autouse=True)
+def bell(monkeypatch):
+    services.register(KIND, "interactive")
+    rung = []
+    monkeypatch.setattr(
+        services.current_app, "send_task", lambda name, args, **kw: rung.append(tuple(args))
+    )
+    yield rung
+    services._QUEUES.pop(KIND)
+
+
+@pytest.fixture
+def tenant(cast):
+    with scope.tenant(cast.tenant.pk):
+        yield cast.tenant
+
+
+def past(job):
+    Job.objects.filter(pk=job.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+
+def test_enqueueing_twice_makes_one_live_job(tenant):
+    first = services.enqueue(kind=KIND, key="a")
+    assert services.enqueue(kind=KIND, key="a").pk == first.pk
+    assert services.enqueue(kind=KIND, key="b").pk != first.pk
+
+
+def test_the_doorbell_rings_only_after_the_commit(
+    tenant, bell, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        job = services.enqueue(kind=KIND)
+        assert bell == []
+    assert bell == [(tenant.pk, job.pk)]
+
+
+def test_a_broker_that_is_down_loses_no_job(
+    tenant, monkeypatch, django_capture_on_commit_callbacks
+):
+    def down(*args, **kwargs):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(current_app, "send_task", down)
+    with django_capture_on_commit_callbacks(execute=True):
+        job = services.enqueue(kind=KIND)
+    assert Job.objects.get(pk=job.pk).state == JobState.QUEUED
+
+
+def test_a_job_is_claimed_once(tenant):
+    job = services.enqueue(kind=KIND)
+    assert services.claim(job.pk).epoch == 1
+    assert services.claim(job.pk) is None
+
+
+def test_a_job_of_the_future_is_not_claimed(tenant):
+    from django.utils import timezone
+
+    job = services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=1))
+    assert services.claim(job.pk) is None
+
+
+def test_a_strangers_wake_up_claims_nothing(cast):
+    with scope.tenant(cast.tenant.pk):
+        job = services.enqueue(kind=KIND)
+    with scope.tenant(cast.stranger_tenant.pk):
+        assert services.claim(job.pk) is None
+
+
+def test_an_abandoned_job_is_taken_over_and_its_old_holder_is_fenced_off(tenant):
+    job = services.enqueue(kind=KIND)
+    old = services.claim(job.pk)
+    past(job)
+    new = services.claim(job.pk)
+    new.fence()
+    with pytest.raises(LostLease):
+        old.fence()
+    with pytest.raises(LostLease):
+        services.finish(old, Outcome.done())
+
+
+def test_a_job_that_kills_its_worker_every_time_is_given_up(tenant):
+    job = services.enqueue(kind=KIND)
+    for _ in range(services.MAX_DELIVERIES):
+        assert services.claim(job.pk) is not None
+        past(job)
+    assert services.claim(job.pk) is None
+    job.refresh_from_db()
+    assert (job.state, job.error_class) == (JobState.FAILED, "WorkerLost")
+
+
+def test_a_job_wanted_again_while_it_runs_is_due_when_it_ends(tenant):
+    job = services.enqueue(kind=KIND)
+    held = services.claim(job.pk)
+    services.enqueue(kind=KIND)
+    services.finish(held, Outcome.again(timedelta(hours=6)))
+    assert services.claim(job.pk) is not None
+
+
+def test_a_recurring_job_keeps_its_row_and_waits(tenant):
+    job = services.enqueue(kind=KIND)
+    services.finish(services.claim(job.pk), Outcome.again(timedelta(hours=6)))
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert services.claim(job.pk) is None
+    services.enqueue(kind=KIND)
+    assert services.claim(job.pk) is not None
+
+
+def test_cancelling_a_running_job_stops_it_at_its_next_fence(tenant):
+    job = services.enqueue(kind=KIND)
+    held = services.claim(job.pk)
+    services.cancel(kind=KIND)
+    with pytest.raises(Cancelled):
+        held.fence()
+
+
+def test_a_failing_job_is_retried_with_growing_waits_and_then_given_up(tenant):
+    job = services.enqueue(kind=KIND)
+    waits = []
+    for _ in range(services.MAX_ATTEMPTS):
+        Job.objects.filter(pk=job.pk).update(run_after=Now())
+        services.retry_later(services.claim(job.pk), error_class="Oops", error="no")
+        job.refresh_from_db()
+        if job.state == JobState.QUEUED:
+            waits.append(job.run_after)
+    assert job.state == JobState.FAILED
+    assert waits == sorted(waits)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "dispatcher"])
+class TestDispatcher:
+    @pytest.fixture
+    def due(self, committed_cast):
+        jobs = []
+        for tenant in (committed_cast.tenant, committed_cast.stranger_tenant):
+            with transaction.atomic(), scope.tenant(tenant.pk):
+                jobs.append(services.enqueue(kind=KIND))
+        return jobs
+
+    def test_hands_out_due_jobs_of_every_tenant(self, due, bell):
+        bell.clear()
+        assert services.dispatch_due() == 2
+        assert sorted(bell) == sorted((job.tenant_id, job.pk) for job in due)
+
+    def test_does_not_ring_again_at_once(self, due):
+        assert services.dispatch_due() == 2
+        assert services.dispatch_due() == 0
+
+    def test_rings_again_when_the_bell_was_not_heard(self, due, settings):
+        services.dispatch_due()
+        settings.DISPATCH_SECONDS = 0
+        assert services.dispatch_due() == 2
+
+    def test_finds_jobs_whose_worker_died(self, due, committed_cast):
+        with scope.tenant(due[0].tenant_id), transaction.atomic():
+            services.claim(due[0].pk)
+            past(due[0])
+        assert services.dispatch_due() == 2
+
+    def test_tells_the_age_of_the_oldest_due_job(self, due):
+        assert services.oldest_due_seconds() >= 0
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRunner:
+    @pytest.fixture
+    def job(self, committed_cast):
+        with transaction.atomic(), scope.tenant(committed_cast.tenant.pk):
+            return services.enqueue(kind=KIND)
+
+    def state(self, job):
+        with scope.tenant(job.tenant_id), transaction.atomic():
+            return Job.objects.get(pk=job.pk).state
+
+    def test_runs_the_handler_in_the_jobs_tenant(self, job):
+        seen = []
+
+        def handler(held):
+            seen.append(scope.current())
+            return Outcome.done()
+
+        runner.run(handler, tenant_id=job.tenant_id, job_id=job.pk)
+        assert seen == [job.tenant_id]
+        assert self.state(job) == JobState.DONE
+
+    def test_leaves_no_tenant_behind_after_a_failure(self, job):
+        def handler(held):
+            raise ValueError("no")
+
+        runner.run(handler, tenant_id=job.tenant_id, job_id=job.pk)
+        assert scope.current() is None
+        assert self.state(job) == JobState.QUEUED
+
+    def test_refuses_to_start_inside_another_tenant(self, job, committed_cast):
+        with (
+            scope.tenant(committed_cast.stranger_tenant.pk),
+            pytest.raises(RuntimeError, match="still in scope"),
+        ):
+            runner.run(lambda held: Outcome.done(), tenant_id=job.tenant_id, job_id=job.pk)
+
+    def test_a_message_for_an_unknown_job_does_nothing(self, job):
+        runner.run(pytest.fail, tenant_id=job.tenant_id, job_id=10**9)
+
+    def test_keeps_the_lease_while_the_handler_works(self, job, settings):
+        settings.JOB_LEASE_SECONDS, settings.JOB_HEARTBEAT_SECONDS = 5.0, 0.02
+
+        def handler(held):
+            with scope.tenant(held.tenant_id):
+                for _ in range(200):
+                    with transaction.atomic():
+                        row = Job.objects.get(pk=held.id)
+                    if row.heartbeat_at > row.lease_until - timedelta(seconds=5.5) and (
+                        held.lost.wait(0.02) or row.heartbeat_at != first
+                    ):
+                        return Outcome.done()
+            pytest.fail("the lease was not renewed")
+
+        with scope.tenant(job.tenant_id), transaction.atomic():
+            first = Job.objects.get(pk=job.pk).heartbeat_at
+        runner.run(handler, tenant_id=job.tenant_id, job_id=job.pk)
+        assert self.state(job) == JobState.DONE
