@@ -1,5 +1,6 @@
 """Every address of the product."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -7,6 +8,12 @@ urlpatterns = [
     path("", include("calqsync.tenancy.urls")),
     path("", include("calqsync.jobs.urls")),
     path("", include("billing.urls")),
+    path("", include("integrations.urls")),
+    path("", include("reporting.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
+
+if settings.EMAIL_FILE_PATH:
+    # Mails that go to a folder can be read on a page: the demo's mailbox.
+    urlpatterns += [path("local/", include("calqsync.local.mailbox"))]
