@@ -1,0 +1,112 @@
+"""What people decided: marks on products, verdicts on subscriptions, and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from typing import NamedTuple
+
+from reporting.domain.periods import TWO_WEEKS, WEEK
+
+
+class Mark(Enum):
+    RECURRING = "recurring"
+    ONE_OFF = "one_off"
+    USAGE = "usage"
+    IGNORE = "ignore"
+
+
+class Verdict(Enum):
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+
+
+class Confidence(Enum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Average(Enum):
+    MEAN = "mean"
+    MEDIAN = "median"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductMark:
+    """A person's word on one product; `product` is a ref of `lines.product_refs`."""
+
+    product: str
+    mark: Mark
+    period_months: int | None = None
+
+
+class SubscriptionKey(NamedTuple):
+    """Names one subscription across imports.
+
+    `band` is 0 when the customer has one chain of this product in this currency; when there
+    are several side by side it is the first unit price of each, in 1/100 of a minor unit.
+    """
+
+    customer_id: int
+    product: str
+    currency: str
+    band: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}|{self.product}|{self.currency}|{self.band}"
+
+    @classmethod
+    def parse(cls, text: str) -> SubscriptionKey:
+        customer, rest = text.split("|", 1)
+        product, currency, band = rest.rsplit("|", 2)
+        return cls(int(customer), product, currency, int(band))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A person's word on one subscription.
+
+    A key with band 0 speaks for every chain of that customer, product and currency.
+    `end` is the first day without service and beats every computed end; `start` moves the
+    beginning. A paused subscription has no grace after its last period.
+    """
+
+    key: SubscriptionKey
+    verdict: Verdict | None = None
+    period_months: int | None = None
+    start: date | None = None
+    end: date | None = None
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserWords:
+    products: tuple[ProductMark, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+DEFAULT_GRACE: Mapping[int, int] = {WEEK: 7, TWO_WEEKS: 10, 1: 30, 2: 35, 3: 45, 6: 60, 12: 60}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one tenant wants its figures, and the day they are for."""
+
+    as_of: date
+    currency: str = "EUR"
+    grace_days: Mapping[int, int] = field(default_factory=lambda: dict(DEFAULT_GRACE))
+    """Days after a period's end during which a missing invoice is late, by nominal period."""
+    tolerance_bp: int = 0
+    """Changes of at most this many hundredths of a percent are no expansion or contraction."""
+    threshold: Confidence = Confidence.HIGH
+    """Detected subscriptions of at least this confidence count at once."""
+    default_period_months: int = 1
+    burn_months: int = 3
+    burn_average: Average = Average.MEAN
+    reactivation_months: int | None = None
+    """A return after more months than this is a new customer; None: always a reactivation."""
+    complete_from: date | None = None
+    """While the first import loads newest first: the day back to which it is complete."""

@@ -1,0 +1,194 @@
+"""Which lines are subscriptions, for which period, how sure, and why.
+
+Layers, each a function of the ones before it: the person's word, stated dates, words and
+units, cadence. A product vote and scores over whole histories slot in after `_judge`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reporting.domain.arrays import Flags, Ints
+from reporting.domain.chains import Cadence, Chains, build_chains, find_cadence, next_hit
+from reporting.domain.choices import Mark, Settings, UserWords
+from reporting.domain.credits import link_full_credits
+from reporting.domain.draft import Draft
+from reporting.domain.evidence import MARKS, Evidence, gather
+from reporting.domain.findings import Findings, LineType, Source, Subscriptions, Sure, Why
+from reporting.domain.lines import Lines
+from reporting.domain.negatives import settle_negatives
+from reporting.domain.periods import months_between, nearest_nominal, nominal_end, nominal_months
+from reporting.domain.subscriptions import Said, apply_said, find_said, finish
+
+_RECURRING = MARKS.index(Mark.RECURRING)
+_MARK_TYPES = {
+    Mark.ONE_OFF: LineType.ONE_OFF,
+    Mark.USAGE: LineType.USAGE,
+    Mark.IGNORE: LineType.IGNORE,
+}
+_DATE_REASON = {
+    Source.ROW_DATES: Why.ROW_DATES,
+    Source.DELIVERY: Why.DELIVERY_DATES,
+    Source.TEXT: Why.TEXT_DATES,
+}
+
+
+def detect(lines: Lines, words: UserWords, settings: Settings) -> tuple[Findings, Subscriptions]:
+    """A finding for every line and the subscriptions that they form."""
+    evidence = gather(lines, words)
+    credits = link_full_credits(lines)
+    hits = (lines.net > 0) & ~credits.cancelled & ~lines.is_credit
+    chains = build_chains(lines, hits)
+    cadence = find_cadence(lines, chains, hits)
+    said = find_said(lines, chains, words)
+    draft = _judge(lines, evidence, chains, cadence)
+    _give_periods(lines, evidence, cadence, said, settings, draft)
+    _raise_by_company(lines, evidence, chains, draft)
+    settle_negatives(lines, evidence, credits, chains, draft)
+    apply_said(lines, chains, said, draft)
+    return finish(lines, draft, chains, said, settings, credits.cancelled)
+
+
+def _judge(lines: Lines, evidence: Evidence, chains: Chains, cadence: Cadence) -> Draft:
+    """Type, confidence and reason of every line from its own signs and its chain's rhythm."""
+    draft = Draft.blank(len(lines), chains.of_line.copy(), evidence.words)
+    chain = draft.chain
+    dated = evidence.date_source != Source.NONE
+    worded = evidence.word >= 0
+    counter = evidence.counter >= 0
+    by_unit = evidence.unit_period != 0
+    by_long_unit = evidence.unit_period > 0
+    rhythm = cadence.nominal[chain] != 0
+    sure_rhythm = cadence.sure[chain]
+    against = evidence.work_unit | (counter & ~by_unit & ~(worded & sure_rhythm))
+    usage = (evidence.usage >= 0) | evidence.metered
+
+    draft.set_type(dated | worded | by_unit | rhythm, LineType.SUBSCRIPTION)
+    medium = rhythm | by_unit | (worded & (dated | (evidence.word_period != 0))) | evidence.in_band
+    high = evidence.in_band | (by_long_unit & worded) | sure_rhythm
+    draft.sure[medium] = Sure.MEDIUM
+    draft.sure[high & ~counter & ~evidence.work_unit] = Sure.HIGH
+
+    length, nominal = evidence.end - evidence.start, _stated_nominal(evidence)
+    draft.explain(worded, Why.WORD, evidence.word, evidence.word_period)
+    draft.explain(by_unit, Why.UNIT, lines.unit, evidence.unit_period)
+    _explain_dates(draft, dated, evidence, length, nominal)
+    draft.explain(rhythm, Why.CADENCE, cadence.hits[chain], cadence.nominal[chain])
+    draft.explain(by_long_unit & worded, Why.UNIT_AND_WORD, evidence.word, evidence.unit_period)
+    _explain_dates(draft, evidence.in_band, evidence, length, nominal)
+
+    draft.set_type(against, LineType.ONE_OFF)
+    draft.explain(counter & against, Why.COUNTER_WORD, evidence.counter)
+    draft.explain(evidence.work_unit, Why.WORK_UNIT, lines.unit)
+    draft.set_type(usage, LineType.USAGE)
+    draft.explain(usage, Why.METERED, evidence.usage)
+    draft.set_type(evidence.not_service >= 0, LineType.IGNORE)
+    draft.explain(evidence.not_service >= 0, Why.NOT_SERVICE, evidence.not_service)
+    _obey_marks(evidence, draft)
+    return draft
+
+
+def _explain_dates(
+    draft: Draft, rows: Flags, evidence: Evidence, length: Ints, nominal: Ints
+) -> None:
+    for source, why in _DATE_REASON.items():
+        draft.explain(rows & (evidence.date_source == source), why, length, nominal)
+
+
+def _stated_nominal(evidence: Evidence) -> Ints:
+    """The nominal period nearest to each stated one, 0 where none is stated."""
+    nominal = np.zeros(len(evidence.start), dtype=np.int64)
+    dated = evidence.date_source != Source.NONE
+    numerator, denominator = months_between(evidence.start[dated], evidence.end[dated])
+    nominal[dated] = nearest_nominal(numerator, denominator)
+    return nominal
+
+
+def _obey_marks(evidence: Evidence, draft: Draft) -> None:
+    for number, mark in enumerate(MARKS):
+        if mark is None:
+            continue
+        rows = evidence.mark == number
+        draft.set_type(rows, _MARK_TYPES.get(mark, LineType.SUBSCRIPTION))
+        draft.explain(rows, Why.USER_MARK)
+        draft.sure[rows] = Sure.HIGH
+
+
+def _give_periods(
+    lines: Lines,
+    evidence: Evidence,
+    cadence: Cadence,
+    said: Said,
+    settings: Settings,
+    draft: Draft,
+) -> None:
+    """A service period for every line, whatever its type: a person may yet confirm it."""
+    spoken = _spoken_period(lines, evidence, cadence, draft.chain)
+    draft.nominal[:] = settings.default_period_months
+    draft.source[:] = Source.FALLBACK
+    for source, period in (
+        (Source.PRODUCT_DEFAULT, evidence.mark_period),
+        (Source.CADENCE, cadence.nominal[draft.chain]),
+        (Source.UNIT_WORDS, spoken),
+    ):
+        draft.nominal[period != 0] = period[period != 0]
+        draft.source[period != 0] = source
+    dated = evidence.date_source != Source.NONE
+    by_user = said.period[draft.chain] != 0
+    draft.nominal[by_user] = said.period[draft.chain][by_user]
+    draft.source[by_user] = Source.USER
+
+    draft.start[:] = np.where(dated, evidence.start, lines.invoice_day)
+    nominal_stop = nominal_end(draft.start, draft.nominal)
+    draft.end[:] = next_hit(cadence, draft.chain, draft.start, nominal_stop)
+    draft.num[:], draft.den[:] = nominal_months(draft.nominal)
+    stated = np.flatnonzero(dated & ~by_user)
+    draft.end[stated] = evidence.end[stated]
+    draft.source[stated] = evidence.date_source[stated]
+    draft.num[stated], draft.den[stated] = months_between(draft.start[stated], draft.end[stated])
+    draft.nominal[stated] = nearest_nominal(draft.num[stated], draft.den[stated])
+
+
+def _spoken_period(lines: Lines, evidence: Evidence, cadence: Cadence, chain: Ints) -> Ints:
+    """The nominal period that unit and words state, 0 where they state none.
+
+    Twelve of the unit MONTH are a year's worth, or twelve users for a month: the distance
+    between the chain's invoices tells which.
+    """
+    period = np.where(evidence.unit_period != 0, evidence.unit_period, evidence.word_period)
+    many = lines.quantity_e4 // 10_000
+    whole = (evidence.unit_period == 1) & (lines.quantity_e4 % 10_000 == 0)
+    gap = cadence.mean_gap[chain]
+    alone = gap == 0
+    for months in (2, 3, 6, 12):
+        apart = 4 * gap >= 3 * months * 30
+        bundled = whole & (many == months) & ((alone & (months > 2)) | (~alone & apart))
+        period = np.where(bundled, months, period)
+    return period
+
+
+def _raise_by_company(lines: Lines, evidence: Evidence, chains: Chains, draft: Draft) -> None:
+    """Lines that stand beside certain ones are certain too.
+
+    A line with a period of its own in a group that holds a certain line (an odd first period),
+    and a dated line that ends on the same day as a certain line of its customer (a difference
+    billed for the rest of the term).
+    """
+    service = draft.type == LineType.SUBSCRIPTION
+    certain = service & (draft.sure == Sure.HIGH)
+    open_rows = service & ~certain & (evidence.counter < 0) & (draft.source <= Source.CADENCE)
+    if not open_rows.any():
+        return
+    group = chains.group_of_chain[draft.chain]
+    certain_groups = np.zeros(int(group.max()) + 1, dtype=np.bool_)
+    certain_groups[group[certain]] = True
+    raised = open_rows & certain_groups[group]
+    dated = open_rows & ~raised & (evidence.date_source != Source.NONE)
+    rows = np.flatnonzero(dated)
+    if rows.size:
+        ends = set(
+            zip(lines.customer_id[certain].tolist(), draft.end[certain].tolist(), strict=True)
+        )
+        pairs = zip(lines.customer_id[rows].tolist(), draft.end[rows].tolist(), strict=True)
+        raised[rows] = [pair in ends for pair in pairs]
+    draft.sure[raised] = Sure.HIGH

@@ -1,0 +1,115 @@
+"""Periods and types of negative rows: credit notes and discounts follow what they reduce."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reporting.domain.arrays import Flags, Ints
+from reporting.domain.chains import Chains, codes
+from reporting.domain.credits import FullCredits, covering_lines, discounted_lines
+from reporting.domain.draft import Draft
+from reporting.domain.evidence import Evidence
+from reporting.domain.findings import LineType, Source, Sure, Why
+from reporting.domain.lines import Lines
+from reporting.domain.periods import add_months, months_between
+
+
+def settle_negatives(
+    lines: Lines, evidence: Evidence, credits: FullCredits, chains: Chains, draft: Draft
+) -> None:
+    """In this order: full credits, own dates, discounts, part credits, and what is left."""
+    negative = lines.net < 0
+    if not negative.any():
+        return
+    full = np.flatnonzero(credits.original >= 0)
+    draft.copy_line(full, credits.original[full])
+    draft.explain(full, Why.CREDIT_FULL, _ids(lines, credits.original))
+
+    open_rows = negative & (credits.original < 0) & (evidence.mark == 0)
+    open_rows &= evidence.not_service < 0
+    dated = open_rows & (evidence.date_source != Source.NONE)
+    service = (lines.net > 0) & (draft.type == LineType.SUBSCRIPTION) & ~credits.cancelled
+    _follow_dated(lines, np.flatnonzero(dated), chains, service, draft)
+
+    discounts = np.flatnonzero(open_rows & ~dated & ~lines.is_credit)
+    parents = discounted_lines(lines, discounts, service)
+    _follow_discounted(lines, discounts[parents >= 0], parents[parents >= 0], draft)
+    rest = np.concatenate(
+        (np.flatnonzero(open_rows & ~dated & lines.is_credit), discounts[parents < 0])
+    )
+    left = _follow_running(lines, rest, chains, credits.cancelled, draft)
+    _leave_unmatched(lines, left, chains, evidence, service, draft)
+
+
+def _ids(lines: Lines, rows: Ints) -> Ints:
+    """Line ids of the given rows; a row of -1 gives -1."""
+    return np.where(rows >= 0, lines.line_id[np.maximum(rows, 0)], -1)
+
+
+def _follow_dated(lines: Lines, rows: Ints, chains: Chains, service: Flags, draft: Draft) -> None:
+    """Own dates stand; type, confidence and chain come from the line that runs at their start."""
+    if rows.size == 0:
+        return
+    group = chains.group_of_chain[chains.of_line]
+    day = draft.start[rows]
+    parents = covering_lines(lines, rows, day, group, draft.start, draft.end, service)
+    customer, _ = codes(lines.customer_id, lines.currency)
+    others = covering_lines(lines, rows, day, customer, draft.start, draft.end, service)
+    parents = np.where(parents >= 0, parents, others)
+    found, parents = rows[parents >= 0], parents[parents >= 0]
+    for column in (draft.type, draft.sure, draft.chain, draft.nominal):
+        column[found] = column[parents]
+    months = draft.num // np.maximum(draft.den, 1)
+    draft.explain(found, Why.CREDIT_DATES, draft.end - draft.start, months)
+
+
+def _follow_discounted(lines: Lines, rows: Ints, parents: Ints, draft: Draft) -> None:
+    draft.copy_line(rows, parents)
+    draft.explain(rows, Why.DISCOUNT_ROW)
+    draft.a[rows] = lines.line_id[parents]
+
+
+def _follow_running(
+    lines: Lines, rows: Ints, chains: Chains, cancelled: Flags, draft: Draft
+) -> Ints:
+    """Credit the rest of a running line's period; returns the rows that found none."""
+    if rows.size == 0:
+        return rows
+    group = chains.group_of_chain[chains.of_line]
+    among = (lines.net > 0) & ~cancelled
+    day = lines.invoice_day[rows].astype(np.int64)
+    parents = covering_lines(lines, rows, day, group, draft.start, draft.end, among)
+    found, parents = rows[parents >= 0], parents[parents >= 0]
+    draft.copy_line(found, parents)
+    draft.start[found] = np.maximum(draft.start[parents], lines.invoice_day[found])
+    draft.num[found], draft.den[found] = months_between(draft.start[found], draft.end[found])
+    draft.explain(found, Why.CREDIT_PART)
+    draft.a[found] = lines.line_id[parents]
+    return np.setdiff1d(rows, found)
+
+
+def _leave_unmatched(
+    lines: Lines, rows: Ints, chains: Chains, evidence: Evidence, service: Flags, draft: Draft
+) -> None:
+    """One month from the credit's own date, and a reason that puts it before a person.
+
+    It reduces MRR where its product, or with an unknown product its customer, has a
+    subscription; a credit for work or goods does not.
+    """
+    if rows.size == 0:
+        return
+    group = chains.group_of_chain[chains.of_line]
+    positive = lines.net > 0
+    own = np.isin(group[rows], group[positive])
+    by_group = np.isin(group[rows], group[service])
+    by_customer = np.isin(lines.customer_id[rows], lines.customer_id[service])
+    against = evidence.work_unit[rows] | (evidence.counter[rows] >= 0)
+    reduces = np.where(own, by_group, by_customer & ~against)
+    draft.type[rows] = np.where(reduces, LineType.SUBSCRIPTION, LineType.ONE_OFF)
+    draft.sure[rows] = Sure.HIGH
+    draft.start[rows] = lines.invoice_day[rows]
+    draft.end[rows] = add_months(draft.start[rows], 1)
+    draft.num[rows] = draft.den[rows] = 1
+    draft.nominal[rows] = 1
+    draft.source[rows] = Source.FALLBACK
+    draft.explain(rows, Why.CREDIT_UNMATCHED)

@@ -1,0 +1,364 @@
+"""One entry: from documents, bank and people's words to a report whose figures explain themselves.
+
+Exact MRR figures (`*_e4`) are integers of 1/10 000 minor unit of the reporting currency;
+all other amounts are whole minor units of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from reporting.domain.arrays import Flags, Ints, as_int64
+from reporting.domain.choices import Settings, UserWords
+from reporting.domain.detection import detect
+from reporting.domain.findings import Findings, LineType, Subscriptions, Why
+from reporting.domain.lines import Lines
+from reporting.domain.metrics import Flow, arpa, customer_churn_rate
+from reporting.domain.movements import Movement, Movements, Step, movements, steps_minor
+from reporting.domain.mrr import CustomerMonths, customer_months, line_mrr
+from reporting.domain.periods import day_number, last_day, month_of
+from reporting.domain.receivables import OpenReceivables, Receivables, open_receivables
+from reporting.domain.recognition import deferred_by_month, future_by_month
+from reporting.domain.rounding import minors
+from reporting.domain.runway import Bank, Cashflow, cashflow
+
+TRAILING = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one figure is made of: the amounts add up to it exactly.
+
+    `line_rows` are rows of the input, `customers` are ids; one of the two is -1 in each part
+    (a line's share, or a customer's share or floor adjustment).
+    """
+
+    line_rows: Ints
+    customers: Ints
+    amounts: Ints
+
+    @property
+    def total(self) -> int:
+        return int(self.amounts.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """One period's rates; None where there is nothing to divide by."""
+
+    gross_churn: Fraction | None
+    net_churn: Fraction | None
+    net_churn_without_reactivation: Fraction | None
+    customer_churn: Fraction | None
+    nrr: Fraction | None
+    grr: Fraction | None
+    quick_ratio: Fraction | None
+    arpa_minor: Fraction | None
+    """MRR per paying customer at the end, per month."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """One month, quarter or year of the growth view."""
+
+    first_month: int
+    last_month: int
+    complete: bool
+    step: Step
+    """Movements in minor units; the identity holds to the cent."""
+    customers: int
+    """Paying at the end."""
+    new_customers: int
+    churned_customers: int
+    reactivated_customers: int
+    rates: Rates
+    trailing_nrr: Fraction | None
+    """Customers paying twelve months earlier: their MRR now, without fx, ÷ then."""
+    trailing_grr: Fraction | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything the pages show for one tenant on one day."""
+
+    settings: Settings
+    lines: Lines
+    findings: Findings
+    subscriptions: Subscriptions
+    mrr_e4: Ints
+    """Per line; 0 for lines that do not count."""
+    table: CustomerMonths
+    monthly: Movements
+    cash: Cashflow
+    receivables: OpenReceivables
+
+    @property
+    def months(self) -> Ints:
+        """Month indexes from the first invoice or service to the month of as_of."""
+        return self.table.months
+
+    @cached_property
+    def complete(self) -> Flags:
+        """False for the running month only (unless as_of is its last day)."""
+        return last_day(self.months) <= day_number(self.settings.as_of)
+
+    @cached_property
+    def snapshot_days(self) -> Ints:
+        return np.minimum(last_day(self.months), day_number(self.settings.as_of))
+
+    @cached_property
+    def total_e4(self) -> Ints:
+        """MRR of each month."""
+        return as_int64(self.table.mrr.sum(axis=0))
+
+    @cached_property
+    def mrr(self) -> Ints:
+        """MRR of each month in minor units."""
+        return minors(self.total_e4)
+
+    @cached_property
+    def customer_count(self) -> Ints:
+        return as_int64((self.table.mrr > 0).sum(axis=0))
+
+    @cached_property
+    def detected_e4(self) -> Ints:
+        """The part of each month's MRR that no person has confirmed (before the floor)."""
+        owner = self.findings.subscription
+        confirmed = np.append(self.subscriptions.confirmed, True)
+        return self._by_snapshot(self.mrr_e4 * ~confirmed[owner])
+
+    @cached_property
+    def late_e4(self) -> int:
+        """The part of today's MRR whose next invoice is awaited."""
+        return int(self.mrr_e4[self.findings.late].sum())
+
+    @cached_property
+    def future_e4(self) -> Ints:
+        """Contracted MRR at each snapshot: invoiced, service not yet begun."""
+        return future_by_month(self.lines, self.findings, self.mrr_e4, self.snapshot_days)
+
+    @cached_property
+    def deferred(self) -> tuple[Ints, Ints]:
+        """(deferred, accrued) revenue at the end of each month, monthly method."""
+        return deferred_by_month(self.lines, self.findings, self.months)
+
+    @cached_property
+    def revenue(self) -> dict[str, Ints]:
+        """Invoiced net by invoice month: recurring, non_recurring, usage, other, total.
+
+        Recurring is what counts in MRR; a subscription that waits for review stands in
+        non_recurring, reminder fees and interest in other.
+        """
+        kind = np.full(len(self.lines), LineType.ONE_OFF, dtype=np.int64)
+        kind[self.findings.counted] = LineType.SUBSCRIPTION
+        for line_type in (LineType.USAGE, LineType.IGNORE):
+            kind[self.findings.type == line_type] = line_type
+        place = month_of(self.lines.invoice_day) - (int(self.months[0]) if len(self.months) else 0)
+        inside = (place >= 0) & (place < len(self.months))
+        sums = np.zeros((len(LineType), len(self.months)), dtype=np.int64)
+        np.add.at(sums, (kind[inside], place[inside]), self.lines.net_acc[inside])
+        names = ("recurring", "non_recurring", "usage", "other")
+        return dict(zip(names, sums, strict=True)) | {"total": sums.sum(axis=0)}
+
+    @cached_property
+    def periods(self) -> tuple[Period, ...]:
+        """The growth view by month, the running one last."""
+        return self._periods(self.monthly, 1)
+
+    def by(self, length: int) -> tuple[Period, ...]:
+        """The growth view by calendar quarter (3), half (6) or year (12).
+
+        Each period is classified anew from its own first and last snapshots.
+        """
+        last = (self.months + 1) % length == 0
+        if len(last):
+            last[-1] = True
+        return self._periods(self._moves(np.flatnonzero(last)), length)
+
+    def explain_mrr(self, month: int) -> Parts:
+        """The lines (and floor adjustments) that make up a month's MRR, in e4 units."""
+        found = self.findings
+        rows = np.flatnonzero(
+            (found.from_month <= month) & (month < found.to_month) & (self.mrr_e4 != 0)
+        )
+        row, column, amount = self.table.adjustments
+        floored = column == month - int(self.months[0])
+        return Parts(
+            line_rows=np.concatenate((rows, np.full(int(floored.sum()), -1))),
+            customers=np.concatenate((np.full(len(rows), -1), self.table.customers[row[floored]])),
+            amounts=np.concatenate((self.mrr_e4[rows], amount[floored])),
+        )
+
+    def explain_movement(self, month: int, kind: Movement) -> Parts:
+        """The customers behind one movement of a month: positive magnitudes in e4 units."""
+        column = month - int(self.months[0])
+        rows = np.flatnonzero(self.monthly.kind[:, column] == kind)
+        change = np.abs(self.monthly.change[rows, column])
+        return self._customer_parts(rows, change)
+
+    def explain_fx(self, month: int) -> Parts:
+        """The customers behind a month's exchange-rate effect, signed e4 units."""
+        effect = self.monthly.fx[:, month - int(self.months[0])]
+        rows = np.flatnonzero(effect)
+        return self._customer_parts(rows, effect[rows])
+
+    def unmatched_credits(self) -> Ints:
+        """Rows of credits whose original was not found: for the user to look at."""
+        return np.flatnonzero(self.findings.why == Why.CREDIT_UNMATCHED)
+
+    def top_customers(self, months: int = 12, limit: int = 10) -> tuple[Ints, Ints]:
+        """(customer ids, invoiced net) of the largest customers of the last `months` months."""
+        if not len(self.months):
+            return self.months, self.months
+        recent = month_of(self.lines.invoice_day) > int(self.months[-1]) - months
+        row = np.searchsorted(self.table.customers, self.lines.customer_id[recent])
+        sums = np.zeros(len(self.table.customers), dtype=np.int64)
+        np.add.at(sums, row, self.lines.net_acc[recent])
+        order = np.argsort(-sums, kind="stable")[:limit]
+        return self.table.customers[order], sums[order]
+
+    def _customer_parts(self, rows: Ints, amounts: Ints) -> Parts:
+        return Parts(
+            line_rows=np.full(len(rows), -1, dtype=np.int64),
+            customers=self.table.customers[rows],
+            amounts=amounts,
+        )
+
+    def _by_snapshot(self, amounts: Ints) -> Ints:
+        steps = np.zeros(len(self.months) + 1, dtype=np.int64)
+        start = int(self.months[0]) if len(self.months) else 0
+        rows = np.flatnonzero(self.findings.counted)
+        width = len(self.months)
+        first = np.clip(self.findings.from_month[rows] - start, 0, width)
+        after = np.clip(self.findings.to_month[rows] - start, 0, width)
+        np.add.at(steps, first, amounts[rows])
+        np.subtract.at(steps, after, amounts[rows])
+        return np.cumsum(steps)[:-1]
+
+    def _moves(self, columns: Ints) -> Movements:
+        return movements(
+            self.table,
+            columns,
+            tolerance_bp=self.settings.tolerance_bp,
+            reactivation_months=self.settings.reactivation_months,
+        )
+
+    def _periods(self, moves: Movements, length: int) -> tuple[Period, ...]:
+        steps = steps_minor(self.table, moves)
+        totals = {kind: moves.total(kind) for kind in Movement}
+        counts = {kind: moves.count(kind) for kind in Movement}
+        trailing = self._trailing
+        result = []
+        for place, column in enumerate(moves.columns):
+            before = int(moves.before[place])
+            start = int(self.total_e4[before]) if before >= 0 else 0
+            paying = int(self.customer_count[before]) if before >= 0 else 0
+            flow = Flow(
+                start=start,
+                new=int(totals[Movement.NEW][place]),
+                expansion=int(totals[Movement.EXPANSION][place]),
+                contraction=int(totals[Movement.CONTRACTION][place]),
+                churn=int(totals[Movement.CHURN][place]),
+                reactivation=int(totals[Movement.REACTIVATION][place]),
+                fx=int(moves.fx_total[place]),
+            )
+            month = int(self.months[column])
+            lost = int(counts[Movement.CHURN][place])
+            customers = int(self.customer_count[column])
+            result.append(
+                Period(
+                    first_month=month - month % length,
+                    last_month=month,
+                    complete=bool(self.complete[column]) and (month + 1) % length == 0,
+                    step=steps[place],
+                    customers=customers,
+                    new_customers=int(counts[Movement.NEW][place]),
+                    churned_customers=lost,
+                    reactivated_customers=int(counts[Movement.REACTIVATION][place]),
+                    rates=_rates(flow, paying, lost, steps[place].end, customers),
+                    trailing_nrr=trailing[column][0],
+                    trailing_grr=trailing[column][1],
+                )
+            )
+        return tuple(result)
+
+    @cached_property
+    def _trailing(self) -> tuple[tuple[Fraction | None, Fraction | None], ...]:
+        width = len(self.months)
+        result: list[tuple[Fraction | None, Fraction | None]] = []
+        for column in range(width):
+            if column < TRAILING:
+                result.append((None, None))
+                continue
+            moves = self._moves(np.array([column - TRAILING, column], dtype=np.int64))
+            start = int(self.total_e4[column - TRAILING])
+            flow = Flow(
+                start=start,
+                expansion=int(moves.total(Movement.EXPANSION)[1]),
+                contraction=int(moves.total(Movement.CONTRACTION)[1]),
+                churn=int(moves.total(Movement.CHURN)[1]),
+            )
+            result.append((flow.nrr, flow.grr))
+        return tuple(result)
+
+
+def _rates(flow: Flow, paying: int, lost: int, end_minor: int, customers: int) -> Rates:
+    return Rates(
+        gross_churn=flow.gross_churn_rate,
+        net_churn=flow.net_churn_rate,
+        net_churn_without_reactivation=flow.net_churn_rate_without_reactivation,
+        # Between snapshots nobody both joins and leaves, so nothing has to be taken out.
+        customer_churn=customer_churn_rate(start=paying, lost=lost),
+        nrr=flow.nrr,
+        grr=flow.grr,
+        quick_ratio=flow.quick_ratio,
+        arpa_minor=arpa(end_minor, customers),
+    )
+
+
+def measure(
+    lines: Lines,
+    bank: Bank,
+    receivables: Receivables,
+    words: UserWords,
+    settings: Settings,
+) -> Report:
+    """Every figure of one tenant on `settings.as_of`; the same input gives the same report."""
+    findings, subscriptions = detect(lines, words, settings)
+    counted = findings.counted
+    mrr = np.zeros(len(lines), dtype=np.int64)
+    mrr[counted] = line_mrr(
+        lines.net_acc[counted], findings.months_num[counted], findings.months_den[counted]
+    )
+    months = _month_range(lines, findings, settings)
+    table = customer_months(lines, findings, mrr, months, settings.currency)
+    return Report(
+        settings=settings,
+        lines=lines,
+        findings=findings,
+        subscriptions=subscriptions,
+        mrr_e4=mrr,
+        table=table,
+        monthly=movements(
+            table,
+            np.arange(len(months), dtype=np.int64),
+            tolerance_bp=settings.tolerance_bp,
+            reactivation_months=settings.reactivation_months,
+        ),
+        cash=cashflow(bank, settings),
+        receivables=open_receivables(receivables, day_number(settings.as_of)),
+    )
+
+
+def _month_range(lines: Lines, findings: Findings, settings: Settings) -> Ints:
+    last = int(month_of(day_number(settings.as_of)))
+    if not len(lines):
+        return np.array([last], dtype=np.int64)
+    first = int(month_of(as_int64(lines.invoice_day).min()))
+    if findings.counted.any():
+        first = min(first, int(findings.from_month[findings.counted].min()))
+    return np.arange(min(first, last), last + 1, dtype=np.int64)

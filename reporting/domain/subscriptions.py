@@ -1,0 +1,263 @@
+"""From judged lines to subscriptions: the person's verdicts, lateness, status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
+from reporting.domain.chains import DAY_SPAN, Chains
+from reporting.domain.choices import Confidence, Settings, UserWords, Verdict
+from reporting.domain.draft import Draft
+from reporting.domain.findings import (
+    Findings,
+    LineType,
+    Source,
+    Status,
+    Subscriptions,
+    Sure,
+    Why,
+)
+from reporting.domain.lines import Lines, product_refs
+from reporting.domain.mrr import line_mrr
+from reporting.domain.periods import day_number, month_of
+
+SURE_OF = {Confidence.LOW: Sure.LOW, Confidence.MEDIUM: Sure.MEDIUM, Confidence.HIGH: Sure.HIGH}
+REPLACED_DAYS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What people said about each chain."""
+
+    confirmed: Flags
+    rejected: Flags
+    paused: Flags
+    period: Ints
+    """Nominal months, 0 where nothing was said."""
+    start: Ints
+    end: Ints
+    """NO_DAY where nothing was said."""
+
+
+def find_said(lines: Lines, chains: Chains, words: UserWords) -> Said:
+    """Decisions laid on the chains they name; a key with band 0 names a whole group.
+
+    A decision on one band is obeyed after one on the whole group, so it wins.
+    """
+    none = np.zeros(chains.count, dtype=np.bool_)
+    said = Said(
+        confirmed=none,
+        rejected=none.copy(),
+        paused=none.copy(),
+        period=np.zeros(chains.count, dtype=np.int64),
+        start=np.full(chains.count, NO_DAY, dtype=np.int64),
+        end=np.full(chains.count, NO_DAY, dtype=np.int64),
+    )
+    if not words.decisions:
+        return said
+    refs = {ref: key for key, ref in enumerate(product_refs(lines))}
+    names = {name: code for code, name in enumerate(lines.currencies)}
+    customer = lines.customer_id[chains.first_line]
+    product = lines.product_key[chains.first_line]
+    currency = lines.currency[chains.first_line]
+    for decision in sorted(words.decisions, key=lambda one: one.key.band != 0):
+        key = decision.key
+        if key.product not in refs or key.currency not in names:
+            continue
+        mine = (customer == key.customer_id) & (product == refs[key.product])
+        mine &= currency == names[key.currency]
+        if key.band:
+            mine &= chains.band == key.band
+        said.confirmed[mine] = decision.verdict is Verdict.CONFIRMED
+        said.rejected[mine] = decision.verdict is Verdict.REJECTED
+        said.paused[mine] = decision.paused
+        said.period[mine] = decision.period_months or 0
+        said.start[mine] = NO_DAY if decision.start is None else day_number(decision.start)
+        said.end[mine] = NO_DAY if decision.end is None else day_number(decision.end)
+    return said
+
+
+def apply_said(lines: Lines, chains: Chains, said: Said, draft: Draft) -> None:
+    """Confirmed chains are subscriptions whatever the signs say; starts are moved."""
+    confirmed = said.confirmed[draft.chain]
+    draft.type[confirmed] = LineType.SUBSCRIPTION
+    draft.sure[confirmed] = Sure.HIGH
+    draft.explain(confirmed & (lines.net > 0), Why.USER_CONFIRMED)
+    for chain in np.flatnonzero(said.start != NO_DAY):
+        rows = np.flatnonzero(draft.chain == chain)
+        start = draft.start[rows]
+        first = int(start.min())
+        moved = np.where(start == first, said.start[chain], np.maximum(start, said.start[chain]))
+        draft.start[rows] = np.minimum(moved, draft.end[rows])
+    ends = said.end[draft.chain]
+    cut = ends != NO_DAY
+    draft.end[cut] = np.maximum(np.minimum(draft.end[cut], ends[cut]), draft.start[cut])
+
+
+def finish(
+    lines: Lines,
+    draft: Draft,
+    chains: Chains,
+    said: Said,
+    settings: Settings,
+    cancelled: Flags,
+) -> tuple[Findings, Subscriptions]:
+    """Which lines count when, and the subscriptions with their state on `as_of`."""
+    as_of = day_number(settings.as_of)
+    candidate = draft.type == LineType.SUBSCRIPTION
+    rejected = said.rejected[draft.chain]
+    service = candidate & ~rejected
+    counted = service & (draft.sure >= SURE_OF[settings.threshold])
+    life = _life(draft, chains, candidate & (lines.net >= 0), ~cancelled)
+    late_chain = _late(life, chains, said, settings, as_of)
+    late = service & late_chain[draft.chain] & (draft.end == life.last_end[draft.chain])
+    late &= draft.end > draft.start
+    from_month, to_month = snapshot_months(
+        draft.start, np.where(late, as_of + 1, draft.end), as_of, service
+    )
+    running = int(month_of(as_of))
+    now = service & (from_month <= running) & (running < to_month)
+    shown = candidate & life.alive[draft.chain]
+    number = np.cumsum(life.alive) - 1
+    findings = Findings(
+        type=np.where(rejected & candidate, LineType.ONE_OFF, draft.type).astype(np.int8),
+        start=np.where(service, draft.start, NO_DAY),
+        end=np.where(service, draft.end, NO_DAY),
+        months_num=np.where(service, draft.num, 1),
+        months_den=np.where(service, draft.den, 1),
+        source=np.where(service, draft.source, Source.NONE).astype(np.int8),
+        confidence=draft.sure.astype(np.int8),
+        why=np.where(rejected & candidate, Why.USER_REJECTED, draft.why).astype(np.int8),
+        why_a=draft.a,
+        why_b=draft.b,
+        subscription=np.where(shown, number[draft.chain], -1),
+        counted=counted,
+        late=late & counted,
+        from_month=np.where(counted, from_month, 0),
+        to_month=np.where(counted, to_month, 0),
+        word_names=draft.word_names,
+    )
+    mrr = np.zeros(chains.count, dtype=np.int64)
+    amount = line_mrr(lines.net_acc, findings.months_num, findings.months_den)
+    np.add.at(mrr, draft.chain[now], amount[now])
+    any_counted = np.zeros(chains.count, dtype=np.bool_)
+    any_counted[draft.chain[counted]] = True
+    later = np.zeros(chains.count, dtype=np.bool_)
+    later[draft.chain[service & (draft.start > as_of)]] = True
+    status = _states(mrr, any_counted, late_chain, later, said)
+    return findings, _table(lines, draft, chains, said, findings, life, mrr, status, any_counted)
+
+
+def _states(mrr: Ints, counted: Flags, late: Flags, later: Flags, said: Said) -> Ints:
+    state = np.full(len(mrr), Status.CHURNED, dtype=np.int64)
+    state[later] = Status.FUTURE
+    state[mrr > 0] = Status.ACTIVE
+    state[late & (mrr > 0)] = Status.LATE
+    state[said.paused & (mrr <= 0)] = Status.PAUSED
+    state[~counted] = Status.DETECTED
+    state[said.rejected] = Status.REJECTED
+    return state
+
+
+def snapshot_months(start: Ints, end: Ints, as_of: int, counted: Flags) -> tuple[Ints, Ints]:
+    """Month indexes [from, to) in whose snapshots a period stands.
+
+    A snapshot is the month's last day, or `as_of` in the running month.
+    """
+    running = int(month_of(as_of))
+    first, after = month_of(np.where(counted, start, 0)), month_of(np.where(counted, end, 0))
+    first = np.where((first == running) & (start > as_of), running + 1, first)
+    after = np.where((after == running) & (end > as_of), running + 1, after)
+    return np.where(counted, first, 0), np.where(counted, np.maximum(after, first), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    """Per chain."""
+
+    alive: Flags
+    """It has at least one subscription line that is not a credit."""
+    first_start: Ints
+    last_end: Ints
+    period: Ints
+
+
+def _life(draft: Draft, chains: Chains, lasting: Flags, standing: Flags) -> _Life:
+    """The span of each chain's lines; a line that was taken back speaks only where alone."""
+    rows = np.flatnonzero(lasting)
+    rows = rows[np.lexsort((draft.start[rows], draft.end[rows], standing[rows], draft.chain[rows]))]
+    chain = draft.chain[rows]
+    alive = np.zeros(chains.count, dtype=np.bool_)
+    alive[chain] = True
+    first_start = np.full(chains.count, DAY_SPAN - 1, dtype=np.int64)
+    np.minimum.at(first_start, chain, draft.start[rows])
+    last_end = np.full(chains.count, NO_DAY, dtype=np.int64)
+    period = np.zeros(chains.count, dtype=np.int64)
+    # The last assignment to a chain wins, and the order above puts its last line last.
+    last_end[chain], period[chain] = draft.end[rows], draft.nominal[rows]
+    return _Life(alive=alive, first_start=first_start, last_end=last_end, period=period)
+
+
+def _late(life: _Life, chains: Chains, said: Said, settings: Settings, as_of: int) -> Flags:
+    """Chains whose last period has ended and whose next invoice is still awaited."""
+    grace = np.zeros(chains.count, dtype=np.int64)
+    for period, days in settings.grace_days.items():
+        grace[life.period == period] = days
+    waiting = (life.last_end <= as_of) & (as_of <= life.last_end + grace)
+    waiting &= (said.end == NO_DAY) & ~said.paused & ~said.rejected & (life.last_end != NO_DAY)
+    beside = np.flatnonzero(waiting & (chains.band != 0))
+    if beside.size:
+        starts = np.sort(chains.group_of_chain * DAY_SPAN + life.first_start)
+        group = chains.group_of_chain[beside] * DAY_SPAN
+        low = np.searchsorted(starts, group + life.last_end[beside] - REPLACED_DAYS)
+        high = np.searchsorted(starts, group + as_of, side="right")
+        waiting[beside] = high <= low
+    return waiting
+
+
+def _table(
+    lines: Lines,
+    draft: Draft,
+    chains: Chains,
+    said: Said,
+    findings: Findings,
+    life: _Life,
+    mrr: Ints,
+    status: Ints,
+    counted: Flags,
+) -> Subscriptions:
+    kept = np.flatnonzero(life.alive)
+    member = np.flatnonzero(findings.subscription >= 0)
+    order = member[
+        np.lexsort((lines.line_id[member], draft.start[member], findings.subscription[member]))
+    ]
+    owner = findings.subscription[order]
+    positive = order[lines.net[order] >= 0]
+    by_sure = positive[
+        np.lexsort((draft.start[positive], draft.sure[positive], findings.subscription[positive]))
+    ]
+    best = np.zeros(len(kept), dtype=np.int64)
+    best[findings.subscription[by_sure]] = by_sure
+    first = chains.first_line[kept]
+    return Subscriptions(
+        customer_id=lines.customer_id[first],
+        product_key=as_int64(lines.product_key[first]),
+        currency=as_int64(lines.currency[first]),
+        band=chains.band[kept],
+        period=life.period[kept],
+        first_start=life.first_start[kept],
+        last_end=life.last_end[kept],
+        mrr_e4=mrr[kept],
+        status=status[kept].astype(np.int8),
+        counted=counted[kept],
+        confirmed=said.confirmed[kept] | (draft.why[best] == Why.USER_MARK),
+        confidence=draft.sure[best].astype(np.int8),
+        best_line=best,
+        line_order=order,
+        line_from=np.searchsorted(owner, np.arange(len(kept) + 1)),
+        product_refs=product_refs(lines),
+        currencies=lines.currencies,
+        findings=findings,
+    )
