@@ -89,7 +89,7 @@ class Sealer:
                 sealed[17 + _NONCE :],
                 self._bound_to(connection_id, field),
             )
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SecretUnreadable("the value does not belong to this row") from None
 
     def seal_text(self, secret: str, *, connection_id: int, field: str) -> bytes:

@@ -1,0 +1,113 @@
+"""Invitations reach one address, roles rise only as far as the giver's, an owner remains."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from calqsync.tenancy import scope, services
+from calqsync.tenancy.models import Invitation, Membership, Role, User
+
+NOW = timezone.now()
+
+
+@pytest.fixture
+def guest(db):
+    return User.objects.create_user("guest@example.com", "x", name="guest")
+
+
+@pytest.fixture
+def token(cast, monkeypatch, django_capture_on_commit_callbacks):
+    monkeypatch.setattr(services.tokens, "token_urlsafe", lambda n: "the-token")
+    with scope.tenant(cast.tenant.pk), django_capture_on_commit_callbacks(execute=True):
+        services.invitation_create(
+            tenant=cast.tenant, email="Guest@Example.com", role=Role.MEMBER, by=cast.alice, now=NOW
+        )
+    return "the-token"
+
+
+def test_the_invited_person_gets_a_link_by_mail(token):
+    (message,) = mail.outbox
+    assert message.to == ["guest@example.com"]
+    assert f"/invite/{token}/" in message.body
+
+
+def test_the_token_itself_is_not_stored(cast, token):
+    with scope.tenant(cast.tenant.pk):
+        assert Invitation.objects.get().token_hash != token
+
+
+def test_accepting_makes_a_member_with_the_offered_role(cast, token, guest):
+    services.invitation_accept(token=token, user=guest, now=NOW)
+    with scope.tenant(cast.tenant.pk):
+        assert Membership.objects.get(user=guest).role == Role.MEMBER
+
+
+@pytest.mark.parametrize("case", ["other address", "expired", "used", "altered"])
+def test_nobody_else_and_nothing_else_is_accepted(cast, token, guest, case):
+    if case == "used":
+        services.invitation_accept(token=token, user=guest, now=NOW)
+    with pytest.raises(ValidationError):
+        services.invitation_accept(
+            token=token + ("x" if case == "altered" else ""),
+            user=cast.mallory if case == "other address" else guest,
+            now=NOW + (timedelta(days=8) if case == "expired" else timedelta()),
+        )
+    with scope.tenant(cast.tenant.pk):
+        assert not Membership.objects.filter(user=cast.mallory).exists()
+
+
+def test_the_last_owner_cannot_be_removed_or_lowered(cast):
+    with scope.tenant(cast.tenant.pk):
+        owner = Membership.objects.get(user=cast.alice)
+        with pytest.raises(ValidationError):
+            services.member_remove(membership=owner, by=cast.alice)
+        with pytest.raises(ValidationError):
+            services.member_change_role(membership=owner, role=Role.VIEWER, by=cast.alice)
+
+
+def test_a_second_owner_frees_the_first(cast):
+    with scope.tenant(cast.tenant.pk):
+        ann = Membership.objects.get(user=cast.ann)
+        services.member_change_role(membership=ann, role=Role.OWNER, by=cast.alice)
+        services.member_remove(membership=Membership.objects.get(user=cast.alice), by=cast.ann)
+        assert Membership.objects.filter(role=Role.OWNER).get().user == cast.ann
+
+
+@pytest.mark.parametrize(
+    ("who", "status"), [("alice", 200), ("bob", 200), ("vera", 200), ("mallory", 404)]
+)
+def test_the_team_page_is_for_the_team(client, cast, who, status):
+    client.force_login(getattr(cast, who))
+    assert client.get(cast.url("settings/team/")).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "status"),
+    [
+        ("ann", "member", 302),
+        ("ann", "owner", 422),
+        ("bob", "viewer", 403),
+        ("mallory", "viewer", 404),
+    ],
+)
+def test_admins_invite_up_to_their_own_role(client, cast, who, role, status):
+    client.force_login(getattr(cast, who))
+    answer = client.post(
+        cast.url("settings/team/invite/"), {"email": "new@example.com", "role": role}
+    )
+    assert answer.status_code == status
+    with scope.tenant(cast.tenant.pk):
+        assert Invitation.objects.exists() == (status == 302)
+
+
+def test_a_strangers_member_id_is_not_found(client, cast):
+    with scope.tenant(cast.tenant.pk):
+        theirs = Membership.objects.get(user=cast.bob)
+    client.force_login(cast.mallory)
+    url = f"/t/{cast.stranger_tenant.slug}/settings/team/members/{theirs.public_id}/"
+    assert client.post(url, {"remove": "1"}).status_code == 404
+    with scope.tenant(cast.tenant.pk):
+        assert Membership.objects.filter(pk=theirs.pk).exists()
