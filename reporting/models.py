@@ -196,6 +196,8 @@ class CustomerFigure(TenantOwned):
     mrr_e4 = ArrayField(models.BigIntegerField(), default=list)
     # The part of each month's change that is only a change of exchange rates.
     fx_e4 = ArrayField(models.BigIntegerField(), default=list)
+    # What each month's change is called: numbers of domain.movements.Movement.
+    moves = ArrayField(models.SmallIntegerField(), default=list)
     mrr_now_e4 = models.BigIntegerField(default=0)
     invoiced_minor = models.BigIntegerField(default=0)
     open_minor = models.BigIntegerField(default=0)
@@ -205,7 +207,9 @@ class CustomerFigure(TenantOwned):
     last_invoice = models.DateField(null=True)
 
     class Meta(TenantOwned.Meta):
-        constraints = [models.UniqueConstraint(fields=["tenant", "customer"], name="customer_figure_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "customer"], name="customer_figure_once")
+        ]
         indexes = [models.Index(fields=["tenant", "-mrr_now_e4"], name="customer_by_mrr")]
 
     def __str__(self) -> str:
@@ -213,7 +217,7 @@ class CustomerFigure(TenantOwned):
 
 
 class InvoiceFigure(TenantOwned):
-    """What is still open on one invoice, and when its money may be expected."""
+    """One invoice that counts: what is open on it, and when its money may be expected."""
 
     invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="+")
     paid_minor = models.BigIntegerField(default=0)
@@ -226,7 +230,9 @@ class InvoiceFigure(TenantOwned):
     recurring_minor = models.BigIntegerField(default=0)
 
     class Meta(TenantOwned.Meta):
-        constraints = [models.UniqueConstraint(fields=["tenant", "invoice"], name="invoice_figure_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "invoice"], name="invoice_figure_once")
+        ]
         indexes = [
             models.Index(
                 fields=["tenant", "age"], condition=~models.Q(age=""), name="open_invoice_by_age"
