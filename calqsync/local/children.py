@@ -49,6 +49,7 @@ class Child:
     ) -> None:
         self.name = name
         self.log = _fresh_log(home / "logs", name)
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._stop_signal = stop_signal
         self._note = home / "run" / f"{name}.json"
         account = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
@@ -88,6 +89,12 @@ class Child:
         lines = self.tail().splitlines()
         reason = known or (lines[-1].strip() if lines else "It left no message.")
         raise StackError(f"The {self.name} process ended. {reason} Its log: {self.log}")
+
+    def fresh_log(self) -> str:
+        """What this start has logged, up to a limit that any start-up stays within."""
+        with self.log.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read(200_000).decode(errors="replace")
 
     def tail(self, size: int = 4000) -> str:
         """The last part of the log."""

@@ -121,7 +121,7 @@ class Stack:
         command = ["-m", "integrations.sandbox", "--port", str(port), *options]
         child = self._python("sandbox", *command)
         if wait:
-            self.await_http("sandbox", child, f"{address}/healthz")
+            self.await_http(child, f"{address}/")
         return address
 
     def start_web(self, port: int, *, wait: bool = True) -> str:
@@ -131,6 +131,7 @@ class Stack:
                 f"Port {port} is in use by another program. Stop that program, or choose another "
                 f"port: python3 manage.py demo --port {port + 1 if port < 65535 else 8001}"
             )
+        self.serve_at(port)
         workers = min(2, os.cpu_count() or 1)
         options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
         options += ["--workers", str(workers), "--blocking-threads", "1", "--no-ws"]
@@ -142,7 +143,8 @@ class Stack:
     def await_web(self) -> None:
         """Return once the web server reports that it and its database are well."""
         port = self.env["SITE_URL"].rsplit(":", 1)[1]
-        self.await_http("web", self.children["web"], f"http://127.0.0.1:{port}/healthz")
+        address = f"http://127.0.0.1:{port}/healthz"
+        self.await_http(self.children["web"], address, host=f"localhost:{port}")
 
     def start_worker(self, *, concurrency: int = 2, wait: bool = True) -> Child:
         """Start a Celery worker for all queues."""
@@ -153,15 +155,21 @@ class Stack:
             orphan_signal=signal.SIGQUIT,  # with the supervisor gone there is no time to finish
         )
         if wait:
-            child.wait_until(lambda: " ready." in child.tail(20_000), seconds=START_SECONDS)
+            self.await_worker()
         return child
+
+    def await_worker(self) -> None:
+        """Return once the worker takes messages."""
+        child = self.children["worker"]
+        child.wait_until(lambda: " ready." in child.fresh_log(), seconds=START_SECONDS)
 
     def start_beat(self, *, wait: bool = True) -> Child:
         """Start the dispatcher, which hands out due jobs."""
         scheduler = "calqsync.jobs.beat:DispatchScheduler"
-        child = self._python("beat", "-m", "celery", "-A", "calqsync", "beat", "-S", scheduler)
+        options = ["beat", "-S", scheduler, "-l", "INFO"]
+        child = self._python("beat", "-m", "celery", "-A", "calqsync", *options)
         if wait:
-            child.wait_until(lambda: "beat: Starting" in child.tail(), seconds=START_SECONDS)
+            child.wait_until(lambda: "Starting" in child.fresh_log(), seconds=START_SECONDS)
         return child
 
     # -- the whole -------------------------------------------------------------------------------
@@ -205,13 +213,15 @@ class Stack:
 
     def _base_environment(self) -> None:
         secrets = self.home.secrets()
-        mail = self.home.folder / "mail"
+        mail, static = self.home.folder / "mail", self.home.folder / "static"
         mail.mkdir(mode=0o700, exist_ok=True)
+        static.mkdir(exist_ok=True)
         defaults = {
             "CALQSYNC_ENV": "test" if self.throwaway else "demo",
             "SECRET_KEY": secrets["secret_key"],
             "ENCRYPTION_KEYS": secrets["encryption_keys"],
             "EMAIL_FILE_DIR": str(mail),
+            "STATIC_ROOT": str(static),
             "PROCOUNTOR_CLIENT_ID": secrets["procountor_client_id"],
             "PROCOUNTOR_CLIENT_SECRET": secrets["procountor_client_secret"],
             "DJANGO_SETTINGS_MODULE": "calqsync.settings",
@@ -279,19 +289,20 @@ class Stack:
         return child
 
     def await_http(
-        self, name: str, child: Child, address: str, *, seconds: float = START_SECONDS
+        self, child: Child, address: str, *, host: str = "", seconds: float = START_SECONDS
     ) -> None:
         """Return once the address answers 200; StackError when the process ends before."""
-        child.wait_until(_answers(address), seconds=seconds)
+        child.wait_until(_answers(address, host), seconds=seconds)
 
 
-def _answers(address: str) -> Callable[[], bool]:
+def _answers(address: str, host: str) -> Callable[[], bool]:
     # The proxies of the environment are for the outside; these processes are on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(address, headers={"Host": host} if host else {})  # noqa: S310
 
     def ready() -> bool:
         try:
-            with opener.open(address, timeout=5) as answer:
+            with opener.open(request, timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

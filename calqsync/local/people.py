@@ -1,0 +1,76 @@
+"""The demo's people: who they are, and what they do on the pages."""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from django.db import transaction
+from django.utils import timezone
+
+from calqsync.local.visitor import Visitor
+from calqsync.tenancy import scope, services
+from calqsync.tenancy.models import Tenant, User
+
+SANDBOX_LOGIN = {"username": "maija.malli", "password": "malli-2026"}
+
+
+@transaction.atomic
+def founder(email: str, password: str) -> User:
+    """The person who owns the demo's company; the password is set anew when it changed."""
+    return _person(email, password, "Fanny Founder", staff=False)
+
+
+@transaction.atomic
+def support_staff(email: str, password: str) -> User:
+    """A person of our support, who sees the admin pages."""
+    return _person(email, password, "Sam Support", staff=True)
+
+
+def _person(email: str, password: str, name: str, *, staff: bool) -> User:
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        user = User.objects.create_user(
+            email,
+            password,
+            name=name,
+            is_staff=staff,
+            terms_version=services.TERMS_VERSION,
+            terms_accepted_at=timezone.now(),
+        )
+    elif not user.check_password(password):
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    EmailAddress.objects.get_or_create(
+        user=user, email=email, defaults={"verified": True, "primary": True}
+    )
+    return user
+
+
+def tenant_of(owner: User, name: str) -> Tenant:
+    """The owner's company, founded on first use."""
+    with scope.user(owner.pk), transaction.atomic():
+        found = Tenant.objects.filter(name=name).first()
+        return found or services.tenant_create(name=name, owner=owner)
+
+
+def sign_in(address: str, email: str, password: str) -> Visitor:
+    """A session of that person at the web server."""
+    visitor = Visitor(address)
+    visitor.open("/accounts/login/")
+    visitor.press("Sign in", {"login": email, "password": password, "remember": "on"})
+    return visitor
+
+
+def connect(visitor: Visitor, tenant: Tenant, *, name: str, company: str) -> None:
+    """Connect one Procountor company: log in there, choose it, name it, confirm."""
+    visitor.open(f"/t/{tenant.slug}/settings/integrations/procountor/")
+    visitor.press("Connect now")
+    visitor.press("Log in", SANDBOX_LOGIN)
+    visitor.press("Continue", {"company": visitor.choice("company", company)})
+    visitor.press("Confirm", {"name": name})
+
+
+def sync_now(visitor: Visitor, tenant: Tenant, *, name: str) -> None:
+    """Press "Sync now" on the connection's page."""
+    visitor.open(f"/t/{tenant.slug}/settings/integrations/procountor/")
+    visitor.press(name)
+    visitor.press("Sync now")
