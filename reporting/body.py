@@ -210,6 +210,8 @@ NoteCode = Literal[
     "account_other_currency",
     # count: credit notes that no invoice line could be found for.
     "credits_unmatched",
+    # count: issued invoices without a customer; in revenue by no one, left out of MRR.
+    "invoices_without_customer",
     # count: customer-months lifted to 0 because credits exceeded invoices.
     "negative_customers",
 ]

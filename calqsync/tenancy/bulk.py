@@ -1,0 +1,115 @@
+"""Whole columns into tenant tables: COPY into a temporary table, then write what differs.
+
+Row-level security refuses COPY straight into a tenant table, and an upsert locks, and so
+rewrites, even the rows it leaves as they are; three statements against a temporary table do
+neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+
+from calqsync.tenancy import scope
+from calqsync.tenancy.owned import TenantOwned
+
+NULL = r"\N"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": " "})
+Columns = Mapping[str, Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many rows a write really touched."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.added + self.changed + self.removed
+
+
+def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Columns) -> Written:
+    """Make the tenant's rows of `model` exactly these; rows that stay the same are not written.
+
+    `columns` holds equal-length values by column name (`customer_id`, not `customer`), numpy
+    arrays or lists, `key` among them; columns left out keep their database defaults. Runs in
+    the caller's transaction and needs a tenant in scope.
+    """
+    tenant_id = scope.required()
+    table = connection.ops.quote_name(model._meta.db_table)
+    incoming = connection.ops.quote_name(f"incoming_{model._meta.db_table}"[:63])
+    names = [connection.ops.quote_name(name) for name in columns]
+    keys = [connection.ops.quote_name(name) for name in key]
+    others = [name for name in names if name not in keys]
+    same = " AND ".join(f"i.{name} = t.{name}" for name in keys)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{incoming}")
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP AS"
+            f" SELECT {', '.join(names)} FROM {table} WITH NO DATA"
+        )
+        cursor.copy_expert(
+            f"COPY pg_temp.{incoming} ({', '.join(names)}) FROM STDIN", _copy_text(model, columns)
+        )
+        cursor.execute(f"ANALYZE pg_temp.{incoming}")
+        cursor.execute(
+            f"DELETE FROM {table} t WHERE t.tenant_id = %s"
+            f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{incoming} i WHERE {same})",
+            [tenant_id],
+        )
+        removed = cursor.rowcount
+        changed = 0
+        if others:
+            cursor.execute(
+                f"UPDATE {table} t SET {', '.join(f'{name} = i.{name}' for name in others)}"
+                f" FROM pg_temp.{incoming} i WHERE t.tenant_id = %s AND {same}"
+                f" AND ({', '.join(f't.{name}' for name in others)})"
+                f" IS DISTINCT FROM ({', '.join(f'i.{name}' for name in others)})",
+                [tenant_id],
+            )
+            changed = cursor.rowcount
+        cursor.execute(
+            f"INSERT INTO {table} (tenant_id, {', '.join(names)})"
+            f" SELECT %s, {', '.join(f'i.{name}' for name in names)} FROM pg_temp.{incoming} i"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE t.tenant_id = %s AND {same})",
+            [tenant_id, tenant_id],
+        )
+        added = cursor.rowcount
+        cursor.execute(f"DROP TABLE pg_temp.{incoming}")
+    return Written(added=added, changed=changed, removed=removed)
+
+
+def _copy_text(model: type[TenantOwned], columns: Columns) -> StringIO:
+    texts = [_column_text(model._meta.get_field(name), values) for name, values in columns.items()]
+    rows = ("\t".join(row) for row in zip(*texts, strict=True))
+    return StringIO("".join(f"{row}\n" for row in rows))
+
+
+def _column_text(field: Any, values: Iterable[Any]) -> Iterable[str]:
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind == "M":
+            days = np.datetime_as_string(values.astype("datetime64[D]")).tolist()
+            return (NULL if day == "NaT" else day for day in days)
+        values = values.tolist()
+    write = _writer(field)
+    return (NULL if value is None else write(value) for value in values)
+
+
+def _writer(field: Any) -> Callable[[Any], str]:
+    if isinstance(field, models.JSONField):
+        return lambda value: json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
+    if isinstance(field, ArrayField):
+        return lambda value: "{" + ",".join(map(str, value)) + "}"
+    if isinstance(field, models.CharField | models.TextField):
+        return lambda value: str(value).translate(_ESCAPES)
+    return str

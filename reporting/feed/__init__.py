@@ -1,0 +1,171 @@
+"""The books as the engine's input; the only reader of the books' tables.
+
+Rows come through server-side cursors in chunks and become integer columns at once, so that
+memory holds one chunk of Python objects and the finished columns. Dates leave the database as
+days since 1970-01-01.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db import connection
+
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import Tenant
+from integrations.models import Connection
+from reporting.body import Freshness, Note
+from reporting.domain.arrays import Ints
+from reporting.domain.choices import (
+    Average,
+    Confidence,
+    Decision,
+    Mark,
+    ProductMark,
+    Settings,
+    SubscriptionKey,
+    UserWords,
+    Verdict,
+)
+from reporting.domain.lines import Lines
+from reporting.domain.receivables import Receivables
+from reporting.domain.runway import Bank
+from reporting.feed.bank import read_accounts, read_bank
+from reporting.feed.lines import read_lines
+from reporting.feed.receivables import Paid, read_receivables
+from reporting.models import ProductMark as ProductMarkRow
+from reporting.models import ReportSettings, SubscriptionDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everything that one computation of figures reads, from the connections it may count."""
+
+    settings: Settings
+    words: UserWords
+    lines: Lines
+    line_names: tuple[Sequence[str], Ints]
+    """Distinct row names as printed, and each line's index into them."""
+    receivables: Receivables
+    paid: Paid
+    bank: Bank
+    connections: tuple[Connection, ...]
+    freshness: list[Freshness]
+    notes: list[Note]
+
+
+def books(*, tenant: Tenant, as_of: date) -> Books:
+    """The tenant's books on `as_of`, a day of the company's own calendar.
+
+    Needs the tenant's scope and a transaction. Connections in another currency than the
+    tenant's, and a further connection whose first import is still running, are left out and
+    noted.
+    """
+    all_connections = list(Connection.objects.order_by("pk"))
+    included, notes = _choose(all_connections, tenant.currency)
+    ids = [one.pk for one in included]
+    accounts, account_notes = read_accounts(ids, tenant.currency)
+    lines, names = read_lines(ids)
+    receivables, paid = read_receivables(ids)
+    without_customer = _count_without_customer(ids)
+    if without_customer:
+        notes.append({"code": "invoices_without_customer", "params": {"count": without_customer}})
+    return Books(
+        settings=_settings(tenant, as_of, included),
+        words=_words(),
+        lines=lines,
+        line_names=names,
+        receivables=receivables,
+        paid=paid,
+        bank=read_bank(accounts),
+        connections=tuple(included),
+        freshness=[
+            {
+                "connection": str(one.public_id),
+                "name": one.name,
+                "as_of": one.data_as_of.isoformat() if one.data_as_of else None,
+                "included": one in included,
+            }
+            for one in all_connections
+        ],
+        notes=notes + account_notes,
+    )
+
+
+def _choose(connections: list[Connection], currency: str) -> tuple[list[Connection], list[Note]]:
+    """The connections that count, and a note for each that does not."""
+    notes: list[Note] = []
+    own: list[Connection] = []
+    for one in connections:
+        if one.currency == currency:
+            own.append(one)
+            continue
+        params: dict[str, str | int] = {
+            "connection": str(one.public_id),
+            "name": one.name,
+            "currency": one.currency,
+        }
+        notes.append({"code": "connection_other_currency", "params": params})
+    whole = [one for one in own if one.first_import_at is not None]
+    if not whole:
+        # The first import of all: its complete months are shown while it loads.
+        return [one for one in own if one.complete_back_to is not None], notes
+    for one in own:
+        if one.first_import_at is None:
+            # A second company that loads must not hide the months of the first one.
+            params = {"connection": str(one.public_id), "name": one.name}
+            notes.append({"code": "connection_loading", "params": params})
+    return whole, notes
+
+
+def _settings(tenant: Tenant, as_of: date, included: list[Connection]) -> Settings:
+    chosen = ReportSettings.objects.first() or ReportSettings()
+    loading = [one.complete_back_to for one in included if one.first_import_at is None]
+    return Settings(
+        as_of=as_of,
+        currency=tenant.currency,
+        tolerance_bp=chosen.tolerance_bp,
+        threshold=Confidence(chosen.threshold),
+        default_period_months=chosen.default_period_months,
+        burn_months=chosen.burn_months,
+        burn_average=Average(chosen.burn_average),
+        reactivation_months=chosen.reactivation_months,
+        complete_from=max((day for day in loading if day is not None), default=None),
+    )
+
+
+def _words() -> UserWords:
+    return UserWords(
+        products=tuple(
+            ProductMark(
+                product=f"p{row.product_id}", mark=Mark(row.mark), period_months=row.period_months
+            )
+            for row in ProductMarkRow.objects.order_by("pk")
+        ),
+        decisions=tuple(
+            Decision(
+                key=SubscriptionKey.parse(row.key),
+                verdict=Verdict(row.verdict) if row.verdict else None,
+                period_months=row.period_months,
+                start=row.start,
+                end=row.end,
+                paused=row.paused,
+            )
+            for row in SubscriptionDecision.objects.order_by("pk")
+        ),
+    )
+
+
+_WITHOUT_CUSTOMER = """
+    SELECT count(*) FROM integrations_invoice
+    WHERE tenant_id = %s AND connection_id = ANY(%s) AND issued AND removed_at IS NULL
+        AND customer_id IS NULL
+"""
+
+
+def _count_without_customer(connection_ids: list[int]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHOUT_CUSTOMER, [scope.required(), connection_ids])
+        return int(cursor.fetchone()[0])

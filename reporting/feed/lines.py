@@ -1,0 +1,100 @@
+"""Lines of issued invoices as the engine's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from reporting.domain.arrays import NO_DAY, Ints, as_int64
+from reporting.domain.lines import Lines, build_lines
+from reporting.domain.units import unit_code
+from reporting.feed.reading import chunks, table
+
+_LINES = """
+    SELECT l.id, l.invoice_id, i.customer_id, coalesce(l.product_id, -1),
+        i.date - DATE '1970-01-01', l.net_minor, l.net_acc_minor,
+        round(l.quantity * 10000)::bigint,
+        coalesce(l.start - DATE '1970-01-01', %(absent)s),
+        coalesce(l."end" - DATE '1970-01-01', %(absent)s),
+        coalesce(i.delivery_start - DATE '1970-01-01', %(absent)s),
+        coalesce(i.delivery_end - DATE '1970-01-01', %(absent)s),
+        l.connection_id, i.is_credit::int,
+        l.unit, i.currency, l.name, l.text
+    FROM integrations_invoiceline l
+    JOIN integrations_invoice i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
+    WHERE l.tenant_id = %(tenant)s AND i.tenant_id = %(tenant)s
+        AND i.connection_id = ANY(%(connections)s) AND i.issued AND i.removed_at IS NULL
+        AND i.customer_id IS NOT NULL
+    ORDER BY l.id
+"""
+_LINE_COLUMNS = (
+    "line_id",
+    "invoice_id",
+    "customer_id",
+    "product_id",
+    "invoice_day",
+    "net",
+    "net_acc",
+    "quantity_e4",
+    "start_day",
+    "end_day",
+    "delivery_start_day",
+    "delivery_end_day",
+    "connection_id",
+    "is_credit",
+)
+
+
+def read_lines(connection_ids: list[int]) -> tuple[Lines, tuple[Sequence[str], Ints]]:
+    """Lines of issued invoices, and their names as printed (distinct names, index per line)."""
+    width = len(_LINE_COLUMNS)
+    numbers: list[Ints] = []
+    units, currencies, names, texts = (_Codes() for _ in range(4))
+    for rows in chunks(_LINES, {"connections": connection_ids, "absent": NO_DAY}):
+        numbers.append(np.array([row[:width] for row in rows], dtype=np.int64))
+        units.add(row[width] for row in rows)
+        currencies.add(row[width + 1] for row in rows)
+        names.add(row[width + 2] for row in rows)
+        texts.add(f"{row[width + 2]}\n{row[width + 3]}" for row in rows)
+    whole = table(numbers, width)
+    columns: dict[str, Any] = {name: whole[:, place] for place, name in enumerate(_LINE_COLUMNS)}
+    columns["unit"] = units.mapped([unit_code(unit) for unit in units.names])
+    lines = build_lines(
+        columns=columns,
+        products=names.spelt(names.names),
+        currencies=currencies.spelt(currencies.names),
+        texts=texts.spelt(texts.names),
+    )
+    return lines, (names.names, names.codes)
+
+
+class _Codes:
+    """Repeated strings as codes, so that each distinct one is held and looked at once."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, int] = {}
+        self._parts: list[Ints] = []
+
+    def add(self, values: Iterator[str]) -> None:
+        code = self._code
+        self._parts.append(
+            np.fromiter((code.setdefault(value, len(code)) for value in values), dtype=np.int64)
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._code)
+
+    @property
+    def codes(self) -> Ints:
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, dtype=np.int64)
+
+    def mapped(self, values: list[int]) -> Ints:
+        """`values[code]` for every row."""
+        return as_int64(values)[self.codes] if values else self.codes
+
+    def spelt(self, values: list[str]) -> Any:
+        """As `mapped`, for strings; the strings are shared, not copied."""
+        return np.array(values, dtype=object)[self.codes]

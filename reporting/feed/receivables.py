@@ -1,0 +1,90 @@
+"""What is open on every issued invoice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reporting.domain.arrays import NO_DAY, Ints
+from reporting.domain.receivables import Receivables
+from reporting.feed.reading import chunks, table
+
+SETTLED = ["MARKED_PAID", "PAID"]
+CREDIT_LOSS = ["CREDITLOSS"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """One row per issued invoice beside `Receivables`, in minor units of the tenant's currency."""
+
+    paid: Ints
+    written_off: Ints
+
+
+_RECEIVABLES = """
+    SELECT i.id, coalesce(i.customer_id, -1), i.date - DATE '1970-01-01',
+        coalesce(i.due_date, i.date) - DATE '1970-01-01',
+        i.total_minor, i.total_acc_minor, i.status = ANY(%(settled)s),
+        coalesce(p.paid, 0), coalesce(p.paid_acc, 0), coalesce(p.own_currency, true),
+        coalesce(p.written_off, 0), coalesce(p.last_cash - DATE '1970-01-01', %(absent)s)
+    FROM integrations_invoice i
+    LEFT JOIN (
+        SELECT y.invoice_id, sum(y.paid_minor) AS paid, sum(y.amount_acc_minor) AS paid_acc,
+            bool_and(y.paid_currency = v.currency) AS own_currency,
+            sum(y.amount_acc_minor) FILTER (WHERE y.kind = ANY(%(lost)s)) AS written_off,
+            max(y.date) FILTER (WHERE y.is_cash) AS last_cash
+        FROM integrations_payment y
+        JOIN integrations_invoice v ON v.tenant_id = y.tenant_id AND v.id = y.invoice_id
+        WHERE y.tenant_id = %(tenant)s AND v.tenant_id = %(tenant)s AND y.removed_at IS NULL
+        GROUP BY y.invoice_id
+    ) p ON p.invoice_id = i.id
+    WHERE i.tenant_id = %(tenant)s AND i.connection_id = ANY(%(connections)s)
+        AND i.issued AND i.removed_at IS NULL
+    ORDER BY i.id
+"""
+CREDIT_LOSS = ["CREDITLOSS", "CREDIT_LOSS", "credit_loss"]
+
+
+def read_receivables(connection_ids: list[int]) -> tuple[Receivables, Paid]:
+    """Every issued invoice with what is open on it, in the tenant's currency, VAT included.
+
+    Open is measured in the invoice's own currency, so that a move of exchange rates between
+    invoice and payment leaves nothing behind. A settled status closes an invoice whatever the
+    events say; what was paid too much is a debt and no receivable.
+    """
+    params = {
+        "connections": connection_ids,
+        "absent": NO_DAY,
+        "settled": sorted(SETTLED),
+        "lost": CREDIT_LOSS,
+    }
+    parts = [np.array(rows, dtype=np.int64) for rows in chunks(_RECEIVABLES, params)]
+    columns = table(parts, 12).T
+    invoice, customer, day, due, total, total_acc = columns[:6]
+    settled, paid, paid_acc, own_currency, written_off, last_cash = columns[6:]
+    native = own_currency.astype(bool) & (total != 0)
+    left = np.where(native, total - paid, total_acc - paid_acc)
+    whole = np.where(native, total, total_acc)
+    open_rows = ~settled.astype(bool) & (np.sign(left) == np.sign(whole)) & (left != 0)
+    open_gross = np.where(open_rows, left, 0)
+    # Products of two amounts can leave 64 bits, so Python's integers do these few.
+    for row in np.flatnonzero(open_rows & native & (total != total_acc)).tolist():
+        open_gross[row] = _in_proportion(int(left[row]), int(total_acc[row]), int(total[row]))
+    by_money = ~open_rows & (written_off == 0) & (total_acc > 0)
+    receivables = Receivables(
+        invoice_id=invoice,
+        customer_id=customer,
+        invoice_day=day,
+        due_day=due,
+        open_gross=open_gross,
+        paid_day=np.where(by_money, last_cash, NO_DAY),
+    )
+    return receivables, Paid(paid=paid_acc - written_off, written_off=written_off)
+
+
+def _in_proportion(part: int, whole_to: int, whole: int) -> int:
+    """part × whole_to ÷ whole, half away from zero."""
+    numerator, denominator = abs(part * whole_to), abs(whole)
+    size = (2 * numerator + denominator) // (2 * denominator)
+    return size if (part > 0) == (whole_to * whole > 0) else -size
