@@ -174,7 +174,7 @@ def cashflow(bank: Bank, settings: Settings) -> Cashflow:
         financing=by_month(counts & (kind == EventKind.FINANCING)),
         complete=complete,
         event_kind=kind,
-        proposed_financing=_proposals(bank, operating),
+        proposed_financing=_proposals(bank, operating, money_in, money_out),
         runway=runway(
             cash=int(balance[-1]),
             balance_day=balance_day,
@@ -335,17 +335,14 @@ def _one_decimal(value: Fraction) -> Decimal:
     return exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
 
 
-def _proposals(bank: Bank, operating: Flags) -> Ints:
-    """Unmarked deposits, paying no invoice, of more than three typical months' deposits."""
-    deposits = operating & (bank.event_amount > 0)
-    if not deposits.any():
-        return np.zeros(0, dtype=np.int64)
-    months = month_of(bank.event_day[deposits])
-    totals = np.zeros(int(months.max() - months.min()) + 1, dtype=np.int64)
-    np.add.at(totals, months - months.min(), bank.event_amount[deposits])
-    large = bank.event_amount > 3 * int(np.median(totals))
+def _proposals(bank: Bank, operating: Flags, money_in: Ints, money_out: Ints) -> Ints:
+    """Unmarked deposits that pay no invoice and dwarf what usually moves in a month.
+
+    Larger than three median months of money in and one median month of money out.
+    """
+    usual = max(3 * int(np.median(money_in)), int(np.median(money_out)))
     unasked = (bank.financing == Financing.UNMARKED) & (bank.event_invoice < 0)
-    return np.flatnonzero(deposits & large & unasked)
+    return np.flatnonzero(operating & unasked & (bank.event_amount > usual))
 
 
 def _plain(iban: str) -> str:

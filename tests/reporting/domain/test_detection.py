@@ -1,0 +1,457 @@
+"""What counts as a subscription, for which period, how sure, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from reporting.domain.choices import (
+    Confidence,
+    Decision,
+    Mark,
+    ProductMark,
+    SubscriptionKey,
+    UserWords,
+    Verdict,
+)
+from reporting.domain.findings import LineType, Source, Status, Sure
+from reporting.domain.periods import add_months_date, day_date
+from tests.reporting.domain.books import Row, all_moves, month, moves, mrr_on, report_on
+
+
+def monthly(count: int, *, first: str = "2025-01-01", net: str = "100.00", **kw) -> list[Row]:
+    start = date.fromisoformat(first)
+    return [
+        Row(on=add_months_date(start, number).isoformat(), net=net, **kw) for number in range(count)
+    ]
+
+
+def yearly(years: int, first: str, net: str, **kw) -> list[Row]:
+    start = date.fromisoformat(first)
+    return [
+        Row(on=add_months_date(start, 12 * number).isoformat(), net=net, **kw)
+        for number in range(years)
+    ]
+
+
+def finding(report, row: int = 0):
+    found = report.findings
+    return (
+        LineType(int(found.type[row])),
+        Source(int(found.source[row])),
+        Sure(int(found.confidence[row])),
+        found.reason(row).code,
+    )
+
+
+def span(report, row: int) -> tuple[str, str]:
+    found = report.findings
+    return str(day_date(found.start[row])), str(day_date(found.end[row]))
+
+
+class TestSources:
+    def test_row_dates_come_before_delivery_dates_and_text(self):
+        row = Row(
+            on="2025-01-05",
+            net="300.00",
+            service=("2025-02-01", "2025-03-01"),
+            delivery=("2025-01-01", "2026-01-01"),
+            text="kausi 1.1.2025-31.3.2025",
+        )
+        report = report_on([row])
+        assert finding(report)[:3] == (LineType.SUBSCRIPTION, Source.ROW_DATES, Sure.HIGH)
+        assert span(report, 0) == ("2025-02-01", "2025-03-01")
+
+    def test_delivery_dates_come_before_text(self):
+        row = Row(
+            on="2025-01-05",
+            net="1200.00",
+            delivery=("2025-01-01", "2026-01-01"),
+            text="kausi 1.1.2025-31.3.2025",
+        )
+        assert finding(report_on([row]))[1] is Source.DELIVERY
+
+    def test_dates_in_the_text_are_read(self):
+        report = report_on([Row(on="2025-01-05", net="300.00", text="1.2.–30.4.2025")])
+        assert finding(report) == (
+            LineType.SUBSCRIPTION,
+            Source.TEXT,
+            Sure.HIGH,
+            "text_dates",
+        )
+        assert span(report, 0) == ("2025-02-01", "2025-05-01")
+
+    def test_a_month_without_a_year_is_the_one_nearest_to_the_invoice(self):
+        rows = [
+            Row(on="2025-12-20", net="100.00", text="tammikuu"),
+            Row(on="2026-01-05", net="100.00", text="joulukuu", customer=2),
+        ]
+        report = report_on(rows)
+        assert span(report, 0) == ("2026-01-01", "2026-02-01")
+        assert span(report, 1) == ("2025-12-01", "2026-01-01")
+
+    def test_a_delivery_day_is_no_period(self):
+        row = Row(on="2025-01-05", net="80.00", name="Tuoli", delivery=("2025-01-05", "2025-01-06"))
+        assert finding(report_on([row]))[0] is LineType.ONE_OFF
+
+    def test_a_year_unit_with_a_recurring_word_is_certain(self):
+        report = report_on([Row(on="2025-03-10", net="1200.00", name="Lisenssi", unit="YEAR")])
+        assert finding(report) == (
+            LineType.SUBSCRIPTION,
+            Source.UNIT_WORDS,
+            Sure.HIGH,
+            "unit_and_word",
+        )
+        assert span(report, 0) == ("2025-03-10", "2026-03-10")
+        assert mrr_on(report, "2025-03") == "100"
+
+    def test_a_unit_alone_waits_for_review(self):
+        report = report_on([Row(on="2025-03-10", net="100.00", unit="MONTH")])
+        assert finding(report)[2] is Sure.MEDIUM
+        assert report.subscriptions[0].status is Status.DETECTED
+        assert mrr_on(report, "2025-03") == "0"
+
+    def test_twelve_months_on_one_row_are_a_year(self):
+        row = Row(on="2025-01-01", net="1200.00", name="Lisenssi", unit="MONTH", quantity="12")
+        assert mrr_on(report_on([row]), "2025-06") == "100"
+
+    def test_twelve_users_billed_monthly_are_a_month(self):
+        rows = monthly(6, net="1200.00", name="Lisenssi", unit="MONTH", quantity="12")
+        assert mrr_on(report_on(rows), "2025-03") == "1200"
+
+    def test_an_inferred_period_runs_to_the_next_invoice(self):
+        rows = [
+            Row(on=on, net="100.00")
+            for on in ("2025-01-31", "2025-03-03", "2025-03-31", "2025-05-02", "2025-06-02")
+        ]
+        report = report_on(rows)
+        assert span(report, 0) == ("2025-01-31", "2025-03-03")
+        assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 6)] == ["100"] * 5
+
+    def test_an_inferred_period_does_not_stretch_over_a_gap(self):
+        rows = [*monthly(5), *monthly(4, first="2025-08-01")]
+        report = report_on(rows)
+        assert span(report, 4) == ("2025-05-01", "2025-06-01")
+        assert moves(report, "2025-06") == {"churn": "100.00"}
+        assert moves(report, "2025-08") == {"reactivation": "100.00"}
+
+
+class TestCadence:
+    def test_four_monthly_invoices_of_one_price_are_certain(self):
+        report = report_on(monthly(4))
+        assert finding(report) == (
+            LineType.SUBSCRIPTION,
+            Source.CADENCE,
+            Sure.HIGH,
+            "cadence",
+        )
+        assert report.findings.reason(0).params == {"hits": 4, "months": 1}
+
+    def test_three_monthly_invoices_wait_for_review(self):
+        assert finding(report_on(monthly(3)))[2] is Sure.MEDIUM
+
+    def test_two_invoices_show_no_rhythm(self):
+        assert finding(report_on(monthly(2)))[0] is LineType.ONE_OFF
+
+    def test_three_quarterly_invoices_are_certain(self):
+        rows = [Row(on=on, net="300.00") for on in ("2025-01-10", "2025-04-10", "2025-07-10")]
+        report = report_on(rows)
+        assert finding(report)[2] is Sure.HIGH
+        assert mrr_on(report, "2025-05") == "100"
+
+    def test_a_yearly_rhythm_alone_is_never_certain(self):
+        report = report_on(yearly(4, "2022-05-01", "1200.00"))
+        assert finding(report)[1:3] == (Source.CADENCE, Sure.MEDIUM)
+
+    def test_one_missing_invoice_does_not_break_the_rhythm(self):
+        rows = monthly(8)
+        del rows[4]
+        assert finding(report_on(rows))[2] is Sure.HIGH
+
+    def test_one_price_rise_does_not_break_the_rhythm(self):
+        rows = [*monthly(5), *monthly(5, first="2025-06-01", net="130.00")]
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert moves(report, "2025-06") == {"expansion": "30.00"}
+
+    def test_amounts_that_wander_are_no_subscription(self):
+        rows = [
+            Row(on=f"2025-{n:02d}-01", net=net)
+            for n, net in enumerate(("100", "170", "90", "260", "130", "310"), start=1)
+        ]
+        assert finding(report_on(rows))[0] is LineType.ONE_OFF
+
+    def test_the_age_of_the_last_invoice_does_not_matter(self):
+        report = report_on(monthly(6, first="2020-01-01"), as_of="2026-11-01")
+        assert report.subscriptions[0].status is Status.CHURNED
+        assert mrr_on(report, "2020-04") == "100"
+
+    def test_weekly_invoices_count_fifty_two_twelfths(self):
+        rows = [Row(on=f"2025-01-{n:02d}", net="12.00") for n in (1, 8, 15, 22, 29)]
+        report = report_on(rows)
+        assert mrr_on(report, "2025-01") == "52"
+
+
+class TestTraps:
+    def test_three_yearly_contracts_are_not_a_quarterly_one(self):
+        rows = [
+            row
+            for first, net in (
+                ("2022-01-01", "1200.00"),
+                ("2022-04-01", "2400.00"),
+                ("2022-07-01", "3600.00"),
+            )
+            for row in yearly(4, first, net)
+        ]
+        report = report_on(rows, threshold=Confidence.MEDIUM)
+        assert {one.period_months for one in report.subscriptions} == {12}
+        assert len(report.subscriptions) == 3
+        assert mrr_on(report, "2024-12") == "600"
+
+    def test_a_consultant_billed_monthly_in_hours_is_none(self):
+        rows = monthly(8, name="Konsultointi", unit="HOUR", net="900.00")
+        report = report_on(rows)
+        assert finding(report)[0] is LineType.ONE_OFF
+        assert finding(report)[3] == "work_unit"
+        assert not len(report.subscriptions)
+
+    def test_dated_hours_are_none(self):
+        row = Row(on="2025-02-01", net="900.00", unit="HOUR", service=("2025-01-01", "2025-02-01"))
+        assert finding(report_on([row]))[0] is LineType.ONE_OFF
+
+    def test_annual_and_monthly_of_one_product_stand_side_by_side(self):
+        rows = [
+            *(
+                row.but(
+                    service=(row.on, add_months_date(date.fromisoformat(row.on), 1).isoformat())
+                )
+                for row in monthly(6)
+            ),
+            Row(on="2025-01-15", net="1200.00", service=("2025-01-15", "2026-01-15")),
+        ]
+        assert mrr_on(report_on(rows), "2025-03") == "200"
+
+    def test_more_users_at_the_same_price_is_one_chain(self):
+        rows = [
+            *monthly(4, net="100.00", quantity="10"),
+            *monthly(4, first="2025-05-01", net="120.00", quantity="12"),
+        ]
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert moves(report, "2025-05") == {"expansion": "20.00"}
+
+    def test_a_campaign_of_three_months_contracts_and_expands(self):
+        rows = [
+            *monthly(4),
+            *monthly(3, first="2025-05-01", net="80.00"),
+            *monthly(4, first="2025-08-01"),
+        ]
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert moves(report, "2025-05") == {"contraction": "20.00"}
+        assert moves(report, "2025-08") == {"expansion": "20.00"}
+
+    def test_two_lines_of_one_product_in_one_invoice_are_summed(self):
+        rows = [
+            one.but(invoice=number)
+            for number, row in enumerate(monthly(5), start=1)
+            for one in (row, row)
+        ]
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert mrr_on(report, "2025-03") == "200"
+
+    def test_an_invoice_for_a_past_period_counts_in_that_period(self):
+        report = report_on(
+            [Row(on="2025-06-20", net="300.00", service=("2025-01-01", "2025-04-01"))]
+        )
+        assert all_moves(report) == {"2025-01": {"new": "100.00"}, "2025-04": {"churn": "100.00"}}
+
+    @pytest.mark.parametrize("name", ["Maksumuistutus", "Viivästyskorko", "Pyöristys"])
+    def test_rows_that_are_no_service_are_ignored_however_regular(self, name):
+        report = report_on(monthly(8, name=name, net="5.00"))
+        assert finding(report)[0] is LineType.IGNORE
+        assert report.revenue["other"].sum() == 8 * 500
+
+    def test_a_discount_row_reduces_the_plan_beside_it(self):
+        rows = [
+            row
+            for number, plan in enumerate(monthly(5), start=1)
+            for row in (
+                plan.but(invoice=number),
+                plan.but(invoice=number, name="Alennus", net="-20.00"),
+                plan.but(invoice=number, name="Käyttöönotto", net="500.00"),
+            )
+        ]
+        assert mrr_on(report_on(rows), "2025-03") == "80"
+
+    def test_metered_rows_stand_in_a_series_of_their_own(self):
+        report = report_on(monthly(5, name="API-kutsut, ylitys", net="7.00"))
+        assert finding(report)[0] is LineType.USAGE
+        assert report.revenue["usage"].sum() == 5 * 700
+
+    def test_free_text_rows_of_one_service_form_one_chain(self):
+        rows = [
+            row.but(name=f"Alustan kuukausimaksu {number}/2025")
+            for number, row in enumerate(monthly(5), start=1)
+        ]
+        assert len(report_on(rows).subscriptions) == 1
+
+
+class TestCredits:
+    def test_a_full_credit_and_its_correction_leave_no_movement(self):
+        rows = [
+            *monthly(6),
+            Row(on="2025-03-03", net="-100.00", credit=True),
+            Row(on="2025-03-05", net="100.00"),
+        ]
+        report = report_on(rows)
+        assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 7)] == ["100"] * 6
+        assert list(all_moves(report)) == ["2025-01", "2025-07"]
+        assert report.findings.reason(6).params == {"credited_line": 1002}
+
+    def test_a_part_credit_runs_to_the_end_of_its_line(self):
+        rows = [
+            Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2026-01-01")),
+            Row(on="2025-07-01", net="-300.00", credit=True),
+        ]
+        report = report_on(rows)
+        assert (mrr_on(report, "2025-06"), mrr_on(report, "2025-07")) == ("100", "50")
+        assert mrr_on(report, "2025-12") == "50"
+
+    def test_an_unmatched_credit_takes_one_month_and_is_listed(self):
+        rows = [
+            Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2026-01-01")),
+            Row(on="2025-05-10", net="-30.00", name="Hyvitys", credit=True),
+        ]
+        report = report_on(rows)
+        assert [mrr_on(report, f"2025-{n:02d}") for n in (4, 5, 6)] == ["100", "70", "100"]
+        assert report.unmatched_credits().tolist() == [1]
+
+    def test_a_customer_never_falls_below_zero(self):
+        rows = [
+            Row(on="2025-01-01", net="120.00", service=("2025-01-01", "2026-01-01")),
+            Row(on="2025-05-10", net="-30.00", name="Hyvitys", credit=True),
+        ]
+        report = report_on(rows)
+        parts = report.explain_mrr(month("2025-05"))
+        assert mrr_on(report, "2025-05") == "0"
+        assert parts.total == 0
+        assert parts.customers.tolist() == [-1, -1, 1]
+        assert parts.amounts.tolist()[2] == 20_00_0000
+
+    def test_a_credit_for_work_leaves_mrr_alone(self):
+        rows = [
+            *monthly(5),
+            Row(on="2025-02-02", net="400.00", name="Konsultointi"),
+            Row(on="2025-03-03", net="-150.00", name="Konsultointi", credit=True),
+        ]
+        assert mrr_on(report_on(rows), "2025-03") == "100"
+
+
+class TestWords:
+    def test_a_recurring_mark_makes_every_row_count(self):
+        words = UserWords(products=(ProductMark(product="p7", mark=Mark.RECURRING),))
+        report = report_on([Row(on="2025-01-01", net="50.00", product=7)], words=words)
+        assert finding(report) == (
+            LineType.SUBSCRIPTION,
+            Source.FALLBACK,
+            Sure.HIGH,
+            "user_mark",
+        )
+        assert mrr_on(report, "2025-01") == "50"
+        assert report.subscriptions[0].confirmed
+
+    def test_a_mark_may_bring_its_period(self):
+        mark = ProductMark(product="p7", mark=Mark.RECURRING, period_months=12)
+        report = report_on(
+            [Row(on="2025-01-01", net="1200.00", product=7)], words=UserWords(products=(mark,))
+        )
+        assert mrr_on(report, "2025-11") == "100"
+
+    def test_a_one_off_mark_beats_every_sign(self):
+        words = UserWords(products=(ProductMark(product="n:alusta", mark=Mark.ONE_OFF),))
+        report = report_on(monthly(8), words=words)
+        assert not report.total_e4.any()
+
+    def test_a_rejected_subscription_never_counts(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        words = UserWords(decisions=(Decision(key=key, verdict=Verdict.REJECTED),))
+        report = report_on(monthly(8), words=words)
+        assert not report.total_e4.any()
+        assert report.subscriptions[0].status is Status.REJECTED
+        assert report.subscriptions[0].key == key
+
+    def test_a_confirmed_one_counts_whatever_its_signs(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        words = UserWords(decisions=(Decision(key=key, verdict=Verdict.CONFIRMED),))
+        report = report_on(monthly(2), words=words)
+        assert mrr_on(report, "2025-02") == "100"
+        assert report.detected_e4.tolist() == [0] * len(report.months)
+
+    def test_an_edited_period_wins_over_dates(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        decision = Decision(key=key, verdict=Verdict.CONFIRMED, period_months=12)
+        row = Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2025-02-01"))
+        report = report_on([row], words=UserWords(decisions=(decision,)))
+        assert finding(report)[1] is Source.USER
+        assert mrr_on(report, "2025-09") == "100"
+
+    def test_an_end_by_hand_wins_and_knows_no_grace(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        decision = Decision(key=key, end=date(2025, 6, 15))
+        row = Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2026-01-01"))
+        report = report_on([row], as_of="2025-06-20", words=UserWords(decisions=(decision,)))
+        assert (mrr_on(report, "2025-05"), mrr_on(report, "2025-06")) == ("100", "0")
+        assert report.subscriptions[0].status is Status.CHURNED
+
+    def test_a_start_by_hand_moves_the_beginning(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        decision = Decision(key=key, start=date(2025, 3, 1))
+        row = Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2026-01-01"))
+        report = report_on([row], words=UserWords(decisions=(decision,)))
+        assert list(all_moves(report)) == ["2025-03", "2026-01"]
+
+    def test_a_paused_subscription_is_not_late(self):
+        key = SubscriptionKey(1, "n:alusta", "EUR")
+        words = UserWords(decisions=(Decision(key=key, paused=True),))
+        report = report_on(monthly(5), as_of="2025-06-10", words=words)
+        assert report.subscriptions[0].status is Status.PAUSED
+        assert mrr_on(report, "2025-06") == "0"
+
+    def test_the_threshold_lets_weaker_findings_count(self):
+        report = report_on(monthly(3), threshold=Confidence.MEDIUM)
+        assert mrr_on(report, "2025-02") == "100"
+        assert report.detected_e4.max() == 100_00_0000
+
+    def test_a_key_survives_being_written_down(self):
+        key = SubscriptionKey(12, "n:alusta | kk", "EUR", 990)
+        assert SubscriptionKey.parse(str(key)) == key
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("as_of", "status"),
+        [
+            ("2024-12-20", Status.FUTURE),
+            ("2025-02-10", Status.ACTIVE),
+            ("2025-05-20", Status.LATE),
+            ("2025-06-15", Status.LATE),
+            ("2025-06-16", Status.CHURNED),
+        ],
+    )
+    def test_a_quarterly_subscription_through_its_life(self, as_of, status):
+        row = Row(on="2024-12-15", net="300.00", service=("2025-02-01", "2025-05-01"))
+        assert report_on([row], as_of=as_of).subscriptions[0].status is status
+
+    def test_a_chain_that_was_replaced_beside_another_is_not_late(self):
+        def pair(number: int, low: str, high: str) -> list[Row]:
+            on, end = f"2025-{number:02d}-01", f"2025-{number + 1:02d}-01"
+            shared = Row(on=on, net=low, service=(on, end), invoice=number)
+            return [shared, shared.but(net=high)]
+
+        rows = [row for n in range(1, 5) for row in pair(n, "100.00", "200.00")]
+        rows += [row for n in range(5, 7) for row in pair(n, "130.00", "260.00")]
+        report = report_on(rows, as_of="2025-05-20")
+        assert mrr_on(report, "2025-05") == "390"
