@@ -100,11 +100,11 @@ def test_the_old_refresh_token_is_kept_unless_a_new_one_comes():
     responses.post(TOKEN, json={"access_token": "a-2", "expires_in": 60})
     responses.post(TOKEN, json={"access_token": "a-3", "expires_in": 60, "refresh_token": "r-2"})
     auth = auth_at()
-    assert auth.refresh("r-1").refresh_token == "r-1"
-    assert auth.refresh("r-1").refresh_token == "r-2"
+    assert auth.refresh("refresh-1").refresh_token == "refresh-1"
+    assert auth.refresh("refresh-1").refresh_token == "r-2"
     assert sent() == {
         "grant_type": "refresh_token",
-        "refresh_token": "r-1",
+        "refresh_token": "refresh-1",
         "client_id": "calq",
         "client_secret": "client-s3cret",
     }
@@ -114,7 +114,7 @@ CALLS = {
     "key": lambda auth: auth.exchange_key("code-1"),
     "code": lambda auth: auth.exchange_code("code-1"),
     "token": lambda auth: auth.token_from_key("the-api-key"),
-    "refresh": lambda auth: auth.refresh("r-1"),
+    "refresh": lambda auth: auth.refresh("refresh-1"),
 }
 SPENT = {"key": CodeRefused, "code": CodeRefused, "token": KeyRevoked, "refresh": KeyRevoked}
 
@@ -185,7 +185,8 @@ def test_a_cut_connection_is_for_later(name):
 @pytest.mark.parametrize("name", CALLS)
 @responses.activate
 def test_no_secret_reaches_a_log_or_an_error(name, caplog):
-    echo = {"errors": [{"message": "client-s3cret the-api-key code-1 r-1"}]}
+    sent_secret = {"token": "the-api-key", "refresh": "refresh-1"}.get(name, "code-1")
+    echo = {"errors": [{"message": f"client-s3cret {sent_secret}"}]}
     good = {"access_token": "a-secret", "refresh_token": "r-secret", "api_key": "k-secret"}
     for address in (TOKEN, KEY):
         responses.post(address, json=good)
@@ -196,7 +197,7 @@ def test_no_secret_reaches_a_log_or_an_error(name, caplog):
     with pytest.raises(SPENT[name]) as caught:
         CALLS[name](auth)
     said = caplog.text + repr(got) + str(caught.value) + repr(caught.value)
-    for secret in ("client-s3cret", "the-api-key", "a-secret", "r-secret", "k-secret", "code-1"):
+    for secret in ("client-s3cret", sent_secret, "a-secret", "r-secret", "k-secret"):
         assert secret not in said
 
 
