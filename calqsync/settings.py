@@ -259,6 +259,7 @@ TRIAL_DAYS = 14
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "calqsync.tenancy.logs.configure"
+LOGGING = {"version": 1}  # Django calls LOGGING_CONFIG only if this is not empty
 
 if SENTRY_DSN := env.str("SENTRY_DSN", ""):
     from calqsync.tenancy.logs import scrub_event
