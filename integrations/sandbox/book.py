@@ -181,12 +181,14 @@ class Book:
         return self.add(Draft(partner, day, rows, **kwargs))  # type: ignore[arg-type]
 
     def credit(self, original: Draft, day: date, share: int = 100) -> Draft | None:
-        """Credit `share` percent of every row with negative quantities."""
+        """Credit `share` percent of every row with negative quantities.
+
+        A whole credit takes back the whole period; a part runs from its day to the end.
+        """
         rows = [
             replace(row, quantity=-row.quantity * share // 100, header=None)
             for row in original.rows
         ]
-        note = f"Hyvitys / credit {original.day.isoformat()}"
         draft = Draft(
             original.partner,
             day,
@@ -195,7 +197,21 @@ class Book:
             vat_included=original.vat_included,
             header_discount=original.header_discount,
             delivery=original.delivery,
-            note=note,
+            note=f"Hyvitys / credit {original.day.isoformat()}",
             credits=original,
         )
+        if share < 100:
+            self._shorten(draft, day)
         return self.add(draft)
+
+    def _shorten(self, draft: Draft, day: date) -> None:
+        for row in draft.rows:
+            start, end = row.truth.start, row.truth.end
+            if start is None or end is None or not start < day < end:
+                continue
+            row.truth = replace(row.truth, start=day)
+            row.comment = None
+            if row.start:
+                row.start = day
+            if draft.delivery:
+                draft.delivery = (day, draft.delivery[1])

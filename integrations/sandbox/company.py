@@ -107,9 +107,8 @@ def make_company(profile: Profile, *, seed: int, anchor: date) -> Company:
     opens = add_months(anchor, -profile.months)
     company = Company(profile, seed, anchor, opens)
     base = profile.id_base
-    english = profile.country != "FINLAND" or bool(profile.foreign and not profile.traps)
     catalogue = build_catalogue(
-        brand=profile.name.split()[0], english=english, first_id=77_101 + base
+        brand=profile.name.split()[0], english=profile.english, first_id=77_101 + base
     )
     rises = ((add_months(anchor, -19), 104), (add_months(anchor, -7), 103))
     book = Book(rng, catalogue, opens, anchor, profile.mrr_scale, rises)

@@ -93,9 +93,12 @@ def _link_credit(draft: Draft) -> None:
 
 
 def _draw_late_fate(book: Book, draft: Draft) -> None:
+    """Some of the newest wait to be sent; a few due dates were put off."""
     fresh = draft.day > book.anchor - timedelta(days=2)
     if draft.fate == "normal" and fresh and draft.type == "SALES_INVOICE":
         draft.fate = book.rng.choice(("normal", "normal", "not_sent"))
+    if draft.type == "SALES_INVOICE" and book.rng.random() < 0.006:
+        draft.new_due = draft.day + timedelta(days=draft.partner.terms + 14)
 
 
 def _file(

@@ -1,6 +1,7 @@
 """Customers whose lives are drawn at random: who they are, what they buy, when they leave."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
@@ -166,8 +167,16 @@ def _extras(book: Book, partner: Partner, first: date, drafts: list[Draft]) -> N
         for draft in drafts[1:]:
             draft.rows.append(book.row("API", draft.day, quantity=rng.randrange(500, 40_000) * 100))
     for draft in drafts:
-        if rng.random() < 0.04:
+        draw = rng.random()
+        if draw < 0.04:
             _work(book, partner, draft.day + timedelta(days=rng.randrange(5, 25)))
+        elif draw < 0.05:
+            book.credit(draft, draft.day + timedelta(days=rng.randrange(1, 12)))
+        elif draw < 0.058:
+            book.credit(draft, draft.day + timedelta(days=rng.randrange(2, 20)), share=50)
+        elif draw < 0.062:
+            copy = replace(draft, fate="invalidated", rows=[replace(r) for r in draft.rows])
+            book.add(copy)
 
 
 def _work(book: Book, partner: Partner, day: date) -> None:

@@ -112,7 +112,7 @@ class Row:
     header: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Draft:
     """A document about to be issued."""
 
@@ -136,6 +136,7 @@ class Draft:
     paid: int = 0
     final_status: str = ""
     settled_by_credit: date | None = None
+    new_due: date | None = None
     credited: int = 0
 
 
@@ -170,6 +171,7 @@ class Profile:
     burn_share: int = 45  # net burn in percent of the income of the last three months
     runway_months: int = 12
     traps: bool = True
+    english: bool = False
     daily_statements: bool = False
     id_base: int = 0
 

@@ -56,6 +56,8 @@ def _plan(draft: Draft, rng: Random, until: date) -> Iterator[tuple[str, date, i
         settled = max(draft.day, original.day)
         if original.settled_by_credit == draft.day:
             yield "INVOICE_TO_INVOICE", settled, total
+        else:
+            yield "BANKSTATEMENT_TO_INVOICE", banking_day(settled + timedelta(days=14)), total
         return
     credited = 0
     if draft.settled_by_credit is not None:
@@ -65,6 +67,8 @@ def _plan(draft: Draft, rng: Random, until: date) -> Iterator[tuple[str, date, i
     pays = draft.pays or partner.pays
     if rest <= 0:
         return
+    if pays == "full":
+        pays = _draw_way(rng)
     delay = partner.delay + rng.choice((-2, -1, 0, 0, 0, 0, 1, 2, 4))
     if rng.random() < 0.03:
         delay += rng.randrange(20, 75)
@@ -86,6 +90,15 @@ def _plan(draft: Draft, rng: Random, until: date) -> Iterator[tuple[str, date, i
         yield "BANKSTATEMENT_TO_INVOICE", day, rest + 10_00
     else:
         yield "REFERENCEPAYMENT_TO_INVOICE", day, rest
+
+
+def _draw_way(rng: Random) -> str:
+    """Even customers who pay as they should once in a while pay otherwise."""
+    draw = rng.randrange(1000)
+    for limit, way in ((8, "partial"), (11, "hand"), (13, "over"), (17, "never")):
+        if draw < limit:
+            return way
+    return "full"
 
 
 def _status(draft: Draft, plan: list[tuple[str, date, int]], until: date) -> str:

@@ -12,7 +12,7 @@ _ABROAD = (("USD", USA, 5), ("SEK", "SWEDEN", 6), ("EUR", "GERMANY", 6))
 PROFILES = {
     profile.slug: profile
     for profile in (
-        Profile("kuusi", "Kuusi Data Oy", 10452, 2_458_113, 30, 62, foreign=_ABROAD),
+        Profile("kuusi", "Kuusi Data Oy", 10452, 2_458_113, 30, 68, foreign=_ABROAD),
         Profile(
             "aalto-us",
             "Aalto Analytics Inc",
@@ -24,8 +24,9 @@ PROFILES = {
             burn_share=35,
             runway_months=15,
             traps=False,
+            english=True,
         ),
-        Profile("koivu", "Koivu Software Oy", 11290, 2_790_551, 26, 18, burn_share=20),
+        Profile("koivu", "Koivu Software Oy", 11290, 2_790_551, 26, 18, burn_share=20, traps=False),
         Profile(
             "medium",
             "Medium Saas Oy",

@@ -137,6 +137,8 @@ def invoice_json(draft: Draft, *, home: str, iban: str, row_ids: range, totals: 
     }
     if partner.factoring:
         out["factoringText"] = "Lasku on siirretty Mallirahoitus Oy:lle"
+    if draft.new_due:
+        out["paymentInfo"]["newDueDate"] = draft.new_due.isoformat()
     if draft.delivery:
         out["deliveryStartDate"], out["deliveryEndDate"] = (iso(d) for d in draft.delivery)
     return out
