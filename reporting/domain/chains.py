@@ -26,8 +26,6 @@ BANDS = (
     (172, 193, 6),
     (350, 380, 12),
 )
-_LOW = np.array([band[0] for band in BANDS])
-_HIGH = np.array([band[1] for band in BANDS])
 _PERIOD = np.array([band[2] for band in BANDS])
 _YEARLY = len(BANDS) - 1
 _SURE_HITS = np.array([4, 4, 4, 4, 3, 3, 10**9])
@@ -54,8 +52,8 @@ class Cadence:
     nominal: Ints
     hits: Ints
     share_percent: Ints
-    same_price_hits: Ints
     sure: Flags
+    """Enough hits at one price to count without a person's word."""
     mean_gap: Ints
     """Whole days between hits on average; 0 for a single hit."""
     hit_keys: Ints
@@ -92,7 +90,7 @@ def build_chains(lines: Lines, hits: Flags) -> Chains:
     rows = np.flatnonzero(hits)
     price = unit_prices(lines)
     cluster = _clusters(group[rows], price[rows])
-    split = _split_groups(group[rows], cluster, lines.invoice_day[rows], len(group_first))
+    split = _split_groups(lines, group, rows, cluster, len(group_first))
     apart = np.zeros(len(lines), dtype=np.int64)
     apart[rows] = np.where(split[group[rows]], cluster + 1, 0)
     _lend_to_neighbours(apart, group, lines.invoice_day, rows, split)
@@ -123,23 +121,32 @@ def _clusters(group: Ints, price: Ints) -> Ints:
     return cluster
 
 
-def _split_groups(group: Ints, cluster: Ints, day: Days, groups: int) -> Flags:
+def _split_groups(
+    lines: Lines, group: Ints, rows: NDArray[np.intp], cluster: Ints, groups: int
+) -> Flags:
     """Groups whose clusters alternate rather than follow one another.
 
     One cluster can leave and come back (a campaign of some months), so a group with k
-    clusters is taken as one chain up to 2 (k - 1) changes of price.
+    clusters is taken as one chain up to 2 (k - 1) changes of price, and always when its
+    days and their sums keep a rhythm (one month's fee split over two rows).
     """
-    order = np.lexsort((cluster, day, group))
-    g, c, d = group[order], cluster[order], day[order]
-    same_hit = np.zeros(len(order), dtype=np.bool_)
-    same_hit[1:] = (g[1:] == g[:-1]) & (c[1:] == c[:-1]) & (d[1:] == d[:-1])
-    g, c = g[~same_hit], c[~same_hit]
-    changes = np.zeros(groups, dtype=np.int64)
-    np.add.at(changes, g[1:][(g[1:] == g[:-1]) & (c[1:] != c[:-1])], 1)
-    kinds = np.zeros(groups, dtype=np.int64)
-    distinct = np.unique(cluster, return_index=True)[1]
-    np.add.at(kinds, group[distinct], 1)
-    return changes > 2 * np.maximum(kinds - 1, 0)
+    own, day = group[rows], as_int64(lines.invoice_day[rows])
+    kinds = np.bincount(own[np.unique(cluster, return_index=True)[1]], minlength=groups)
+    several = kinds[own] > 1
+    order = np.flatnonzero(several)
+    order = order[np.lexsort((cluster[order], day[order], own[order]))]
+    g, c, d = own[order], cluster[order], day[order]
+    same_hit = (g[1:] == g[:-1]) & (c[1:] == c[:-1]) & (d[1:] == d[:-1])
+    kept = np.append(True, ~same_hit) if order.size else np.zeros(0, dtype=np.bool_)
+    g, c = g[kept], c[kept]
+    turns = g[1:][(g[1:] == g[:-1]) & (c[1:] != c[:-1])]
+    changes = np.bincount(turns, minlength=groups)
+    split = changes > 2 * np.maximum(kinds - 1, 0)
+    if split.any():
+        doubtful = np.zeros(len(lines), dtype=np.bool_)
+        doubtful[rows] = split[own]
+        split &= rhythm(lines, np.flatnonzero(doubtful), group, groups).nominal == 0
+    return split
 
 
 def _lend_to_neighbours(
@@ -158,61 +165,75 @@ def _lend_to_neighbours(
 
 def find_cadence(lines: Lines, chains: Chains, hits: Flags) -> Cadence:
     """The rhythm of each chain's invoice days."""
-    rows = np.flatnonzero(hits)
-    chain = chains.of_line[rows]
-    day = as_int64(lines.invoice_day[rows])
-    price = unit_prices(lines)[rows]
-    hit_keys, hit_row = np.unique(chain * DAY_SPAN + day, return_index=True)
-    hit_chain, hit_day = np.divmod(hit_keys, DAY_SPAN)
-    count = np.bincount(hit_chain, minlength=chains.count).astype(np.int64)
-    linked = hit_chain[1:] == hit_chain[:-1]
+    return rhythm(lines, np.flatnonzero(hits), chains.of_line, chains.count)
+
+
+def rhythm(lines: Lines, rows: NDArray[np.intp], owner: Ints, owners: int) -> Cadence:
+    """The rhythm of the days on which each owner (a chain or a group) was invoiced."""
+    keys, at = np.unique(owner[rows] * DAY_SPAN + lines.invoice_day[rows], return_inverse=True)
+    hit_owner, hit_day = np.divmod(keys, DAY_SPAN)
+    count = np.bincount(hit_owner, minlength=owners).astype(np.int64)
+    linked = hit_owner[1:] == hit_owner[:-1]
     gap = np.diff(hit_day)[linked]
-    gap_chain = hit_chain[1:][linked]
-    table = np.zeros((chains.count, len(BANDS)), dtype=np.int64)
-    missing = np.zeros_like(table)
-    for column in range(len(BANDS)):
-        inside = (gap >= _LOW[column]) & (gap <= _HIGH[column])
-        twice = (gap >= 2 * _LOW[column]) & (gap <= 2 * _HIGH[column])
-        table[:, column] = np.bincount(gap_chain[inside], minlength=chains.count)
-        missing[:, column] = np.bincount(gap_chain[twice], minlength=chains.count)
-    best = table.argmax(axis=1)
-    each = np.arange(chains.count)
-    in_band = table[each, best]
-    in_band = in_band + np.where(in_band > 0, np.minimum(missing[each, best], 1), 0)
+    best, in_band = _best_band(gap, hit_owner[1:][linked], owners)
     gaps = np.maximum(count - 1, 1)
-    share = 100 * in_band // gaps
-    same = _steady(hit_chain, price[hit_row], chains.count)
     needed = np.where(best == _YEARLY, 2, 3)
-    rhythmic = (count >= needed) & (in_band > 0) & (4 * in_band >= 3 * gaps)
-    steady = _changes(hit_chain, price[hit_row], chains.count) <= np.maximum(1, count // 4)
-    found = rhythmic & steady
+    regular = (count >= needed) & (in_band > 0) & (4 * in_band >= 3 * gaps)
+    allowed, same = np.maximum(1, count // 4), np.zeros(owners, dtype=np.int64)
+    steady = np.zeros(owners, dtype=np.bool_)
+    for price in _hit_prices(lines, rows, at, len(keys)):
+        calm = _changes(hit_owner, price, owners) <= allowed
+        same = np.where(calm, np.maximum(same, _same_price(hit_owner, price, owners)), same)
+        steady |= calm
+    found = regular & steady
     return Cadence(
         nominal=np.where(found, _PERIOD[best], 0),
         hits=count,
-        share_percent=np.where(found, share, 0),
-        same_price_hits=same,
+        share_percent=np.where(found, 100 * in_band // gaps, 0),
         sure=found & (same >= _SURE_HITS[best]),
-        mean_gap=np.bincount(gap_chain, gap, minlength=chains.count).astype(np.int64) // gaps,
-        hit_keys=hit_keys,
+        mean_gap=np.bincount(hit_owner[1:][linked], gap, owners).astype(np.int64) // gaps,
+        hit_keys=keys,
     )
 
 
-def _changes(chain: Ints, price: Ints, chains: int) -> Ints:
-    """How often the price moved by more than 5 % from one hit of a chain to the next."""
+def _best_band(gap: Ints, owner: Ints, owners: int) -> tuple[Ints, Ints]:
+    """Each owner's commonest band and its gaps in it; one gap of twice the length is forgiven."""
+    table = np.zeros((len(BANDS), owners), dtype=np.int64)
+    missing = np.zeros_like(table)
+    for row, (low, high, _) in enumerate(BANDS):
+        inside = (gap >= low) & (gap <= high)
+        twice = (gap >= 2 * low) & (gap <= 2 * high)
+        table[row] = np.bincount(owner[inside], minlength=owners)
+        missing[row] = np.bincount(owner[twice], minlength=owners)
+    best = table.argmax(axis=0)
+    each = np.arange(owners)
+    in_band = table[best, each]
+    forgiven = np.where(in_band > 0, np.minimum(missing[best, each], 1), 0)
+    return best, in_band + forgiven
+
+
+def _hit_prices(lines: Lines, rows: NDArray[np.intp], at: Ints, hits: int) -> tuple[Ints, Ints]:
+    """Two prices of each hit: per unit, which more users leave alone, and in all."""
+    net, quantity = np.zeros(hits, dtype=np.int64), np.zeros(hits, dtype=np.int64)
+    np.add.at(net, at, lines.net[rows])
+    np.add.at(quantity, at, np.maximum(lines.quantity_e4[rows], 0))
+    return net * 1_000_000 // np.where(quantity > 0, quantity, 10_000), net
+
+
+def _changes(owner: Ints, price: Ints, owners: int) -> Ints:
+    """How often the price moved by more than 5 % from one hit to the next."""
     low = np.minimum(price[1:], price[:-1])
     high = np.maximum(price[1:], price[:-1])
-    moved = (chain[1:] == chain[:-1]) & (high * 100 > low * 105)
-    return np.bincount(chain[1:][moved], minlength=chains).astype(np.int64)
+    moved = (owner[1:] == owner[:-1]) & (high * 100 > low * 105)
+    return np.bincount(owner[1:][moved], minlength=owners).astype(np.int64)
 
 
-def _steady(chain: Ints, price: Ints, chains: int) -> Ints:
-    """The longest number of hits of each chain that share one price cluster."""
-    if chain.size == 0:
-        return np.zeros(chains, dtype=np.int64)
-    cluster = _clusters(chain, price)
-    sizes = np.bincount(cluster)
-    longest = np.zeros(chains, dtype=np.int64)
-    np.maximum.at(longest, chain, sizes[cluster])
+def _same_price(owner: Ints, price: Ints, owners: int) -> Ints:
+    """The largest number of hits of each owner that share one price cluster."""
+    longest = np.zeros(owners, dtype=np.int64)
+    if owner.size:
+        cluster = _clusters(owner, price)
+        np.maximum.at(longest, owner, np.bincount(cluster)[cluster])
     return longest
 
 

@@ -262,6 +262,16 @@ class TestTraps:
         assert len(report.subscriptions) == 1
         assert mrr_on(report, "2025-03") == "200"
 
+    def test_a_fee_split_over_two_rows_now_and_then_keeps_its_rhythm(self):
+        rows = monthly(8)
+        for place in (2, 5):
+            whole = rows[place].but(invoice=place)
+            rows[place] = whole.but(net="10.00")
+            rows.append(whole.but(net="90.00"))
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 9)] == ["100"] * 8
+
     def test_an_invoice_for_a_past_period_counts_in_that_period(self):
         report = report_on(
             [Row(on="2025-06-20", net="300.00", service=("2025-01-01", "2025-04-01"))]
