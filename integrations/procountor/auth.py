@@ -267,6 +267,42 @@ class KeyTokens:
             return self._token.value
 
 
+class PairTokens:
+    """Access tokens from a refresh token, shared by threads.
+
+    `keep` stores every new pair before its token is used: a refresh token that was replaced and
+    then lost cannot be had again. Processes that share a connection must take turns around this.
+    """
+
+    def __init__(
+        self,
+        auth: ProcountorAuth,
+        pair: TokenPair,
+        *,
+        keep: Callable[[TokenPair], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._auth, self._pair, self._keep, self._now = auth, pair, keep, now
+        self._lock = Lock()
+
+    def bearer(self) -> str:
+        with self._lock:
+            if not self._pair.access.fresh(self._now()):
+                self._refresh()
+            return self._pair.access.value
+
+    def renew(self, rejected: str) -> str:
+        with self._lock:
+            if self._pair.access.value == rejected:
+                self._refresh()
+            return self._pair.access.value
+
+    def _refresh(self) -> None:
+        pair = self._auth.refresh(self._pair.refresh_token)
+        self._keep(pair)
+        self._pair = pair
+
+
 def secured(host: str) -> str:
     """The host as the OAuth library wants to see it.
 

@@ -5,7 +5,14 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 import responses
 
-from integrations.procountor.auth import ApiKey, KeyTokens, ProcountorAuth
+from integrations.procountor.auth import (
+    AccessToken,
+    ApiKey,
+    KeyTokens,
+    PairTokens,
+    ProcountorAuth,
+    TokenPair,
+)
 from integrations.procountor.errors import (
     ClientsNotAllowed,
     CodeRefused,
@@ -208,10 +215,11 @@ class Hands:
         self.given = 0
 
     def token_from_key(self, api_key):
-        from integrations.procountor.auth import AccessToken
-
         self.given += 1
         return AccessToken(f"token-{self.given}", NOON + timedelta(hours=1))
+
+    def refresh(self, refresh_token):
+        return TokenPair(self.token_from_key(None), f"{refresh_token}+")
 
 
 def test_a_token_is_used_until_shortly_before_its_end():
@@ -228,3 +236,24 @@ def test_threads_with_the_same_refused_token_share_one_new_one():
     old = tokens.bearer()
     assert tokens.renew(old) == tokens.renew(old) == "token-2"
     assert hands.given == 2
+
+
+def test_a_refreshed_pair_is_kept_before_it_is_used():
+    kept = []
+    old = TokenPair(AccessToken("old", NOON), "refresh")
+    tokens = PairTokens(Hands(), old, keep=kept.append, now=lambda: NOON)
+    assert tokens.bearer() == "token-1"
+    assert [pair.refresh_token for pair in kept] == ["refresh+"]
+    assert tokens.renew("old") == tokens.bearer() == "token-1"
+    assert tokens.renew("token-1") == "token-2"
+    assert [pair.refresh_token for pair in kept] == ["refresh+", "refresh++"]
+
+
+def test_a_pair_that_cannot_be_kept_is_not_used():
+    def fail(pair):
+        raise OSError("no disk")
+
+    old = TokenPair(AccessToken("old", NOON), "refresh")
+    tokens = PairTokens(Hands(), old, keep=fail, now=lambda: NOON)
+    with pytest.raises(OSError, match="no disk"):
+        tokens.bearer()
