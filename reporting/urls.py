@@ -1,3 +1,14 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from reporting.views import dashboards
+
+urlpatterns = [
+    path("t/<slug:slug>/", dashboards.financial, name="financial"),
+    path("t/<slug:slug>/growth/", dashboards.growth, name="growth"),
+    path("t/<slug:slug>/cashflow/", dashboards.cashflow, name="cashflow"),
+    path(
+        "t/<slug:slug>/figures/<str:figure>/<str:month>/",
+        dashboards.behind,
+        name="behind",
+    ),
+]

@@ -1,0 +1,1 @@
+"""What each page shows, as one complete object: read once, formatted once."""

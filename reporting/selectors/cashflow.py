@@ -1,0 +1,263 @@
+"""The Cashflow Dashboard: balance, money in and out, burn, runway, money that is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calqsync.tenancy.models import Tenant
+from reporting.body import Body, CashMonth
+from reporting.selectors import frame
+from reporting.selectors.financial import receivables_by_age, runway_words
+from reporting.selectors.frame import Period, Published, Words, behind
+from reporting.selectors.growth import loading_notes
+
+
+@dataclass(frozen=True, slots=True)
+class CashflowPage:
+    """Everything that the page shows; `cash` is None without bank statements."""
+
+    freshness: Any
+    period: Period | None
+    tiles: list[dict[str, Any]]
+    cash: dict[str, Any] | None
+    expected: dict[str, Any] | None
+    receivables: dict[str, Any] | None
+    accounts: dict[str, Any] | None
+    deposits_to_review: int
+    notes: list[str]
+
+
+def cashflow_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> CashflowPage:
+    found = frame.published()
+    freshness = frame.freshness_note(tenant, found, now=now)
+    if found is None:
+        return CashflowPage(freshness, None, [], None, None, None, None, 0, [])
+    body = found.body
+    words = frame.words_for(tenant, body["currency"])
+    shown, rows = None, body["cash"]
+    if rows:
+        shown = frame.period(query, [row["month"] for row in rows], words)
+        rows = [row for row in rows if shown.shows(row["month"])]
+    return CashflowPage(
+        freshness=freshness,
+        period=shown,
+        tiles=_tiles(tenant, body, words),
+        cash=_cash_chart(tenant, rows, body, words) if rows else None,
+        expected=_expected(tenant, found, words),
+        receivables=receivables_by_age(tenant, body, words),
+        accounts=_accounts(body, words),
+        deposits_to_review=body["to_review"]["deposits"],
+        notes=loading_notes(found, words),
+    )
+
+
+def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
+    runway = body["runway"]
+    head, note = runway_words(runway, words)
+    used = runway["months_used"]
+    span = (
+        _("average of %(first)s to %(last)s")
+        % {"first": words.month(used[0]), "last": words.month(used[-1])}
+        if used
+        else ""
+    )
+    no_history = _("Needs at least two complete months of bank statements.")
+    last_month = used[-1] if used else body["as_of"][:7]
+    burn = runway["net_burn_minor"]
+    return [
+        {
+            "id": "runway",
+            "name": _("Runway"),
+            "value": head,
+            "words": True,
+            "note": note,
+            "definition": _("How long the money lasts at the burn of the last complete months."),
+            "formula": _("cash ÷ average net burn; end day = balance date + months × 30.436875"),
+        },
+        {
+            "id": "cash",
+            "name": _("Cash in the bank"),
+            "value": words.money(runway["cash_minor"]),
+            "reason": "" if runway["cash_minor"] is not None else _("No bank statements yet."),
+            "note": _("on %(day)s") % {"day": words.day(runway["balance_date"])}
+            if runway["balance_date"]
+            else "",
+            "points": [row["closing_minor"] for row in body["cash"][-24:]],
+            "definition": _("Balances of all active accounts; unused credit is not cash."),
+        },
+        {
+            "id": "net-burn",
+            "name": _("Net burn a month"),
+            "value": words.money(burn),
+            "reason": "" if burn is not None else no_history,
+            "url": behind(tenant, "operating", last_month) if burn is not None else "",
+            "note": span,
+            "points": [row["net_burn_minor"] for row in body["cash"] if row["complete"]][-24:],
+            "definition": _(
+                "Money out less money in, from operations; financing and own transfers left out."
+            ),
+            "formula": _("average of the last complete months"),
+        },
+        {
+            "id": "gross-burn",
+            "name": _("Gross burn a month"),
+            "value": words.money(runway["gross_burn_minor"]),
+            "reason": "" if runway["gross_burn_minor"] is not None else no_history,
+            "url": behind(tenant, "money_out", last_month)
+            if runway["gross_burn_minor"] is not None
+            else "",
+            "note": span,
+            "points": [row["money_out_minor"] for row in body["cash"] if row["complete"]][-24:],
+            "definition": _("Money paid out in operations, over the same months."),
+        },
+    ]
+
+
+def _cash_chart(tenant: Tenant, rows: list[CashMonth], body: Body, words: Words) -> dict[str, Any]:
+    kinds = [
+        ("money-in", _("Money in"), "money_in_minor", "money_in", 1),
+        ("money-out", _("Money out"), "money_out_minor", "money_out", -1),
+    ]
+    series: list[dict[str, Any]] = [
+        {
+            "kind": kind,
+            "label": label,
+            "values": [row[field] for row in rows],  # type: ignore[literal-required]
+            "as": "bar",
+        }
+        for kind, label, field, _figure, _sign in kinds
+    ]
+    series.append(
+        {
+            "kind": "cash",
+            "label": _("Balance"),
+            "values": [row["closing_minor"] for row in rows],
+            "as": "line",
+            "axis": "right",
+        }
+    )
+    first, last = rows[0], rows[-1]
+    return {
+        "id": "cash",
+        "type": "inout",
+        "title": _("Balance, money in and out"),
+        "summary": _("The balance went from %(first)s to %(last)s between %(from)s and %(to)s.")
+        % {
+            "first": words.money(first["opening_minor"]),
+            "last": words.money(last["closing_minor"]),
+            "from": words.month(first["month"]),
+            "to": words.month(last["month"]),
+        },
+        "height": "l",
+        "data": {
+            "labels": [words.month(row["month"]) for row in rows],
+            "series": series,
+            "incomplete": [i for i, row in enumerate(rows) if not row["complete"]],
+            "incomplete_word": _("so far"),
+            "axis_left": _("In and out"),
+            "axis_right": _("Balance"),
+            "format": {"style": "money", "currency": words.currency},
+        },
+        "table_shown": True,
+        "table": _cash_table(tenant, rows, words),
+    }
+
+
+def _cash_table(tenant: Tenant, rows: list[CashMonth], words: Words) -> dict[str, Any]:
+    lines: list[tuple[str, str, str, str, int]] = [
+        ("", _("Opening balance"), "opening_minor", "", 1),
+        ("money-in", _("Money in"), "money_in_minor", "money_in", 1),
+        ("money-out", _("Money out"), "money_out_minor", "money_out", -1),
+        ("", _("Financing"), "financing_minor", "financing", 1),
+        ("", _("Own transfers"), "own_transfers_minor", "own_transfers", 1),
+        ("", _("Not explained by statements"), "unexplained_minor", "", 1),
+        ("cash", _("Closing balance"), "closing_minor", "", 1),
+        ("", _("Net burn"), "net_burn_minor", "operating", 1),
+    ]
+    optional = {"financing_minor", "own_transfers_minor", "unexplained_minor"}
+    table = []
+    for kind, label, field, figure, sign in lines:
+        values: list[int] = [row[field] for row in rows]  # type: ignore[literal-required]
+        if field in optional and not any(values):
+            continue
+        cells = [
+            {
+                "text": words.amount(value * sign),
+                "url": behind(tenant, figure, row["month"]) if figure and value else "",
+                "incomplete": not row["complete"],
+            }
+            for row, value in zip(rows, values, strict=True)
+        ]
+        table.append(
+            {"label": label, "kind": kind, "cells": cells, "total": field == "closing_minor"}
+        )
+    head: list[Any] = [_("Cash")]
+    head += [
+        {"label": words.month(row["month"]), "incomplete": not row["complete"]} for row in rows
+    ]
+    return {
+        "id": "cash-table",
+        "caption": _("Cash by month"),
+        "currency": words.currency,
+        "months": True,
+        "head": head,
+        "rows": table,
+    }
+
+
+def _expected(tenant: Tenant, found: Published, words: Words) -> dict[str, Any] | None:
+    weeks = found.body["receivables"]["weeks"]
+    if not weeks:
+        return None
+    largest = max(max(week["minor"] for week in weeks), 1)
+    total = found.body["receivables"]["total_minor"]
+    return {
+        "id": "expected",
+        "title": _("Open receivables by expected date"),
+        "what": _("Week from"),
+        "measure": _("Open, VAT included"),
+        "currency": words.currency,
+        "kind": "money-in",
+        "rows": [
+            {
+                "label": words.day(date.fromisoformat(week["start"])),
+                "sub": ngettext("%d invoice", "%d invoices", week["invoices"]) % week["invoices"],
+                "url": behind(tenant, f"expected-{week['start']}", week["start"][:7]),
+                "value": words.amount(week["minor"]),
+                "percent": max(0, week["minor"] * 100 // largest),
+            }
+            for week in weeks
+        ],
+        "total": {
+            "label": _("All open"),
+            "value": words.amount(total),
+            "url": behind(tenant, "open", found.body["as_of"][:7]),
+        },
+    }
+
+
+def _accounts(body: Body, words: Words) -> dict[str, Any] | None:
+    if not body["accounts"]:
+        return None
+    rows = [
+        {
+            "label": account["iban"],
+            "cells": [account["bank_name"], words.amount(account["balance_minor"])],
+        }
+        for account in body["accounts"]
+    ]
+    total = sum(account["balance_minor"] for account in body["accounts"])
+    rows.append({"label": _("All accounts"), "cells": ["", words.amount(total)], "total": True})
+    return {
+        "id": "accounts",
+        "caption": _("Bank accounts"),
+        "currency": words.currency,
+        "head": [_("Account"), _("Bank"), _("Balance")],
+        "rows": rows,
+    }

@@ -1,0 +1,64 @@
+"""The first days: what is still to do until the figures can be trusted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import Invitation, Membership, Tenant
+from integrations import selectors as integrations
+from reporting.models import Report, ReportSettings, SubscriptionDecision
+
+
+def checklist(*, tenant: Tenant, now: datetime) -> dict[str, Any] | None:
+    """The four first steps with what is done; None once all are, or once put away."""
+    settings = ReportSettings.objects.first()
+    if settings and settings.checklist_done_at:
+        return None
+    connections = integrations.freshness(now=now)
+    connected = bool(connections)
+    imported = Report.objects.exists()
+    reviewed = bool(settings and settings.subscriptions_reviewed_at)
+    reviewed = reviewed or SubscriptionDecision.objects.exists()
+    invited = Membership.objects.count() > 1 or Invitation.objects.exists()
+    steps = [
+        (
+            _("Connect Procountor"),
+            connected,
+            reverse("integrations", args=[tenant.slug]),
+            _("Log in at Procountor, choose the company, give the connection a name."),
+        ),
+        (
+            _("Look at the import"),
+            imported,
+            reverse("integrations", args=[tenant.slug]),
+            _("Counts should match what you see in Procountor."),
+        ),
+        (
+            _("Review subscriptions"),
+            reviewed,
+            reverse("subscriptions", args=[tenant.slug]),
+            _("Confirm what recurs, reject what does not."),
+        ),
+        (
+            _("Invite a colleague"),
+            invited,
+            reverse("settings_team", args=[tenant.slug]),
+            _("Your accountant or co-founder sees the same figures."),
+        ),
+    ]
+    done = sum(step[1] for step in steps)
+    if done == len(steps):
+        return None
+    current = next(i for i, step in enumerate(steps) if not step[1])
+    return {
+        "title": _("First steps"),
+        "progress": _("%(done)s of %(all)s done") % {"done": done, "all": len(steps)},
+        "items": [
+            {"label": label, "done": is_done, "url": url, "hint": hint, "current": i == current}
+            for i, (label, is_done, url, hint) in enumerate(steps)
+        ],
+    }

@@ -1,0 +1,407 @@
+"""The Financial Reporting Dashboard: six tiles, revenue by month, top customers, receivables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import Tenant
+from reporting.body import Body, Month, Revenue, Runway
+from reporting.selectors import checklist, frame, sample
+from reporting.selectors.frame import Period, Published, Words, behind
+from reporting.selectors.growth import loading_notes
+
+
+@dataclass(frozen=True, slots=True)
+class FinancialPage:
+    """Everything that the page shows; `sample` when the figures are not the company's own."""
+
+    freshness: Any
+    period: Period | None
+    tiles: list[dict[str, Any]]
+    revenue: dict[str, Any] | None
+    top_customers: dict[str, Any] | None
+    receivables: dict[str, Any] | None
+    checklist: dict[str, Any] | None
+    notes: list[str]
+    sample: bool
+
+
+def financial_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> FinancialPage:
+    found = frame.published()
+    freshness = frame.freshness_note(tenant, found, now=now)
+    is_sample = found is None or found.body["now"] is None
+    shown_report = sample.published(tenant, today=now.date()) if is_sample else found
+    assert shown_report is not None
+    body = shown_report.body
+    words = frame.words_for(tenant, body["currency"])
+    shown = frame.period(query, [row["month"] for row in body["revenue"]], words)
+    revenue = [row for row in body["revenue"] if shown.shows(row["month"])]
+    page = FinancialPage(
+        freshness=freshness,
+        period=None if is_sample else shown,
+        tiles=_tiles(tenant, shown_report, words),
+        revenue=_revenue_chart(tenant, revenue, words),
+        top_customers=_top_customers(tenant, body, words),
+        receivables=receivables_by_age(tenant, body, words),
+        checklist=checklist.checklist(tenant=tenant, now=now),
+        notes=[] if is_sample else loading_notes(shown_report, words),
+        sample=is_sample,
+    )
+    return sample.without_links(page) if is_sample else page
+
+
+def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]]:
+    body = found.body
+    months, now = body["months"], body["now"]
+    if now is None or not months:
+        return [runway_tile(tenant, body["runway"], words)]
+    here = next((i for i, row in enumerate(months) if row["month"] == now["month"]), -1)
+    last_month = months[here - 1] if here >= 1 else None
+    last_year = months[here - 12] if here >= 12 else None
+    return [
+        _mrr_tile(tenant, body, words, last_month, last_year),
+        {
+            "id": "arr",
+            "name": _("Annual run rate"),
+            "value": words.money(now["arr_minor"]),
+            "url": behind(tenant, "mrr", now["month"]),
+            "changes": _money_changes(words, now["arr_minor"], last_month, last_year, "arr_minor"),
+            "points": [row["arr_minor"] for row in months[-24:]],
+            "definition": _("The recurring revenue of a year if nothing changed (ARR)."),
+            "formula": _("MRR × 12"),
+        },
+        {
+            "id": "customers",
+            "name": _("Customers"),
+            "value": words.count(now["customers"]),
+            "url": behind(tenant, "mrr", now["month"]),
+            "changes": frame.given(
+                [
+                    frame.change(
+                        words,
+                        now["customers"],
+                        row["customers"] if row else None,
+                        against=against,
+                        text=words.count(
+                            now["customers"] - (row["customers"] if row else 0), signed=True
+                        ),
+                    )
+                    for row, against in _compared(last_month, last_year)
+                ]
+            ),
+            "points": [row["customers"] for row in months[-24:]],
+            "definition": _("Customers with recurring revenue on the day of the snapshot."),
+        },
+        _churn_tile(body, words, months),
+        _retention_tile(body, words, months),
+        runway_tile(tenant, body["runway"], words),
+    ]
+
+
+def _compared(last_month: Month | None, last_year: Month | None) -> list[tuple[Month | None, str]]:
+    return [(last_month, _("on last month")), (last_year, _("on a year ago"))]
+
+
+def _money_changes(
+    words: Words, value: int, last_month: Month | None, last_year: Month | None, field: str
+) -> list[dict[str, Any]]:
+    return frame.given(
+        [
+            frame.money_change(
+                words,
+                value,
+                row[field] if row else None,  # type: ignore[literal-required]
+                against=against,
+            )
+            for row, against in _compared(last_month, last_year)
+        ]
+    )
+
+
+def _mrr_tile(
+    tenant: Tenant, body: Body, words: Words, last_month: Month | None, last_year: Month | None
+) -> dict[str, Any]:
+    now = body["now"]
+    assert now is not None
+    note = note_url = ""
+    if now["detected_minor"]:
+        note = _("of which detected: %(amount)s") % {"amount": words.money(now["detected_minor"])}
+        note_url = reverse("subscriptions", args=[tenant.slug]) + "?confirmed=no"
+    return {
+        "id": "mrr",
+        "name": _("Monthly recurring revenue"),
+        "value": words.money(now["mrr_minor"]),
+        "url": behind(tenant, "mrr", now["month"]),
+        "changes": _money_changes(words, now["mrr_minor"], last_month, last_year, "mrr_minor"),
+        "points": [row["mrr_minor"] for row in body["months"][-24:]],
+        "note": note,
+        "note_url": note_url,
+        "definition": _("What active subscriptions bring in a month, without VAT (MRR)."),
+        "formula": _("sum over invoice lines of net amount ÷ months that the line covers"),
+    }
+
+
+def _churn_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
+    now = body["now"]
+    assert now is not None
+    value = now["customer_churn_ppm"]
+    complete = [row for row in months if row["complete"]]
+    before = complete[-2]["customer_churn_ppm"] if len(complete) > 1 else None
+    return {
+        "id": "churn",
+        "name": _("Customers who left"),
+        "value": words.rate(value),
+        "reason": "" if value is not None else _("Needs a complete month with customers."),
+        "note": _("in %(month)s") % {"month": words.month(now["rates_month"], long=True)}
+        if now["rates_month"]
+        else "",
+        "changes": frame.given(
+            [
+                frame.rate_change(
+                    words, value, before, against=_("on the month before"), more_is_good=False
+                )
+            ]
+        ),
+        "points": [row["customer_churn_ppm"] for row in complete[-24:]],
+        "definition": _(
+            "Customer churn: those who left in the month, of those at its start. Customers who"
+            " joined and left, or left and came back, within the month do not count."
+        ),
+        "formula": _("customers lost ÷ customers at the start"),
+    }
+
+
+def _retention_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
+    now = body["now"]
+    assert now is not None
+    value = now["nrr_12_ppm"]
+    complete = [row for row in months if row["complete"]]
+    before = complete[-2]["nrr_12_ppm"] if len(complete) > 1 else None
+    return {
+        "id": "nrr",
+        "name": _("Net revenue retention"),
+        "value": words.rate(value),
+        "reason": ""
+        if value is not None
+        else _("Needs twelve months of history with recurring revenue."),
+        "changes": frame.given(
+            [
+                frame.rate_change(
+                    words, value, before, against=_("on the month before"), more_is_good=True
+                )
+            ]
+        ),
+        "points": [row["nrr_12_ppm"] for row in complete[-24:]],
+        "definition": _(
+            "What the customers of twelve months ago bring today, of what they brought then (NRR)."
+        ),
+        "formula": _("their MRR now ÷ their MRR then; new and returned customers left out"),
+    }
+
+
+def runway_words(runway: Runway, words: Words) -> tuple[str, str]:
+    """The runway as a state in words first, and a sentence with the number second."""
+    state = runway["state"]
+    if state == "ok":
+        zero = date.fromisoformat(runway["zero_date"]) if runway["zero_date"] else None
+        if runway["over_36"] or zero is None:
+            head = _("Money lasts over 36 months")
+        else:
+            head = _("Money lasts to %(month)s") % {
+                "month": words.month(f"{zero:%Y-%m}"),
+            }
+        months = "" if runway["over_36"] else str(runway["months"])
+        burn = words.money(runway["net_burn_minor"])
+        note = (
+            _("%(months)s months at %(burn)s a month") % {"months": months, "burn": burn}
+            if months
+            else _("at %(burn)s a month") % {"burn": burn}
+        )
+        wanted, used = runway["months_wanted"], len(runway["months_used"])
+        if used < wanted:
+            note += _("; only %(used)s of %(wanted)s months known") % {
+                "used": used,
+                "wanted": wanted,
+            }
+        return head, note
+    return {
+        "cashflow_positive": (
+            _("Cash flow is positive"),
+            _("More money comes in than goes out, so there is no end date."),
+        ),
+        "no_cash": (_("No money left"), _("The accounts hold nothing on the balance date.")),
+        "insufficient_history": (
+            _("Too little history"),
+            _("Runway needs at least two complete months of bank statements."),
+        ),
+        "no_cash_data": (
+            _("No bank data"),
+            _("Import bank statements from Procountor to see cash and runway."),
+        ),
+    }[state]
+
+
+def runway_tile(tenant: Tenant, runway: Runway, words: Words) -> dict[str, Any]:
+    head, note = runway_words(runway, words)
+    return {
+        "id": "runway",
+        "name": _("Runway"),
+        "value": head,
+        "words": True,
+        "url": reverse("cashflow", args=[tenant.slug]),
+        "note": note,
+        "definition": _(
+            "How long the money lasts at the burn of the last complete months; financing and own"
+            " transfers are left out of burn."
+        ),
+        "formula": _("cash ÷ average net burn"),
+    }
+
+
+def _revenue_chart(tenant: Tenant, rows: list[Revenue], words: Words) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    total = sum(row["recurring_minor"] + row["non_recurring_minor"] for row in rows)
+    parts = [
+        ("mrr", _("Recurring"), "recurring_minor", "recurring"),
+        ("other", _("One-off and usage"), "non_recurring_minor", "non_recurring"),
+    ]
+
+    def cells(field: str, figure: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "text": words.amount(row[field]),  # type: ignore[literal-required]
+                "url": behind(tenant, figure, row["month"]) if row[field] else "",  # type: ignore[literal-required]
+                "incomplete": not row["complete"],
+            }
+            for row in rows
+        ]
+
+    table = [
+        {"label": label, "kind": kind, "cells": cells(field, figure)}
+        for kind, label, field, figure in parts
+    ]
+    sums = [
+        {
+            "text": words.amount(row["recurring_minor"] + row["non_recurring_minor"]),
+            "url": behind(tenant, "revenue", row["month"]),
+            "incomplete": not row["complete"],
+        }
+        for row in rows
+    ]
+    table.append({"label": _("Invoiced, net"), "cells": sums, "total": True})
+    head: list[Any] = [_("Revenue")]
+    head += [
+        {"label": words.month(row["month"]), "incomplete": not row["complete"]} for row in rows
+    ]
+    return {
+        "id": "revenue",
+        "type": "bars",
+        "title": _("Revenue by month"),
+        "note": _("Invoiced, without VAT, credit notes taken off"),
+        "summary": _("%(total)s invoiced from %(first)s to %(last)s.")
+        % {
+            "total": words.money(total),
+            "first": words.month(rows[0]["month"]),
+            "last": words.month(rows[-1]["month"]),
+        },
+        "data": {
+            "labels": [words.month(row["month"]) for row in rows],
+            "series": [
+                {
+                    "kind": kind,
+                    "label": label,
+                    "values": [row[field] for row in rows],  # type: ignore[literal-required]
+                    "as": "bar",
+                }
+                for kind, label, field, _figure in parts
+            ],
+            "stacked": True,
+            "incomplete": [i for i, row in enumerate(rows) if not row["complete"]],
+            "incomplete_word": _("so far"),
+            "format": {"style": "money", "currency": words.currency},
+        },
+        "table": {
+            "id": "revenue-table",
+            "caption": _("Revenue by month"),
+            "currency": words.currency,
+            "months": True,
+            "head": head,
+            "rows": table,
+        },
+    }
+
+
+def _top_customers(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None:
+    rows = body["top_customers"]
+    if not rows:
+        return None
+    largest = max(max(row["invoiced_minor"] for row in rows), 1)
+    return {
+        "id": "top-customers",
+        "title": _("Top customers, last 12 months"),
+        "what": _("Customer"),
+        "measure": _("Net invoiced"),
+        "currency": words.currency,
+        "kind": "revenue",
+        "rows": [
+            {
+                "label": row["name"],
+                "url": reverse("customer", args=[tenant.slug, row["customer"]]),
+                "value": words.amount(row["invoiced_minor"]),
+                "sub": words.rate(row["share_ppm"]),
+                "percent": max(0, row["invoiced_minor"] * 100 // largest),
+            }
+            for row in rows
+        ],
+        "url": reverse("customers", args=[tenant.slug]) + "?sort=-invoiced",
+        "url_text": _("All customers"),
+    }
+
+
+def age_names() -> dict[str, str]:
+    return {
+        "not_due": _("Not yet due"),
+        "up_to_30": _("1 to 30 days late"),
+        "up_to_60": _("31 to 60 days late"),
+        "up_to_90": _("61 to 90 days late"),
+        "over_90": _("Over 90 days late"),
+    }
+
+
+def receivables_by_age(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None:
+    """Open invoices, VAT included, by how late they are; the parts add up to the total."""
+    found = body["receivables"]
+    if not found["invoices"]:
+        return None
+    names = age_names()
+    largest = max(max(age["minor"] for age in found["ages"]), 1)
+    as_of = body["as_of"][:7]
+    return {
+        "id": "receivables",
+        "title": _("Open receivables by age"),
+        "what": _("Days late"),
+        "measure": _("Open, VAT included"),
+        "currency": words.currency,
+        "kind": "cash",
+        "rows": [
+            {
+                "label": names[age["age"]],
+                "url": behind(tenant, f"open-{age['age']}", as_of),
+                "value": words.amount(age["minor"]),
+                "percent": max(0, age["minor"] * 100 // largest),
+            }
+            for age in found["ages"]
+        ],
+        "total": {
+            "label": _("All open"),
+            "value": words.amount(found["total_minor"]),
+            "url": behind(tenant, "open", as_of),
+        },
+    }

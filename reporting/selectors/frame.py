@@ -1,0 +1,250 @@
+"""What the pages of figures share: the published report, the months shown, words and freshness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any, cast
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy import formats
+from calqsync.tenancy.models import Tenant
+from integrations import selectors as integrations
+from reporting.body import Body
+from reporting.models import Report
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Writes figures in the reader's language and the company's currency and zone."""
+
+    currency: str
+    zone: tzinfo
+    language: str | None
+
+    def money(self, minor: int | None, *, cents: bool = False, signed: bool = False) -> str:
+        return formats.money(
+            minor, self.currency, language=self.language, cents=cents, signed=signed
+        )
+
+    def amount(self, minor: int | None, *, signed: bool = False) -> str:
+        return formats.amount(minor, self.currency, language=self.language, signed=signed)
+
+    def rate(self, ppm: int | None, *, signed: bool = False) -> str:
+        return formats.rate(
+            None if ppm is None else ppm / PPM, language=self.language, signed=signed
+        )
+
+    def ratio(self, ppm: int | None, digits: int = 1) -> str:
+        return formats.decimal(
+            None if ppm is None else ppm / PPM, language=self.language, digits=digits
+        )
+
+    def count(self, value: int | None, *, signed: bool = False) -> str:
+        return formats.count(value, language=self.language, signed=signed)
+
+    def month(self, text: str, *, long: bool = False) -> str:
+        return formats.month(month_start(text), language=self.language, long=long)
+
+    def day(self, value: date | str | None) -> str:
+        if isinstance(value, str):
+            value = date.fromisoformat(value)
+        return formats.day(value, language=self.language)
+
+    def clock(self, value: datetime) -> str:
+        return formats.clock(value, zone=self.zone, language=self.language)
+
+    def moment(self, value: datetime) -> str:
+        return formats.moment(value, zone=self.zone, language=self.language)
+
+
+def words_for(tenant: Tenant, currency: str | None = None) -> Words:
+    return Words(currency or tenant.currency, ZoneInfo(tenant.time_zone), get_language())
+
+
+def month_start(text: str) -> date:
+    """The first day of "YYYY-MM"; raises ValueError for anything else."""
+    return date.fromisoformat(f"{text}-01")
+
+
+def month_index(text: str) -> int:
+    """The engine's number of "YYYY-MM"."""
+    day = month_start(text)
+    return day.year * 12 + day.month - 1
+
+
+def month_text(index: int) -> str:
+    return f"{index // 12:04d}-{index % 12 + 1:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The figures last published for the tenant."""
+
+    report: Report
+    body: Body
+
+
+def published() -> Published | None:
+    """The published figures of the tenant in scope; None before the first import is done."""
+    report = Report.objects.first()
+    if report is None:
+        return None
+    return Published(report, cast(Body, report.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which months a page shows, and the controls to change it."""
+
+    first: str
+    last: str
+    presets: list[dict[str, Any]]
+    text: str
+    keep: list[tuple[str, str]]
+
+    @property
+    def start(self) -> str:
+        return self.first
+
+    @property
+    def end(self) -> str:
+        return self.last
+
+    def shows(self, month: str) -> bool:
+        return self.first <= month <= self.last
+
+
+_PRESETS = (("12", 12), ("24", 24), ("all", None))
+
+
+def period(query: Mapping[str, str], months: Sequence[str], words: Words) -> Period:
+    """The period that the address asks for, within the months there are; 12 by default.
+
+    Anything unreadable falls back to the default: a shared address must never break.
+    """
+    oldest, newest = (months[0], months[-1]) if months else ("2000-01", "2000-01")
+    chosen = query.get("period", "")
+    first, last = _asked(query, oldest, newest)
+    if first is None or last is None:
+        chosen = chosen if chosen in dict(_PRESETS) else "12"
+        length = dict(_PRESETS)[chosen]
+        last = newest
+        first = (
+            oldest if length is None else max(oldest, month_text(month_index(last) - length + 1))
+        )
+    else:
+        chosen = ""
+    labels = {"12": _("12 months"), "24": _("24 months"), "all": _("All")}
+    presets = [
+        {
+            "label": labels[key],
+            "url": "?" + urlencode({"period": key}),
+            "active": key == chosen,
+        }
+        for key, _length in _PRESETS
+    ]
+    text = f"{words.month(first)} – {words.month(last)}"
+    return Period(first, last, presets, text, [])
+
+
+def _asked(query: Mapping[str, str], oldest: str, newest: str) -> tuple[str | None, str | None]:
+    try:
+        first, last = query["from"], query["to"]
+        month_start(first), month_start(last)
+    except (KeyError, ValueError):
+        return None, None
+    first, last = sorted((first, last))
+    if last < oldest or first > newest:
+        return None, None
+    return max(first, oldest), min(last, newest)
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessNote:
+    """How recent the figures are, in words; `stale` when older than twice the schedule."""
+
+    text: str
+    url: str
+    stale: bool
+
+
+def freshness_note(tenant: Tenant, found: Published | None, *, now: datetime) -> Any:
+    """ "As of 07:40 · EU account, US account", from the books behind the published figures."""
+    if found is None:
+        return None
+    words = words_for(tenant)
+    rows = [row for row in found.report.freshness if row.get("as_of")]
+    if not rows:
+        return None
+    oldest = min(datetime.fromisoformat(row["as_of"]) for row in rows)
+    today = now.astimezone(words.zone).date() == oldest.astimezone(words.zone).date()
+    when = words.clock(oldest) if today else words.moment(oldest)
+    names = ", ".join(row["name"] for row in rows)
+    stale = any(row.stale for row in integrations.freshness(now=now))
+    text = _("As of %(when)s · %(names)s") % {"when": when, "names": names}
+    if stale:
+        ago = formats.ago(oldest, now=now, language=words.language)
+        text = _("%(text)s (%(ago)s)") % {"text": text, "ago": ago}
+    return FreshnessNote(text, reverse("integrations", args=[tenant.slug]), stale)
+
+
+def behind(tenant: Tenant, figure: str, month: str) -> str:
+    """The address of the documents behind one figure."""
+    return reverse("behind", args=[tenant.slug, figure, month])
+
+
+def change(
+    words: Words,
+    now: int | None,
+    before: int | None,
+    *,
+    against: str,
+    text: str,
+    more_is_good: bool = True,
+) -> dict[str, Any] | None:
+    """One line under a tile: how a figure changed, and whether that is good news."""
+    if now is None or before is None:
+        return None
+    if now == before:
+        return {"text": _("no change"), "against": against, "direction": "", "good": None}
+    return {
+        "text": text,
+        "against": against,
+        "direction": "up" if now > before else "down",
+        "good": (now > before) == more_is_good,
+    }
+
+
+def money_change(
+    words: Words, now: int | None, before: int | None, *, against: str
+) -> dict[str, Any] | None:
+    if now is None or before is None:
+        return None
+    text = words.money(now - before, signed=True)
+    if before > 0:
+        text += f" ({words.rate((now - before) * PPM // before, signed=True)})"
+    return change(words, now, before, against=against, text=text)
+
+
+def rate_change(
+    words: Words, now: int | None, before: int | None, *, against: str, more_is_good: bool
+) -> dict[str, Any] | None:
+    if now is None or before is None:
+        return None
+    points = formats.decimal((now - before) / 10_000, language=words.language, digits=1)
+    sign = formats.PLUS if now > before else ""
+    text = _("%(points)s points") % {"points": f"{sign}{points}".replace("-", formats.MINUS)}
+    return change(words, now, before, against=against, text=text, more_is_good=more_is_good)
+
+
+def given(changes: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    return [item for item in changes if item]

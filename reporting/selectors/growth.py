@@ -1,0 +1,445 @@
+"""The Growth page: MRR with its movements, churn and retention by month."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import Tenant
+from reporting.body import Month
+from reporting.selectors import frame
+from reporting.selectors.frame import PPM, Period, Published, Words, behind
+
+# Field of a month, colour kind, name; in the order in which they are read and drawn.
+GAINS = (("new", "new"), ("reactivation", "reactivation"), ("expansion", "expansion"))
+LOSSES = (("contraction", "contraction"), ("churn", "churn"))
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthPage:
+    """Everything that the page shows; None parts mean that there are no figures yet."""
+
+    freshness: Any
+    period: Period | None
+    tiles: list[dict[str, Any]]
+    movements: dict[str, Any] | None
+    rates: dict[str, Any] | None
+    customers: dict[str, Any] | None
+    notes: list[str]
+    sample: bool = False
+
+
+def movement_names() -> dict[str, str]:
+    return {
+        "new": _("New"),
+        "reactivation": _("Reactivation"),
+        "expansion": _("Expansion"),
+        "contraction": _("Contraction"),
+        "churn": _("Churn"),
+        "fx": _("FX"),
+        "mrr": _("MRR"),
+        "net": _("Net new"),
+    }
+
+
+def growth_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> GrowthPage:
+    found = frame.published()
+    freshness = frame.freshness_note(tenant, found, now=now)
+    if found is None or not found.body["months"]:
+        return GrowthPage(freshness, None, [], None, None, None, [])
+    words = frame.words_for(tenant, found.body["currency"])
+    months = found.body["months"]
+    shown = frame.period(query, [month["month"] for month in months], words)
+    rows = [month for month in months if shown.shows(month["month"])]
+    return GrowthPage(
+        freshness=freshness,
+        period=shown,
+        tiles=_tiles(tenant, found, words),
+        movements=movements_chart(tenant, rows, words, table_shown=True),
+        rates=_rates_chart(rows, words),
+        customers=_customers_table(tenant, rows, words),
+        notes=loading_notes(found, words),
+    )
+
+
+def loading_notes(found: Published, words: Words) -> list[str]:
+    """What a reader must know before trusting a figure: loading, left out, guessed."""
+    notes = []
+    if back_to := found.body["complete_back_to"]:
+        notes.append(
+            _("Still importing: complete back to %(month)s. “New” is provisional until then.")
+            % {"month": words.month(back_to[:7], long=True)}
+        )
+    texts = {
+        "connection_other_currency": _(
+            "%(name)s keeps its books in %(currency)s and is left out of these figures."
+        ),
+        "connection_loading": _("%(name)s is still importing and is left out until it is whole."),
+        "account_other_currency": _(
+            "The bank account %(iban)s is in %(currency)s and is left out of cash."
+        ),
+        "credits_unmatched": _(
+            "%(count)s credit notes match no invoice; each lowers one month from its date."
+        ),
+        "negative_customers": _(
+            "In %(count)s cases credits exceeded invoices; those customers count as 0."
+        ),
+    }
+    notes += [texts[note["code"]] % note["params"] for note in found.body["notes"]]
+    return notes
+
+
+def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]]:
+    months = found.body["months"]
+    complete = [month for month in months if month["complete"]]
+    last = complete[-1] if complete else None
+    before = complete[-2] if len(complete) > 1 else None
+    if last is None:
+        return []
+    net = net_new(last)
+    return [
+        {
+            "id": "net-new",
+            "name": _("Net new MRR"),
+            "value": words.money(net, signed=True),
+            "changes": frame.given(
+                [
+                    frame.money_change(
+                        words,
+                        net,
+                        net_new(before) if before else None,
+                        against=_("on the month before"),
+                    )
+                ]
+            ),
+            "points": [net_new(month) for month in complete[-24:]],
+            "note": _("in %(month)s") % {"month": words.month(last["month"], long=True)},
+            "definition": _("How much recurring revenue grew in the last complete month."),
+            "formula": _("new + expansion + reactivation − contraction − churn"),
+        },
+        _rate_tile(
+            "gross-churn",
+            _("Gross MRR churn"),
+            last,
+            before,
+            complete,
+            "gross_churn_ppm",
+            words,
+            good=False,
+            definition=_("Recurring revenue lost in the month, of that at its start."),
+            formula=_("(churn + contraction) ÷ MRR at the start"),
+        ),
+        _rate_tile(
+            "net-churn",
+            _("Net MRR churn"),
+            last,
+            before,
+            complete,
+            "net_churn_ppm",
+            words,
+            good=False,
+            definition=_("Revenue lost less revenue gained from customers; below zero is growth."),
+            formula=_("(churn + contraction − expansion − reactivation) ÷ MRR at the start"),
+        ),
+        _rate_tile(
+            "grr",
+            _("Gross revenue retention, 12 months"),
+            last,
+            before,
+            complete,
+            "grr_12_ppm",
+            words,
+            good=True,
+            definition=_("What last year's customers still bring, growth left out."),
+            formula=_("(start − contraction − churn) ÷ start, customer by customer"),
+        ),
+        _rate_tile(
+            "nrr",
+            _("Net revenue retention, 12 months"),
+            last,
+            before,
+            complete,
+            "nrr_12_ppm",
+            words,
+            good=True,
+            definition=_("What last year's customers bring today, of what they brought then."),
+            formula=_("their MRR now ÷ their MRR twelve months ago"),
+        ),
+        {
+            "id": "quick-ratio",
+            "name": _("Quick ratio"),
+            "value": words.ratio(last["quick_ratio_ppm"]),
+            "reason": ""
+            if last["quick_ratio_ppm"] is not None
+            else _("Nothing was lost in the month, so there is nothing to divide by."),
+            "points": [month["quick_ratio_ppm"] for month in complete[-24:]],
+            "definition": _("How many euros are gained for each one lost."),
+            "formula": _("(new + expansion + reactivation) ÷ (contraction + churn)"),
+        },
+    ]
+
+
+def net_new(month: Month) -> int:
+    """new + expansion + reactivation − contraction − churn, without FX."""
+    return (
+        month["new_minor"]
+        + month["expansion_minor"]
+        + month["reactivation_minor"]
+        - month["contraction_minor"]
+        - month["churn_minor"]
+    )
+
+
+def _rate_tile(
+    tile_id: str,
+    name: str,
+    last: Month,
+    before: Month | None,
+    complete: list[Month],
+    field: str,
+    words: Words,
+    *,
+    good: bool,
+    definition: str,
+    formula: str,
+) -> dict[str, Any]:
+    value = last[field]  # type: ignore[literal-required]
+    return {
+        "id": tile_id,
+        "name": name,
+        "value": words.rate(value),
+        "reason": "" if value is not None else _("Needs recurring revenue at the start."),
+        "changes": frame.given(
+            [
+                frame.rate_change(
+                    words,
+                    value,
+                    before[field] if before else None,  # type: ignore[literal-required]
+                    against=_("on the month before"),
+                    more_is_good=good,
+                )
+            ]
+        ),
+        "points": [month[field] for month in complete[-24:]],  # type: ignore[literal-required]
+        "definition": definition,
+        "formula": formula,
+    }
+
+
+def movements_chart(
+    tenant: Tenant, rows: list[Month], words: Words, *, table_shown: bool
+) -> dict[str, Any]:
+    """MRR by month with what moved it, as a chart with the same numbers in a table."""
+    names = movement_names()
+    incomplete = [i for i, month in enumerate(rows) if not month["complete"]]
+    with_fx = any(month["fx_minor"] for month in rows)
+    kinds = [*GAINS, *LOSSES, *((("fx", "fx"),) if with_fx else ())]
+    series: list[dict[str, Any]] = [
+        {
+            "kind": kind,
+            "label": names[kind],
+            "values": [month[f"{field}_minor"] for month in rows],  # type: ignore[literal-required]
+            "as": "bar",
+        }
+        for field, kind in kinds
+    ]
+    series.append(
+        {
+            "kind": "mrr",
+            "label": names["mrr"],
+            "values": [month["mrr_minor"] for month in rows],
+            "as": "line",
+            "axis": "right",
+        }
+    )
+    series.append(
+        {
+            "kind": "other",
+            "label": names["net"],
+            "values": [net_new(month) for month in rows],
+            "as": "line",
+            "hidden": True,
+        }
+    )
+    first, last = rows[0], rows[-1]
+    return {
+        "id": "movements",
+        "type": "movements",
+        "title": _("What moved recurring revenue"),
+        "summary": _("MRR went from %(first)s in %(from)s to %(last)s in %(to)s.")
+        % {
+            "first": words.money(first["start_minor"]),
+            "from": words.month(first["month"]),
+            "last": words.money(last["mrr_minor"]),
+            "to": words.month(last["month"]),
+        },
+        "height": "l",
+        "data": {
+            "labels": [words.month(month["month"]) for month in rows],
+            "series": series,
+            "incomplete": incomplete,
+            "incomplete_word": _("so far"),
+            "axis_left": _("Movements"),
+            "axis_right": names["mrr"],
+            "format": {"style": "money", "currency": words.currency},
+        },
+        "table_shown": table_shown,
+        "table": _movements_table(tenant, rows, words, kinds, names),
+    }
+
+
+def _movements_table(
+    tenant: Tenant,
+    rows: list[Month],
+    words: Words,
+    kinds: list[tuple[str, str]],
+    names: dict[str, str],
+) -> dict[str, Any]:
+    def cells(field: str, figure: str | None, *, sign: int = 1) -> list[dict[str, Any]]:
+        made = []
+        for month in rows:
+            value: int = month[field] * sign  # type: ignore[literal-required]
+            url = behind(tenant, figure, month["month"]) if figure and value else ""
+            made.append(
+                {"text": words.amount(value), "url": url, "incomplete": not month["complete"]}
+            )
+        return made
+
+    losses = {field for field, _kind in LOSSES}
+    table = [{"label": _("MRR at the start"), "cells": cells("start_minor", None), "sub": True}]
+    table += [
+        {
+            "label": names[kind],
+            "kind": kind,
+            "cells": cells(f"{field}_minor", field, sign=-1 if field in losses else 1),
+        }
+        for field, kind in kinds
+    ]
+    if any(month["tolerated_minor"] for month in rows):
+        table.append(
+            {"label": _("Changes too small to count"), "cells": cells("tolerated_minor", None)}
+        )
+    table.append(
+        {"label": _("MRR at month end"), "cells": cells("mrr_minor", "mrr"), "total": True}
+    )
+    head: list[Any] = [_("Movement")]
+    head += [
+        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
+        for month in rows
+    ]
+    return {
+        "id": "movements-table",
+        "caption": _("MRR and its movements by month"),
+        "currency": words.currency,
+        "months": True,
+        "head": head,
+        "rows": table,
+    }
+
+
+def _rates_chart(rows: list[Month], words: Words) -> dict[str, Any]:
+    lines = [
+        ("churn", _("Customer churn"), "customer_churn_ppm"),
+        ("contraction", _("Gross MRR churn"), "gross_churn_ppm"),
+        ("mrr", _("NRR, month"), "nrr_ppm"),
+        ("new", _("NRR, 12 months"), "nrr_12_ppm"),
+        ("expansion", _("GRR, 12 months"), "grr_12_ppm"),
+    ]
+    drawn = lines[:2]
+    series = [
+        {
+            "kind": kind,
+            "label": label,
+            "values": [
+                None if month[field] is None else month[field] / PPM  # type: ignore[literal-required]
+                for month in rows
+            ],
+        }
+        for kind, label, field in drawn
+    ]
+    table_rows = [
+        {
+            "label": label,
+            "kind": kind,
+            "line": True,
+            "cells": [
+                {
+                    "text": words.rate(month[field]),  # type: ignore[literal-required]
+                    "incomplete": not month["complete"],
+                }
+                for month in rows
+            ],
+        }
+        for kind, label, field in lines
+    ]
+    head: list[Any] = [_("Rate")]
+    head += [
+        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
+        for month in rows
+    ]
+    return {
+        "id": "rates",
+        "type": "lines",
+        "title": _("Churn and retention by month"),
+        "summary": _("Customer churn and gross MRR churn for each month shown."),
+        "data": {
+            "labels": [words.month(month["month"]) for month in rows],
+            "series": series,
+            "incomplete": [i for i, month in enumerate(rows) if not month["complete"]],
+            "incomplete_word": _("so far"),
+            "format": {"style": "rate"},
+        },
+        "table_shown": True,
+        "table": {
+            "id": "rates-table",
+            "caption": _("Churn and retention by month"),
+            "months": True,
+            "head": head,
+            "rows": table_rows,
+        },
+    }
+
+
+def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[str, Any]:
+    fields = [
+        (_("At the start"), "customers_start", "", True),
+        (_("New"), "new_customers", "new", False),
+        (_("Returned"), "reactivated_customers", "reactivation", False),
+        (_("Left"), "churned_customers", "churn", False),
+        (_("At month end"), "customers", "mrr", True),
+    ]
+    head: list[Any] = [_("Customers")]
+    head += [
+        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
+        for month in rows
+    ]
+    table = []
+    for label, field, figure, quiet in fields:
+        cells = []
+        for month in rows:
+            value: int = month[field]  # type: ignore[literal-required]
+            url = behind(tenant, figure, month["month"]) if figure and value else ""
+            cells.append(
+                {"text": words.count(value), "url": url, "incomplete": not month["complete"]}
+            )
+        table.append({"label": label, "cells": cells, "total": quiet and field == "customers"})
+    table.append(
+        {
+            "label": _("MRR per customer (%(currency)s)") % {"currency": words.currency},
+            "cells": [
+                {"text": words.amount(month["arpa_minor"]), "incomplete": not month["complete"]}
+                for month in rows
+            ],
+        }
+    )
+    return {
+        "id": "customers-table",
+        "caption": _("Paying customers by month"),
+        "months": True,
+        "head": head,
+        "rows": table,
+    }

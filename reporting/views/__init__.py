@@ -1,0 +1,1 @@
+"""Pages: each reads the request, asks one selector, renders."""
