@@ -8,11 +8,12 @@ from integrations.sandbox.model import Profile
 
 USA = "UNITED_STATES_OF_AMERICA"
 _ABROAD = (("USD", USA, 5), ("SEK", "SWEDEN", 6), ("EUR", "GERMANY", 6))
+_NEAR = (("USD", USA, 14), ("SEK", "SWEDEN", 12), ("EUR", "GERMANY", 8))
 
 PROFILES = {
     profile.slug: profile
     for profile in (
-        Profile("kuusi", "Kuusi Data Oy", 10452, 2_458_113, 30, 68, foreign=_ABROAD),
+        Profile("kuusi", "Kuusi Data Oy", 10452, 2_458_113, 30, 68, foreign=_NEAR),
         Profile(
             "aalto-us",
             "Aalto Analytics Inc",
