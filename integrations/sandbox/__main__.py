@@ -43,7 +43,7 @@ def main() -> int:
     companies = []
     for slug in slugs:
         started = time.monotonic()
-        company = build_company(slug, seed=options.seed, anchor=anchor)
+        company = build_company(slug, seed=options.seed, anchor=anchor, data_dir=options.data_dir)
         companies.append(company)
         count, seconds = len(company.invoices.heads), time.monotonic() - started
         print(f"{slug}: {company.name}, {count} documents, {seconds:.1f} s", flush=True)

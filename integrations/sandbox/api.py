@@ -12,7 +12,7 @@ from integrations.sandbox.errors import ApiError
 from integrations.sandbox.http import Request, Response
 from integrations.sandbox.lists import page_of
 from integrations.sandbox.render import Json, encode
-from integrations.sandbox.store import Shelf, envelope
+from integrations.sandbox.store import Shelf, cut_page, envelope
 from integrations.sandbox.sums import scaled
 from integrations.sandbox.users import User, rights_json, user_json
 
@@ -47,7 +47,9 @@ def ok(document: object) -> Response:
 
 def listed(call: Call, shelf: Shelf, query: Json, default_order: str = "DESC") -> Response:
     page = page_of(shelf, query, default_order=default_order)
-    return Response(200, envelope(shelf, page, omit_empty=call.omit_empty))
+    items = shelf.items
+    shown = [items[document_id] for document_id in page.ids]
+    return Response(200, envelope(shown, page, omit_empty=call.omit_empty))
 
 
 def batch(shelf: Shelf, id_list: str) -> Response:
@@ -74,53 +76,34 @@ def invoice_events(call: Call, invoice_id: str) -> Response:
     query = call.read(params.PAGING)
     if int(invoice_id) not in call.company.invoices.heads:
         raise ApiError(404, "Not found")
-    events = call.company.events.get(int(invoice_id), [])
-    return paged(call, sorted(events, key=lambda e: e["id"]), query)
+    events = call.company.events.get(int(invoice_id), ())
+    return paged(call, {event.id: event.event for event in events}, query)
 
 
 def payment_events(call: Call) -> Response:
     """Events of many invoices in the shape of a payment, which has no type."""
     query = call.read(params.PAYMENT_EVENTS, required=("invoiceId",))
-    rows = []
-    for invoice_id in sorted(query["invoiceId"]):
-        for event in call.company.events.get(invoice_id, []):
-            rows.append(_as_payment(call.company, event))
-    return paged(call, sorted(rows, key=lambda e: e["id"]), query)
-
-
-def _as_payment(company: Company, event: Json) -> Json:
-    return {
-        "id": event["id"],
-        "invoiceId": event["invoiceId"],
-        "paymentDate": event["paymentDate"],
-        "amount": event["amount"],
-        "receiverName": company.name,
-        "status": event["status"],
-        "paidAmount": event["paidAmount"],
-        "paidCurrency": event["paidCurrency"],
+    events = call.company.events
+    rows = {
+        event.id: event.payment
+        for invoice_id in query["invoiceId"]
+        for event in events.get(invoice_id, ())
     }
+    return paged(call, rows, query)
 
 
-def paged(call: Call, rows: list[Json], query: Json) -> Response:
-    """A page of rows that were gathered for this call; rows come ordered by id."""
+def paged(call: Call, rows: dict[int, bytes], query: Json) -> Response:
+    """A page of rows that were gathered for this call, oldest id first unless asked."""
     descending = query.get("orderById", "ASC") == "DESC"
-    if descending:
-        rows.reverse()
-    total = len(rows)
-    if "previousId" in query:
-        edge = query["previousId"]
-        rows = [r for r in rows if (r["id"] < edge if descending else r["id"] > edge)]
-    size, number = query.get("size", 50), query.get("page", 0)
-    shown = rows[number * size : (number + 1) * size]
-    meta = {
-        "pageNumber": number,
-        "pageSize": size,
-        "resultCount": len(shown),
-        "totalCount": total,
-    }
-    if not shown and call.omit_empty:
-        return ok({"meta": meta})
-    return ok({"results": shown, "meta": meta})
+    page = cut_page(
+        sorted(rows, reverse=descending),
+        page=query.get("page", 0),
+        size=query.get("size", 50),
+        previous=query.get("previousId"),
+        descending=descending,
+    )
+    items = [rows[event_id] for event_id in page.ids]
+    return Response(200, envelope(items, page, omit_empty=call.omit_empty))
 
 
 def partners(call: Call) -> Response:

@@ -1,6 +1,6 @@
 """One company of the sandbox: its documents, its bank, and the truth about its invoices."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
@@ -23,7 +23,7 @@ from integrations.sandbox.render import (
     partner_json,
     product_json,
 )
-from integrations.sandbox.store import Head, Shelf
+from integrations.sandbox.store import EventBytes, Head, Shelf
 from integrations.sandbox.suppliers import add_offers, add_purchases
 from integrations.sandbox.traps import add_traps
 
@@ -41,9 +41,10 @@ class Company:
     products: Shelf = field(default_factory=Shelf)
     accounts: Shelf = field(default_factory=Shelf)
     statements: Shelf = field(default_factory=Shelf)
-    events: dict[int, list[Json]] = field(default_factory=dict)  # invoice id → payment events
-    bank: list[Account] = field(default_factory=list)
+    events: dict[int, tuple[EventBytes, ...]] = field(default_factory=dict)  # by invoice id
+    bank: list[Account] = field(default_factory=list)  # empty when read from a cache
     truths: list[RowTruth] = field(default_factory=list)
+    late_truths: Callable[[], list[RowTruth]] | None = None
 
     @property
     def slug(self) -> str:
@@ -67,13 +68,16 @@ class Company:
 
     def truth(self) -> list[RowTruth]:
         """The right reading of every invoice row, as generated (edits do not change it)."""
+        if self.late_truths is not None:
+            self.truths, self.late_truths = self.late_truths(), None
         return list(self.truths)
 
     def documents(self) -> Iterator[Json]:
         """Every document as the API shows it now, with its payment events under `events`."""
         for invoice_id in sorted(self.invoices.details):
             document = decode(self.invoices.details[invoice_id])
-            yield {"document": document, "events": self.events.get(invoice_id, [])}
+            events = [decode(event.event) for event in self.events.get(invoice_id, ())]
+            yield {"document": document, "events": events}
 
     def company_json(self) -> Json:
         place = {

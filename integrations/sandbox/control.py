@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Control:
-    """Serves `/_sandbox/…`: GET counts, ledger; POST fault, clear, revoke, reset, edit."""
+    """Serves `/_sandbox/…`: GET counts, ledger, truth; POST fault, clear, revoke, reset, edit."""
 
     app: "App"
 
@@ -66,6 +66,11 @@ class Control:
         """An edit by name (see `edits.ACTIONS`); answers what the edit returns."""
         done = edits.ACTIONS[action](self.company(company), **options)
         return Response(200, encode(done))
+
+    def do_truth(self, company: str) -> Response:
+        """The truth about every row as generated, one JSON object a line."""
+        lines = [encode(row) for row in self.company(company).truth()]
+        return Response(200, b"\n".join(lines) + b"\n", "application/x-ndjson")
 
     def do_ledger(self, company: str) -> Response:
         """Every document as it is now, one JSON object a line."""

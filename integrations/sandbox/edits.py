@@ -9,6 +9,7 @@ from integrations.sandbox import numbers
 from integrations.sandbox.calendars import now_local, rate
 from integrations.sandbox.company import Company
 from integrations.sandbox.issue import invoice_head
+from integrations.sandbox.payments import render_event
 from integrations.sandbox.render import (
     Json,
     decode,
@@ -127,8 +128,8 @@ def add_payment(
     document, created = _load(company, invoice_id)
     info = document["invoiceSumInfo"][0]
     total = Decimal(info["invoiceSumTotal"])
-    events = company.events.setdefault(invoice_id, [])
-    paid = sum((Decimal(e["paidAmount"]) for e in events), Decimal())
+    events = company.events.get(invoice_id, ())
+    paid = sum((Decimal(decode(e.event)["paidAmount"]) for e in events), Decimal())
     part = total - paid if amount is None else Decimal(amount)
     factor = rate(info["currency"], date.fromisoformat(day))
     by_hand = kind in {"CREDITLOSS", "ELSEWHERE", "CASH"}
@@ -144,7 +145,7 @@ def add_payment(
         "paidCurrency": info["currency"],
         "description": "",
     }
-    events.append(event)
+    company.events[invoice_id] = (*events, render_event(event, company.name))
     full = paid + part == total
     document["status"] = event["status"] if full else "PARTLY_PAID"
     document["paymentDate"] = day

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from integrations.sandbox import numbers
 from integrations.sandbox.book import Book
 from integrations.sandbox.model import Draft, RowTruth
-from integrations.sandbox.payments import Payment, book_payment, event_json, settle
+from integrations.sandbox.payments import Payment, book_payment, event_json, render_event, settle
 from integrations.sandbox.render import encode, invoice_json, list_item, vat_of
 from integrations.sandbox.store import Head
 from integrations.sandbox.sums import RowSum, Totals, totals
@@ -115,7 +115,9 @@ def _file(
     if payments:
         document["paymentDate"] = payments[-1].day.isoformat()
         version = max(created, f"{payments[-1].day}T06:{draft.id % 60:02d}:00")
-        company.events[draft.id] = [event_json(p, company.currency) for p in payments]
+        company.events[draft.id] = tuple(
+            render_event(event_json(p, company.currency), company.name) for p in payments
+        )
     elif draft.final_status == "INVALIDATED":
         version = f"{created[:11]}20:00:00" if created[:10] < str(company.anchor) else created
     document["version"] = version

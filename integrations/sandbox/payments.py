@@ -7,6 +7,8 @@ from random import Random
 
 from integrations.sandbox.calendars import banking_day, rate
 from integrations.sandbox.model import Draft
+from integrations.sandbox.render import Json, encode
+from integrations.sandbox.store import EventBytes
 from integrations.sandbox.sums import domestic, money
 
 BANK_TYPES = frozenset({"REFERENCEPAYMENT_TO_INVOICE", "BANKSTATEMENT_TO_INVOICE"})
@@ -119,7 +121,7 @@ def book_payment(number: int, draft: Draft, kind: str, day: date, cents: int, ho
     return Payment(number, draft, kind, day, at_home, cents, "MARKED_PAID" if by_hand else "PAID")
 
 
-def event_json(payment: Payment, home: str) -> dict[str, object]:
+def event_json(payment: Payment, home: str) -> Json:
     """The shape of `/invoices/{id}/paymentevents`."""
     return {
         "id": payment.id,
@@ -133,3 +135,18 @@ def event_json(payment: Payment, home: str) -> dict[str, object]:
         "paidCurrency": payment.draft.currency,
         "description": "",
     }
+
+
+def render_event(event: Json, receiver: str) -> EventBytes:
+    """The event in both of its shapes; the payment shape has no type."""
+    payment = {
+        "id": event["id"],
+        "invoiceId": event["invoiceId"],
+        "paymentDate": event["paymentDate"],
+        "amount": event["amount"],
+        "receiverName": receiver,
+        "status": event["status"],
+        "paidAmount": event["paidAmount"],
+        "paidCurrency": event["paidCurrency"],
+    }
+    return EventBytes(event["id"], encode(event), encode(payment))

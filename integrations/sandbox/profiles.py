@@ -1,7 +1,9 @@
 """The companies that the sandbox can make, by slug."""
 
 from datetime import date
+from pathlib import Path
 
+from integrations.sandbox import cache
 from integrations.sandbox.calendars import first_of_running_month
 from integrations.sandbox.company import Company, make_company
 from integrations.sandbox.model import Profile
@@ -68,6 +70,21 @@ def expand(names: list[str]) -> list[str]:
     return list(dict.fromkeys(slugs))
 
 
-def build_company(slug: str, *, seed: int = 7, anchor: date | None = None) -> Company:
-    """The company of that slug; documents end on the anchor (first of the running month)."""
-    return make_company(PROFILES[slug], seed=seed, anchor=anchor or first_of_running_month())
+def build_company(
+    slug: str, *, seed: int = 7, anchor: date | None = None, data_dir: Path | None = None
+) -> Company:
+    """The company of that slug; documents end on the anchor (first of the running month).
+
+    With a data folder, a large company is made once and mapped from disk from then on.
+    """
+    profile = PROFILES[slug]
+    anchor = (anchor or first_of_running_month()).replace(day=1)
+    if data_dir is None or profile.target_invoices is None:
+        return make_company(profile, seed=seed, anchor=anchor)
+    folder = cache.folder_of(data_dir, profile, seed, anchor)
+    found = cache.load(folder, profile, seed, anchor)
+    if found is None:
+        cache.save(make_company(profile, seed=seed, anchor=anchor), folder)
+        found = cache.load(folder, profile, seed, anchor)
+    assert found is not None
+    return found

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,13 +29,21 @@ class Head(NamedTuple):
     name: str = ""
 
 
+class EventBytes(NamedTuple):
+    """A payment event, rendered: as the invoice shows it and as a payment."""
+
+    id: int
+    event: bytes
+    payment: bytes
+
+
 @dataclass(slots=True)
 class Shelf:
     """All documents of one kind. Every answer is a join of bytes that were made before."""
 
     heads: dict[int, Head] = field(default_factory=dict)
-    items: dict[int, bytes] = field(default_factory=dict)
-    details: dict[int, bytes] = field(default_factory=dict)
+    items: MutableMapping[int, bytes] = field(default_factory=dict)
+    details: MutableMapping[int, bytes] = field(default_factory=dict)
     _lists: OrderedDict[Hashable, list[int]] = field(default_factory=OrderedDict)
 
     def put(self, head: Head, item: bytes, detail: bytes | None = None) -> None:
@@ -95,13 +103,12 @@ def cut_page(
     return Page(ids[start : start + size], page, size, len(ids))
 
 
-def envelope(shelf: Shelf, page: Page, *, omit_empty: bool) -> bytes:
-    """The list answer as bytes."""
+def envelope(items: Sequence[bytes], page: Page, *, omit_empty: bool) -> bytes:
+    """The list answer as bytes; `items` are the rendered rows of the page."""
     meta = (
         f'"meta":{{"pageNumber":{page.number},"pageSize":{page.size},'
         f'"resultCount":{len(page.ids)},"totalCount":{page.total}}}}}'
     ).encode()
     if not page.ids and omit_empty:
         return b"{" + meta
-    items = shelf.items
-    return b'{"results":[' + b",".join([items[i] for i in page.ids]) + b"]," + meta
+    return b'{"results":[' + b",".join(items) + b"]," + meta

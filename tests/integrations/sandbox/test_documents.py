@@ -141,9 +141,12 @@ def test_every_bank_payment_stands_on_a_statement(company: Company) -> None:
     )
     sales = {h.id for h in company.invoices.heads.values() if h.type == "SALES_INVOICE"}
     booked = sorted(
-        (event["invoiceId"], int(event["amount"] * 100) * (1 if invoice_id in sales else -1))
-        for invoice_id, events in company.events.items()
-        for event in events
+        (
+            event["invoiceId"],
+            int(event["amount"] * 100) * (1 if event["invoiceId"] in sales else -1),
+        )
+        for entry in company.documents()
+        for event in entry["events"]
         if event["type"] in {"REFERENCEPAYMENT_TO_INVOICE", "BANKSTATEMENT_TO_INVOICE"}
     )
     assert on_statements == booked
