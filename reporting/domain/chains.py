@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reporting.domain.arrays import Days, Flags, Ints, as_int64
+from reporting.domain.arrays import Flags, Ints, as_int64
 from reporting.domain.lines import Lines
 from reporting.domain.periods import TWO_WEEKS, WEEK
 
@@ -86,28 +86,73 @@ def unit_prices(lines: Lines) -> Ints:
 
 def build_chains(lines: Lines, hits: Flags) -> Chains:
     """Chains of all lines; only `hits` (positive, not credited in full) shape the clusters."""
-    group, group_first = codes(lines.customer_id, lines.product_key, lines.currency)
+    group, first = codes(lines.customer_id, lines.product_key, lines.currency)
+    groups = len(first)
     rows = np.flatnonzero(hits)
     price = unit_prices(lines)
+    rows = rows[_varied(group[rows], price[rows], groups)]
     cluster = _clusters(group[rows], price[rows])
-    split = _split_groups(lines, group, rows, cluster, len(group_first))
-    apart = np.zeros(len(lines), dtype=np.int64)
-    apart[rows] = np.where(split[group[rows]], cluster + 1, 0)
-    _lend_to_neighbours(apart, group, lines.invoice_day, rows, split)
-    chain, first = codes(group, apart)
-    band = np.zeros(len(first), dtype=np.int64)
-    order = np.lexsort((lines.line_id, lines.invoice_day, chain))
-    _, earliest = np.unique(chain[order], return_index=True)
-    opening = order[earliest]
-    is_split = split[group[first]]
-    band[is_split] = np.maximum(price[opening[is_split]], 1)
+    split = _split_groups(lines, group, rows, cluster, groups)
+    inside = split[group[rows]]
+    if not inside.any():
+        return Chains(
+            of_line=group,
+            group_of_chain=np.arange(groups, dtype=np.int64),
+            band=np.zeros(groups, dtype=np.int64),
+            first_line=first,
+            count=groups,
+        )
+    return _side_by_side(lines, group, first, rows[inside], cluster[inside], split)
+
+
+def _side_by_side(
+    lines: Lines,
+    group: Ints,
+    first: Ints,
+    rows: NDArray[np.intp],
+    cluster: Ints,
+    split: Flags,
+) -> Chains:
+    """Chains where some groups are split: theirs come after those of whole groups."""
+    groups, price = len(first), unit_prices(lines)
+    order = np.lexsort((lines.line_id[rows], lines.invoice_day[rows], cluster))
+    rows, cluster = rows[order], cluster[order]
+    _, opening, part = np.unique(cluster, return_index=True, return_inverse=True)
+    of_line = group.copy()
+    of_line[rows] = groups + part
+    lost = np.flatnonzero(split[group] & (of_line < groups))
+    of_line[lost] = of_line[_earlier_hit(lines, group, lost, rows)]
+    kept = np.append(~split, np.ones(len(opening), dtype=np.bool_))
+    number = np.cumsum(kept) - 1
+    first_line = np.append(first, rows[opening])[kept]
+    band = np.append(np.zeros(groups, dtype=np.int64), np.maximum(price[rows[opening]], 1))
     return Chains(
-        of_line=chain,
-        group_of_chain=group[first],
-        band=band,
-        first_line=opening.astype(np.int64),
-        count=len(first),
+        of_line=number[of_line],
+        group_of_chain=group[first_line],
+        band=band[kept],
+        first_line=first_line,
+        count=int(kept.sum()),
     )
+
+
+def _varied(group: Ints, price: Ints, groups: int) -> Flags:
+    """Rows of groups that know more than one price."""
+    low = np.full(groups, np.iinfo(np.int64).max)
+    high = np.zeros(groups, dtype=np.int64)
+    np.minimum.at(low, group, price)
+    np.maximum.at(high, group, price)
+    varied: Flags = high > low + low // 20
+    return varied[group]
+
+
+def _earlier_hit(lines: Lines, group: Ints, lost: Ints, rows: NDArray[np.intp]) -> Ints:
+    """For each lost row the latest hit of its group up to its day, else the group's first."""
+    order = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows], group[rows]))]
+    keys = group[order] * DAY_SPAN + lines.invoice_day[order]
+    wanted = group[lost] * DAY_SPAN + lines.invoice_day[lost]
+    at = np.searchsorted(keys, wanted, side="right") - 1
+    other = (at < 0) | (group[order[np.maximum(at, 0)]] != group[lost])
+    return order[np.where(other, at + 1, at)]
 
 
 def _clusters(group: Ints, price: Ints) -> Ints:
@@ -132,8 +177,7 @@ def _split_groups(
     """
     own, day = group[rows], as_int64(lines.invoice_day[rows])
     kinds = np.bincount(own[np.unique(cluster, return_index=True)[1]], minlength=groups)
-    several = kinds[own] > 1
-    order = np.flatnonzero(several)
+    order = np.flatnonzero(kinds[own] > 1)
     order = order[np.lexsort((cluster[order], day[order], own[order]))]
     g, c, d = own[order], cluster[order], day[order]
     same_hit = (g[1:] == g[:-1]) & (c[1:] == c[:-1]) & (d[1:] == d[:-1])
@@ -147,20 +191,6 @@ def _split_groups(
         doubtful[rows] = split[own]
         split &= rhythm(lines, np.flatnonzero(doubtful), group, groups).nominal == 0
     return split
-
-
-def _lend_to_neighbours(
-    apart: Ints, group: Ints, day: Days, rows: NDArray[np.intp], split: Flags
-) -> None:
-    """Give lines that shaped no cluster the one of the latest hit before them in their group."""
-    lost = np.flatnonzero(split[group] & (apart == 0))
-    if lost.size == 0:
-        return
-    order = rows[np.lexsort((day[rows], group[rows]))]
-    keys = group[order] * DAY_SPAN + day[order]
-    at = np.searchsorted(keys, group[lost] * DAY_SPAN + day[lost], side="right") - 1
-    at = np.where((at < 0) | (group[order[at]] != group[lost]), at + 1, at)
-    apart[lost] = apart[order[at]]
 
 
 def find_cadence(lines: Lines, chains: Chains, hits: Flags) -> Cadence:
@@ -230,10 +260,13 @@ def _changes(owner: Ints, price: Ints, owners: int) -> Ints:
 
 def _same_price(owner: Ints, price: Ints, owners: int) -> Ints:
     """The largest number of hits of each owner that share one price cluster."""
-    longest = np.zeros(owners, dtype=np.int64)
-    if owner.size:
-        cluster = _clusters(owner, price)
-        np.maximum.at(longest, owner, np.bincount(cluster)[cluster])
+    longest = np.bincount(owner, minlength=owners).astype(np.int64)
+    varied = _varied(owner, price, owners)
+    if varied.any():
+        own = owner[varied]
+        cluster = _clusters(own, price[varied])
+        longest[own] = 0
+        np.maximum.at(longest, own, np.bincount(cluster)[cluster])
     return longest
 
 

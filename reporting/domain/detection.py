@@ -17,7 +17,7 @@ from reporting.domain.evidence import MARKS, Evidence, gather
 from reporting.domain.findings import Findings, LineType, Source, Subscriptions, Sure, Why
 from reporting.domain.lines import Lines
 from reporting.domain.negatives import settle_negatives
-from reporting.domain.periods import months_between, nearest_nominal, nominal_end, nominal_months
+from reporting.domain.periods import nominal_end, nominal_months
 from reporting.domain.subscriptions import Said, apply_said, find_said, finish
 
 _RECURRING = MARKS.index(Mark.RECURRING)
@@ -69,7 +69,7 @@ def _judge(lines: Lines, evidence: Evidence, chains: Chains, cadence: Cadence) -
     draft.sure[medium] = Sure.MEDIUM
     draft.sure[high & ~counter & ~evidence.work_unit] = Sure.HIGH
 
-    length, nominal = evidence.end - evidence.start, _stated_nominal(evidence)
+    length, nominal = evidence.end - evidence.start, evidence.nominal
     draft.explain(worded, Why.WORD, evidence.word, evidence.word_period)
     draft.explain(by_unit, Why.UNIT, lines.unit, evidence.unit_period)
     _explain_dates(draft, dated, evidence, length, nominal)
@@ -93,15 +93,6 @@ def _explain_dates(
 ) -> None:
     for source, why in _DATE_REASON.items():
         draft.explain(rows & (evidence.date_source == source), why, length, nominal)
-
-
-def _stated_nominal(evidence: Evidence) -> Ints:
-    """The nominal period nearest to each stated one, 0 where none is stated."""
-    nominal = np.zeros(len(evidence.start), dtype=np.int64)
-    dated = evidence.date_source != Source.NONE
-    numerator, denominator = months_between(evidence.start[dated], evidence.end[dated])
-    nominal[dated] = nearest_nominal(numerator, denominator)
-    return nominal
 
 
 def _obey_marks(evidence: Evidence, draft: Draft) -> None:
@@ -139,14 +130,15 @@ def _give_periods(
     draft.source[by_user] = Source.USER
 
     draft.start[:] = np.where(dated, evidence.start, lines.invoice_day)
-    nominal_stop = nominal_end(draft.start, draft.nominal)
-    draft.end[:] = next_hit(cadence, draft.chain, draft.start, nominal_stop)
-    draft.num[:], draft.den[:] = nominal_months(draft.nominal)
-    stated = np.flatnonzero(dated & ~by_user)
-    draft.end[stated] = evidence.end[stated]
+    stated = dated & ~by_user
+    inferred = np.flatnonzero(~stated)
+    begin, nominal = draft.start[inferred], draft.nominal[inferred]
+    stop = nominal_end(begin, nominal)
+    draft.end[:], draft.num[:], draft.den[:] = evidence.end, evidence.num, evidence.den
+    draft.end[inferred] = next_hit(cadence, draft.chain[inferred], begin, stop)
+    draft.num[inferred], draft.den[inferred] = nominal_months(nominal)
     draft.source[stated] = evidence.date_source[stated]
-    draft.num[stated], draft.den[stated] = months_between(draft.start[stated], draft.end[stated])
-    draft.nominal[stated] = nearest_nominal(draft.num[stated], draft.den[stated])
+    draft.nominal[stated] = evidence.nominal[stated]
 
 
 def _spoken_period(lines: Lines, evidence: Evidence, cadence: Cadence, chain: Ints) -> Ints:

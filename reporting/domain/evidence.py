@@ -11,7 +11,7 @@ from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.choices import Mark, UserWords
 from reporting.domain.findings import Source
 from reporting.domain.lines import Lines, product_refs
-from reporting.domain.periods import WEEK, first_day, month_of
+from reporting.domain.periods import WEEK, first_day, month_of, months_between, nearest_nominal
 from reporting.domain.text_dates import YEARLESS
 from reporting.domain.texts import TextFacts, read_texts
 
@@ -34,6 +34,11 @@ class Evidence:
     """Stated period, NO_DAY where none."""
     date_source: Ints
     """`Source` of the stated period, `Source.NONE` where none."""
+    num: Ints
+    den: Ints
+    """Months of the stated period, 1/1 where none."""
+    nominal: Ints
+    """Nominal period nearest to the stated one, 0 where none."""
     in_band: Flags
     """The stated period has the length of a month, two, a quarter, a half or a year."""
     unit_period: Ints
@@ -54,6 +59,7 @@ def gather(lines: Lines, words: UserWords) -> Evidence:
     mark, mark_period = _marks(lines, words)
     start, end, source = _stated_period(lines, facts, mark == MARKS.index(Mark.RECURRING))
     length = end - start
+    num, den, nominal = _months(start, end, source)
     unit_period = np.zeros(len(lines), dtype=np.int64)
     for unit, period in ((units.MONTH, 1), (units.YEAR, 12), (units.WEEK, WEEK)):
         unit_period[lines.unit == unit] = period
@@ -63,6 +69,9 @@ def gather(lines: Lines, words: UserWords) -> Evidence:
         start=start,
         end=end,
         date_source=source,
+        num=num,
+        den=den,
+        nominal=nominal,
         in_band=(source != Source.NONE) & _within(length, _IN_BAND),
         unit_period=unit_period,
         word=facts.recurring[lines.text],
@@ -74,6 +83,15 @@ def gather(lines: Lines, words: UserWords) -> Evidence:
         not_service=facts.not_service[lines.text],
         words=facts.words,
     )
+
+
+def _months(start: Ints, end: Ints, source: Ints) -> tuple[Ints, Ints, Ints]:
+    num, den = np.ones(len(start), dtype=np.int64), np.ones(len(start), dtype=np.int64)
+    nominal = np.zeros(len(start), dtype=np.int64)
+    dated = np.flatnonzero(source != Source.NONE)
+    num[dated], den[dated] = months_between(start[dated], end[dated])
+    nominal[dated] = nearest_nominal(num[dated], den[dated])
+    return num, den, nominal
 
 
 def _marks(lines: Lines, words: UserWords) -> tuple[Ints, Ints]:

@@ -88,16 +88,18 @@ class Movements:
 def movements(
     table: CustomerMonths,
     columns: Ints,
+    before: Ints | None = None,
     *,
     tolerance_bp: int = 0,
     reactivation_months: int | None = None,
 ) -> Movements:
-    """Movements between the chosen snapshots, each against the one chosen before it.
+    """Movements up to each chosen snapshot, from `before` or from the one chosen before it.
 
     For months pass every column; for quarters or years the column of each period's last
     month. "Ever before" looks at every monthly snapshot, not only at the chosen ones.
     """
-    before = np.concatenate(([-1], columns[:-1])).astype(np.int64) if columns.size else columns
+    if before is None:
+        before = np.append(-1, columns)[: len(columns)].astype(np.int64)
     padded = np.concatenate((np.zeros((len(table.mrr), 1), dtype=np.int64), table.mrr), axis=1)
     prev, now = padded[:, before + 1], padded[:, columns + 1]
     fx = _fx(table, before, columns, prev, now)

@@ -44,16 +44,28 @@ def month_text(month: int) -> str:
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
 
 
+# Looking a day up is several times quicker than datetime64 arithmetic.
+_FIRST_DAYS = (
+    np.arange(0, 200 * 12 + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+)
+_MONTHS = np.repeat(np.arange(200 * 12, dtype=np.int64) + _EPOCH_MONTH, np.diff(_FIRST_DAYS))
+
+
 def month_of(days: ArrayLike) -> Ints:
     """Month index of each day."""
-    whole = as_int64(days).astype("datetime64[D]").astype("datetime64[M]")
+    values = as_int64(days)
+    if values.size == 0 or (values.min() >= 0 and values.max() < len(_MONTHS)):
+        return as_int64(_MONTHS[values])
+    whole = values.astype("datetime64[D]").astype("datetime64[M]")
     return whole.astype(np.int64) + _EPOCH_MONTH
 
 
 def first_day(months: ArrayLike) -> Ints:
     """First day of each month index."""
-    whole = (as_int64(months) - _EPOCH_MONTH).astype("datetime64[M]")
-    return whole.astype("datetime64[D]").astype(np.int64)
+    values = as_int64(months) - _EPOCH_MONTH
+    if values.size == 0 or (values.min() >= 0 and values.max() < len(_FIRST_DAYS)):
+        return as_int64(_FIRST_DAYS[values])
+    return values.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
 
 
 def last_day(months: ArrayLike) -> Ints:

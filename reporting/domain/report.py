@@ -27,6 +27,7 @@ from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
 
 TRAILING = 12
+RETAINED = (Movement.EXPANSION, Movement.CONTRACTION, Movement.CHURN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,10 +240,11 @@ class Report:
         np.subtract.at(steps, after, amounts[rows])
         return np.cumsum(steps)[:-1]
 
-    def _moves(self, columns: Ints) -> Movements:
+    def _moves(self, columns: Ints, before: Ints | None = None) -> Movements:
         return movements(
             self.table,
             columns,
+            before,
             tolerance_bp=self.settings.tolerance_bp,
             reactivation_months=self.settings.reactivation_months,
         )
@@ -288,22 +290,21 @@ class Report:
 
     @cached_property
     def _trailing(self) -> tuple[tuple[Fraction | None, Fraction | None], ...]:
+        """(NRR, GRR) of each month against the snapshot twelve months earlier."""
         width = len(self.months)
-        result: list[tuple[Fraction | None, Fraction | None]] = []
-        for column in range(width):
-            if column < TRAILING:
-                result.append((None, None))
-                continue
-            moves = self._moves(np.array([column - TRAILING, column], dtype=np.int64))
-            start = int(self.total_e4[column - TRAILING])
+        columns = np.arange(TRAILING, width, dtype=np.int64)
+        moves = self._moves(columns, columns - TRAILING)
+        totals = {kind: moves.total(kind).tolist() for kind in RETAINED}
+        rates: list[tuple[Fraction | None, Fraction | None]] = [(None, None)] * min(TRAILING, width)
+        for place, before in enumerate(moves.before.tolist()):
             flow = Flow(
-                start=start,
-                expansion=int(moves.total(Movement.EXPANSION)[1]),
-                contraction=int(moves.total(Movement.CONTRACTION)[1]),
-                churn=int(moves.total(Movement.CHURN)[1]),
+                start=int(self.total_e4[before]),
+                expansion=totals[Movement.EXPANSION][place],
+                contraction=totals[Movement.CONTRACTION][place],
+                churn=totals[Movement.CHURN][place],
             )
-            result.append((flow.nrr, flow.grr))
-        return tuple(result)
+            rates.append((flow.nrr, flow.grr))
+        return tuple(rates)
 
 
 def _rates(flow: Flow, paying: int, lost: int, end_minor: int, customers: int) -> Rates:

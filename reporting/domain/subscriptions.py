@@ -25,6 +25,7 @@ from reporting.domain.periods import day_number, month_of
 
 SURE_OF = {Confidence.LOW: Sure.LOW, Confidence.MEDIUM: Sure.MEDIUM, Confidence.HIGH: Sure.HIGH}
 REPLACED_DAYS = 3
+_PERIODS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,17 +188,22 @@ class _Life:
 def _life(draft: Draft, chains: Chains, lasting: Flags, standing: Flags) -> _Life:
     """The span of each chain's lines; a line that was taken back speaks only where alone."""
     rows = np.flatnonzero(lasting)
-    rows = rows[np.lexsort((draft.start[rows], draft.end[rows], standing[rows], draft.chain[rows]))]
     chain = draft.chain[rows]
     alive = np.zeros(chains.count, dtype=np.bool_)
     alive[chain] = True
     first_start = np.full(chains.count, DAY_SPAN - 1, dtype=np.int64)
     np.minimum.at(first_start, chain, draft.start[rows])
-    last_end = np.full(chains.count, NO_DAY, dtype=np.int64)
-    period = np.zeros(chains.count, dtype=np.int64)
-    # The last assignment to a chain wins, and the order above puts its last line last.
-    last_end[chain], period[chain] = draft.end[rows], draft.nominal[rows]
-    return _Life(alive=alive, first_start=first_start, last_end=last_end, period=period)
+    # The largest key names the last end of a standing line and that line's period.
+    key = (standing[rows] * DAY_SPAN + draft.end[rows]) * _PERIODS + draft.nominal[rows] + 2
+    last = np.zeros(chains.count, dtype=np.int64)
+    np.maximum.at(last, chain, key)
+    end, period = np.divmod(last, _PERIODS)
+    return _Life(
+        alive=alive,
+        first_start=first_start,
+        last_end=np.where(alive, end % DAY_SPAN, NO_DAY),
+        period=np.where(alive, period - 2, 0),
+    )
 
 
 def _late(life: _Life, chains: Chains, said: Said, settings: Settings, as_of: int) -> Flags:
@@ -230,16 +236,16 @@ def _table(
 ) -> Subscriptions:
     kept = np.flatnonzero(life.alive)
     member = np.flatnonzero(findings.subscription >= 0)
-    order = member[
-        np.lexsort((lines.line_id[member], draft.start[member], findings.subscription[member]))
-    ]
+    key = findings.subscription[member] * DAY_SPAN + draft.start[member]
+    order = member[np.lexsort((lines.line_id[member], key))]
     owner = findings.subscription[order]
-    positive = order[lines.net[order] >= 0]
-    by_sure = positive[
-        np.lexsort((draft.start[positive], draft.sure[positive], findings.subscription[positive]))
-    ]
+    # Of the surest lines the last one speaks: a later assignment replaces an earlier one.
+    positive = lines.net[order] >= 0
+    surest = np.zeros(len(kept), dtype=np.int64)
+    np.maximum.at(surest, owner[positive], draft.sure[order[positive]])
+    speaks = positive & (draft.sure[order] == surest[owner])
     best = np.zeros(len(kept), dtype=np.int64)
-    best[findings.subscription[by_sure]] = by_sure
+    best[owner[speaks]] = order[speaks]
     first = chains.first_line[kept]
     return Subscriptions(
         customer_id=lines.customer_id[first],

@@ -12,61 +12,60 @@ from reporting.domain.periods import TWO_WEEKS, WEEK
 from reporting.domain.text_dates import find_period, plain
 
 # Each word: a pattern and the nominal period that it implies (0: recurring, period unknown).
+# Patterns name stems; what is reported is the whole word around the stem, for Finnish and
+# Swedish join words.
 _RECURRING: tuple[tuple[str, int], ...] = (
-    (r"2\s*(?:viikon|vko|weeks?)|kahden viikon|bi-?weekly|fortnight\w*", TWO_WEEKS),
-    (r"viikkomaksu\w*|\bviikoittain\w*|\bweekly\b|\bveckovis\b|veckoavgift", WEEK),
-    (r"\b12\s*(?:kk|kuukau\w*|months?|mån\w*)\b", 12),
-    (r"\b6\s*(?:kk|kuukau\w*|months?|mån\w*)\b", 6),
-    (r"\b3\s*(?:kk|kuukau\w*|months?|mån\w*)\b", 3),
-    (r"\b2\s*(?:kk|kuukau\w*|months?|mån\w*)\b", 2),
-    (r"puolivuo\w*|half-?year\w*|semi-?annual\w*|halvår\w*", 6),
-    (r"kvartaali\w*|nelj[äa]nnes\w*|quarter\w*|kvartal\w*", 3),
+    (r"2\s*(?:viikon|vko|week)|kahden viikon|bi-?weekly|fortnight", TWO_WEEKS),
+    (r"viikkomaksu|viikoittai|\bweekly\b|veckovis|veckoavgift", WEEK),
+    (r"\b12\s*(?:kk\b|kuukau|month|mån)", 12),
+    (r"\b6\s*(?:kk\b|kuukau|month|mån)", 6),
+    (r"\b3\s*(?:kk\b|kuukau|month|mån)", 3),
+    (r"\b2\s*(?:kk\b|kuukau|month|mån)", 2),
+    (r"puolivuo|half-?year|semi-?annual|halvår", 6),
+    (r"kvartaali|nelj[äa]nnes|quarter|kvartal", 3),
     (
-        r"vuosi(?:maksu|lisenssi|tilaus|sopimus|ylläpito|laskutus)\w*|vuosittai\w*|/\s*v(?:uosi)?\b"
-        r"|annual\w*|yearly|per year|/\s*y(?:ea)?r\b|årsavgift\w*|årslicens\w*|årlig\w*|per år",
+        r"vuosi(?:maksu|lisenssi|tilaus|sopimus|ylläpito|laskutus)|vuosittai|/\s*v(?:uosi)?\b"
+        r"|annual|yearly|per year|/\s*y(?:ea)?r\b|årsavgift|årslicens|årlig|per år\b",
         12,
     ),
     (
-        r"\bkk\b|\bkk-|kuukausi\w*|kuukausittai\w*|monthly|per month|/\s*mo(?:nth)?\b"
-        r"|månads\w*|månatlig\w*|per månad",
+        r"\bkk(?![^\W\d_])|kuukausi|kuukausittai|monthly|per month|/\s*mo(?:nth)?\b"
+        r"|månads|månatlig|per månad",
         1,
     ),
     (
-        r"\w*lisenssi\w*|\btilaus(?:maksu)?\w*|jatkuva\w*|\w*ylläpito\w*|\bsaas\b|subscription\w*"
-        r"|\blicen[sc]e\w*|\w*licens\w*|abonnemang\w*|prenumeration\w*|\w*underhåll\w*"
-        r"|maintenance|membership|jäsenmaksu\w*|\bhosting\b|löpande",
+        r"lisenssi|\btilaus|jatkuva|ylläpito|\bsaas\b|subscription|\blicen[sc]e|licens"
+        r"|abonnemang|prenumeration|underhåll|maintenance|membership|jäsenmaksu|\bhosting\b"
+        r"|löpande",
         0,
     ),
 )
 _COUNTER = (
-    r"perustami\w*|perustamismaksu\w*|aloitusmaksu\w*|käyttöönot\w*|avausmaksu\w*|asennus\w*"
-    r"|\w*konsultoin\w*|\w*konsultaatio\w*|koulutus\b|koulutuk\w*|koulutuspäivä\w*|\w*työpaja\w*"
-    r"|\btunti\w*|\btuntia\b|\btuntityö\w*|\bh\b|\bmatka\w*|kilometrikorvau\w*|päiväraha\w*"
-    r"|lisätyö\w*|projektityö\w*|räätälöin\w*|laite\b|laitteet\b|laitemyynti\w*"
-    r"|\bhardware\b|\bset-?up\b|one-?off|one-?time|onboarding|implementation|consult\w*"
-    r"|training|workshop\w*|\bhours?\b|\bhrs?\b|\btravel\w*|migration\w*"
-    r"|startavgift\w*|uppstart\w*|engångs\w*|konsult\w*|utbildning\w*|\btimm(?:ar|e)\b|\bresa\b"
-    r"|installation\w*|laskutuslisä\w*|toimituskulu\w*|postikulu\w*|shipping|fraktavgift\w*"
+    r"perustami|perustamismaksu|aloitusmaksu|käyttöönot|avausmaksu|asennus|konsultoin"
+    r"|konsultaatio|\bkoulutus(?:päiv|maks|paket|\b)|\bkoulutuk|työpaja|\btunti|\bh\b|\bmatka"
+    r"|kilometrikorvau|päiväraha|lisätyö|projektityö|räätälöin|\blaite\b|\blaitteet\b"
+    r"|laitemyynti|\bhardware\b|\bset-?up\b|one-?off|one-?time|onboarding|implementation"
+    r"|consult|training\b|workshop|\bhours?\b|\bhrs?\b|\btravel|migration|startavgift"
+    r"|\buppstart|engångs|konsult|utbildning|\btimm(?:ar|e)\b|\bresa\b|installation"
+    r"|laskutuslisä|toimituskulu|postikulu|shipping|fraktavgift"
 )
 _USAGE = (
-    r"käytön mukaan|käyttöperustei\w*|\bylitys\w*|ylittäv\w*|tapahtumamaksu\w*|transaktio\w*"
-    r"|api-kutsu\w*|viestimaksu\w*|\busage\b|overage\w*|metered|per transaction|transaction fees?"
-    r"|api calls?|förbrukning\w*|transaktionsavgift\w*"
+    r"käytön mukaan|käyttöperustei|\bylitys|ylittäv|tapahtumamaksu|transaktio|api-kutsu"
+    r"|viestimaksu|\busage\b|overage|metered|per transaction|transaction fee|api calls?\b"
+    r"|förbrukning"
 )
 _NOT_SERVICE = (
-    r"\w*muistutus(?:maksu|kulu|lasku)\w*|maksumuistutus\w*|huomautusmaksu\w*|payment reminder\w*"
-    r"|reminder fees?|påminnelseavgift\w*|betalningspåminnelse\w*|\w*viivästyskor\w*|\bkorko\b"
-    r"|late payment interest|\binterest\b|dröjsmålsränt\w*|\bränta\b|pyöristy\w*|\brounding\b"
-    r"|öresavrundning\w*|avrundning\w*|perintäkul\w*|perintämaksu\w*|collection (?:fee|cost)s?"
-    r"|inkasso\w*"
+    r"muistutus(?:maksu|kulu|lasku)|maksumuistutus|huomautusmaksu|payment reminder|reminder fee"
+    r"|påminnelseavgift|betalningspåminnelse|viivästyskor|\bkorko\b|late payment interest"
+    r"|\binterest\b|dröjsmålsränt|\bränta\b|pyöristy|\brounding\b|öresavrundning|avrundning"
+    r"|perintäkul|perintämaksu|collection (?:fee|cost)|inkasso"
 )
-_DISCOUNT = r"\w*alennu\w*|\brabatt\w*|\w*rabatt\b|discount\w*|kampanja\w*|campaign\w*"
 
 _RECURRING_RE = tuple((re.compile(pattern), months) for pattern, months in _RECURRING)
+_ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
 _COUNTER_RE = re.compile(_COUNTER)
 _USAGE_RE = re.compile(_USAGE)
 _NOT_SERVICE_RE = re.compile(_NOT_SERVICE)
-_DISCOUNT_RE = re.compile(_DISCOUNT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,6 @@ class TextFacts:
     counter: Ints
     usage: Ints
     not_service: Ints
-    discount: Flags
     words: tuple[str, ...]
 
 
@@ -95,7 +93,6 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
     start = np.full(count, NO_DAY, dtype=np.int64)
     end = start.copy()
     yearless = np.zeros(count, dtype=np.bool_)
-    discount = np.zeros(count, dtype=np.bool_)
     recurring, nominal, counter, usage, not_service = (
         np.full(count, blank, dtype=np.int64) for blank in (-1, 0, -1, -1, -1)
     )
@@ -115,8 +112,7 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         ):
             found = pattern.search(lowered)
             if found:
-                column[row] = words.setdefault(found[0].strip(), len(words))
-        discount[row] = _DISCOUNT_RE.search(lowered) is not None
+                column[row] = words.setdefault(_whole_word(lowered, found), len(words))
     return TextFacts(
         start=start,
         end=end,
@@ -126,18 +122,29 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         counter=counter,
         usage=usage,
         not_service=not_service,
-        discount=discount,
         words=tuple(words),
     )
 
 
 def recurring_word(lowered: str) -> tuple[str, int]:
-    """The first word that says "this recurs" and the period that it implies."""
+    """The word that says "this recurs" and the period that it implies; none: ("", 0)."""
+    if _ANY_RECURRING_RE.search(lowered) is None:
+        return "", 0
     for pattern, months in _RECURRING_RE:
         found = pattern.search(lowered)
         if found:
-            return found[0].strip(), months
+            return _whole_word(lowered, found), months
     return "", 0
+
+
+def _whole_word(lowered: str, found: re.Match[str]) -> str:
+    """The match with the letters that touch it on either side."""
+    start, end = found.span()
+    while start > 0 and lowered[start - 1].isalpha() and lowered[start].isalpha():
+        start -= 1
+    while end < len(lowered) and lowered[end].isalpha() and lowered[end - 1].isalpha():
+        end += 1
+    return lowered[start:end].strip()
 
 
 _DATES_OUT = re.compile(
