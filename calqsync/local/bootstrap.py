@@ -67,6 +67,8 @@ def prepare(root: Path, argv: list[str]) -> None:
         inside = False
     os.environ.setdefault("CALQSYNC_INSTALL_SECONDS", "0")
     if not inside:
+        # Seven processes start at a time: compiled modules save each of them a second.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.stdout.flush()
         python = str(place.python)
         os.execv(python, [python, *_interpreter_flags(), *argv])  # noqa: S606

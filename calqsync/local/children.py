@@ -69,15 +69,20 @@ class Child:
             )
         self._remember()
 
-    def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
-        """Return once `ready()` holds; raise StackError if the process ends or time runs out."""
+    def wait_until(
+        self, ready: Callable[[], bool], *, seconds: float, why_not: Callable[[], str] = str
+    ) -> None:
+        """Return once `ready()` holds; raise StackError if the process ends or time runs out.
+
+        `why_not()` may add what was seen last.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             self.check()
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"The {self.name} process gave no sign of life in {seconds:.0f} s. "
-                    f"Its log: {self.log}"
+                    f"The {self.name} process was not ready within {seconds:.0f} s"
+                    f"{why_not()}. Its log: {self.log}"
                 )
             time.sleep(0.05)
 

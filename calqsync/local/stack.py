@@ -6,9 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -292,22 +290,30 @@ class Stack:
         self, child: Child, address: str, *, host: str = "", seconds: float = START_SECONDS
     ) -> None:
         """Return once the address answers 200; StackError when the process ends before."""
-        child.wait_until(_answers(address, host), seconds=seconds)
+        probe = _Probe(address, host)
+        child.wait_until(probe.answers, seconds=seconds, why_not=probe.why_not)
 
 
-def _answers(address: str, host: str) -> Callable[[], bool]:
-    # The proxies of the environment are for the outside; these processes are on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(address, headers={"Host": host} if host else {})  # noqa: S310
+class _Probe:
+    """Asks one address of this machine whether it answers 200."""
 
-    def ready() -> bool:
+    def __init__(self, address: str, host: str) -> None:
+        # The proxies of the environment are for the outside.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        headers = {"Host": host} if host else {}
+        self._request = urllib.request.Request(address, headers=headers)  # noqa: S310
+        self._last = ""
+
+    def answers(self) -> bool:
         try:
-            with opener.open(request, timeout=5) as answer:
+            with self._opener.open(self._request, timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except OSError as problem:  # URLError and HTTPError are of this kind
+            self._last = str(problem)
             return False
 
-    return ready
+    def why_not(self) -> str:
+        return f" ({self._last})" if self._last else ""
 
 
 def pick_port(wanted: int) -> int:
