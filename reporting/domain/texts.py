@@ -63,9 +63,9 @@ _NOT_SERVICE = (
 
 _RECURRING_RE = tuple((re.compile(pattern), months) for pattern, months in _RECURRING)
 _ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
-_COUNTER_RE = re.compile(_COUNTER)
-_USAGE_RE = re.compile(_USAGE)
-_NOT_SERVICE_RE = re.compile(_NOT_SERVICE)
+_AGAINST_RE = tuple(re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE))
+# Texts that differ in dates and numbers alone say the same words.
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,7 @@ class TextFacts:
 def read_texts(texts: tuple[str, ...]) -> TextFacts:
     """Facts of every distinct text; each is read once however many lines carry it."""
     words: dict[str, int] = {}
+    seen: dict[str, tuple[str, ...]] = {}
     count = len(texts)
     start = np.full(count, NO_DAY, dtype=np.int64)
     end = start.copy()
@@ -105,14 +106,12 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         if word:
             recurring[row] = words.setdefault(word, len(words))
             nominal[row] = implied
-        for pattern, column in (
-            (_COUNTER_RE, counter),
-            (_USAGE_RE, usage),
-            (_NOT_SERVICE_RE, not_service),
-        ):
-            found = pattern.search(lowered)
-            if found:
-                column[row] = words.setdefault(_whole_word(lowered, found), len(words))
+        bare = lowered.translate(_NO_DIGITS)
+        if bare not in seen:
+            seen[bare] = tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
+        for word, column in zip(seen[bare], (counter, usage, not_service), strict=True):
+            if word:
+                column[row] = words.setdefault(word, len(words))
     return TextFacts(
         start=start,
         end=end,
@@ -135,6 +134,11 @@ def recurring_word(lowered: str) -> tuple[str, int]:
         if found:
             return _whole_word(lowered, found), months
     return "", 0
+
+
+def _first_word(lowered: str, pattern: re.Pattern[str]) -> str:
+    found = pattern.search(lowered)
+    return _whole_word(lowered, found) if found else ""
 
 
 def _whole_word(lowered: str, found: re.Match[str]) -> str:
