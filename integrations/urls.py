@@ -1,3 +1,25 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from integrations.views import connect, connections
+
+_SETTINGS = "t/<slug:slug>/settings/integrations/"
+_ONE = _SETTINGS + "<uuid:public_id>/"
+
+urlpatterns = [
+    path(_SETTINGS, connections.integrations, name="integrations"),
+    path(_SETTINGS + "connect/", connect.connect_start, name="connect_start"),
+    path(_SETTINGS + "connect/key/", connect.connect_key, name="connect_key"),
+    path(_SETTINGS + "connect/<uuid:public_id>/", connect.connect_confirm, name="connect_confirm"),
+    path(_ONE, connections.connection, name="connection"),
+    path(_ONE + "progress/", connections.connection_progress, name="connection_progress"),
+    path(_ONE + "sync/", connections.connection_sync, name="connection_sync"),
+    path(_ONE + "cancel/", connections.connection_cancel, name="connection_cancel"),
+    path(_ONE + "rename/", connections.connection_rename, name="connection_rename"),
+    path(_ONE + "reconnect/", connections.connection_reconnect, name="connection_reconnect"),
+    path(_ONE + "disconnect/", connections.connection_disconnect, name="connection_disconnect"),
+    path(_ONE + "rejected/", connections.connection_rejected, name="connection_rejected"),
+    # Outside any tenant: Procountor knows one address a client. The walk's row says whose it is.
+    path(
+        "integrations/procountor/callback/", connect.procountor_callback, name="procountor_callback"
+    ),
+]

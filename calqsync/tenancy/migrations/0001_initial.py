@@ -40,6 +40,9 @@ _TENANT_ROWS = (
     # Support sees who a tenant is, never its keys.
     + " GRANT SELECT (id, public_id, slug, name, business_id, currency, time_zone,"
     f' fiscal_year_start, created_at) ON "tenancy_tenant" TO {SUPPORT};'
+    # And who the people are, never their passwords.
+    ' GRANT SELECT (id, public_id, email, name, is_active, is_staff, last_login, date_joined)'
+    f' ON "tenancy_user" TO {SUPPORT};'
     + f" REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {APP};"
 )
 

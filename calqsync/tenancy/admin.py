@@ -1,0 +1,198 @@
+"""The support console: a directory of who is who and what ran when, read-only.
+
+It reads through the `support` database role, which sees no credential and no books, so that a
+mistake here cannot show any. Staff come in through the product's own sign-in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
+
+SUPPORT = "support"
+
+admin.site.site_header = admin.site.site_title = _("CalqSync support")
+admin.site.index_title = _("Directory")
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+# What other packages offer here (groups, e-mail addresses, second factors) is not support's.
+for _model in list(admin.site._registry):
+    admin.site.unregister(_model)
+
+
+class ReadOnly:
+    """Staff may look; nobody may add, change or delete."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and getattr(request.user, "is_staff", False))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Columns:
+    """Only the named columns are ever read; the role could not read the others anyway."""
+
+    model: type[Model]
+    columns: ClassVar[list[str]] = []
+    # Foreign keys whose names are shown; their tables are read by name and id alone.
+    related: ClassVar[list[str]] = []
+
+    def support_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        named = [f"{field}__name" for field in self.related]
+        if self.model is not Tenant and any(f.name == "tenant" for f in self.model._meta.fields):
+            named += ["tenant__name", "tenant__business_id"]
+        only = [c for c in self.columns if c not in self.related]
+        joined = [name.split("__")[0] for name in named]
+        return rows.using(SUPPORT).select_related(*joined).only("pk", *joined, *only, *named)
+
+
+class DirectoryInline(ReadOnly, Columns, admin.TabularInline):
+    """Rows below another one."""
+
+    extra = 0
+    can_delete = False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.columns
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.columns
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.support_rows(super().get_queryset(request))
+
+
+class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
+    """One table of the directory, found by tenant name, business id or a member's e-mail."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    actions = None
+    # How this model's rows name their tenant.
+    tenant_field = "tenant_id"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.support_rows(super().get_queryset(request))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["tenant_name", *self.columns] if self.related or self._owned() else self.columns
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.get_fields(request, obj)
+
+    def _owned(self) -> bool:
+        return self.tenant_field == "tenant_id"
+
+    @admin.display(description=_("company"), ordering="tenant__name")
+    def tenant_name(self, row: Any) -> str:
+        return str(row.tenant.name)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found, distinct = super().get_search_results(request, queryset, search_term)
+        term = search_term.strip()
+        if term:
+            found = found | queryset.filter(**{f"{self.tenant_field}__in": _tenants(term)})
+        return found, distinct
+
+
+def _tenants(term: str) -> list[int]:
+    """Ids of the tenants that a search term means."""
+    tenants = Tenant.objects.using(SUPPORT)
+    members = Membership.unscoped.using(SUPPORT).filter(user__email__icontains=term)
+    return [
+        *tenants.filter(name__icontains=term).values_list("pk", flat=True)[:200],
+        *tenants.filter(business_id__iexact=term).values_list("pk", flat=True)[:200],
+        *members.values_list("tenant_id", flat=True)[:200],
+    ]
+
+
+class MembershipInline(DirectoryInline):
+    model = Membership
+    columns = ["email", "role", "created_at"]
+
+    def support_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return (
+            rows.using(SUPPORT)
+            .select_related("user")
+            .only("tenant", "role", "created_at", "user__email", "user__name")
+        )
+
+    @admin.display(description=_("e-mail address"))
+    def email(self, row: Membership) -> str:
+        return row.user.email
+
+
+@admin.register(Tenant)
+class TenantAdmin(DirectoryAdmin):
+    columns = [
+        *("public_id", "name", "slug", "business_id", "currency", "time_zone"),
+        *("fiscal_year_start", "created_at"),
+    ]
+    list_display = ["name", "slug", "business_id", "currency", "created_at"]
+    search_fields = ["name", "slug", "business_id", "=public_id"]
+    ordering = ["name"]
+    tenant_field = "pk"
+    inlines = [MembershipInline]
+
+
+@admin.register(Membership)
+class MembershipAdmin(DirectoryAdmin):
+    columns = ["public_id", "email", "role", "created_at"]
+    list_display = ["email", "person", "tenant_name", "role", "created_at"]
+    list_filter = ["role"]
+    search_fields = ["user__email", "user__name"]
+
+    def support_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return (
+            rows.using(SUPPORT)
+            .select_related("user", "tenant")
+            .only("public_id", "role", "created_at", "user__email", "user__name", "tenant__name")
+        )
+
+    @admin.display(description=_("e-mail address"), ordering="user__email")
+    def email(self, row: Membership) -> str:
+        return row.user.email
+
+    @admin.display(description=_("name"), ordering="user__name")
+    def person(self, row: Membership) -> str:
+        return row.user.name
+
+
+@admin.register(User)
+class UserAdmin(DirectoryAdmin):
+    columns = ["public_id", "email", "name", "is_active", "is_staff", "last_login", "date_joined"]
+    list_display = ["email", "name", "is_active", "is_staff", "last_login", "date_joined"]
+    list_filter = ["is_staff", "is_active"]
+    search_fields = ["email", "name"]
+    ordering = ["email"]
+    tenant_field = ""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return admin.ModelAdmin.get_search_results(self, request, queryset, search_term)
+
+
+@admin.register(SupportGrant)
+class SupportGrantAdmin(DirectoryAdmin):
+    columns = ["reason", "ticket", "created_at", "expires_at", "ended_at"]
+    list_display = ["ticket", "tenant_name", "reason", "created_at", "expires_at", "ended_at"]
+    search_fields = ["ticket", "reason"]

@@ -1,0 +1,330 @@
+"""Reads for pages: connections with their derived status, runs, progress and freshness.
+
+A status is never stored. It is derived here from the connection, its newest run and its job,
+so that a worker that died cannot leave a wrong word behind.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from billing.services import entitlement_now
+from calqsync.jobs.models import LIVE, Job, JobState
+from integrations.models import (
+    BankStatement,
+    Connection,
+    Credential,
+    Customer,
+    Invoice,
+    Payment,
+    Product,
+    Rejection,
+    SyncRun,
+    SyncStream,
+)
+from integrations.models.connections import Trouble
+from integrations.models.runs import OPEN_STATES, RunState, Stream
+
+SYNC_KIND = "integrations.sync"
+COUNTED = {
+    "customers": Customer,
+    "products": Product,
+    "invoices": Invoice,
+    "payments": Payment,
+    "statements": BankStatement,
+}
+
+
+class Code(StrEnum):
+    """The six words that a connection's status can be."""
+
+    ACTIVE = "active"
+    SYNCING = "syncing"
+    WAITING = "waiting"
+    NEEDS_YOU = "needs_you"
+    PAUSED = "paused"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A status word and, where there is one, the reason and the time it ends by itself.
+
+    `reason` is a stable code: "interrupted", "no_plan", "our_fault", or the kind of a failure.
+    """
+
+    code: Code
+    reason: str = ""
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.code.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run with its streams in the order of import; `state` may be "interrupted"."""
+
+    run: SyncRun
+    state: str
+    streams: list[SyncStream]
+
+    @property
+    def open(self) -> bool:
+        return self.run.state in OPEN_STATES
+
+    def total(self, column: str) -> int:
+        return sum(getattr(stream, column) for stream in self.streams)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRow:
+    """A connection as lists show it. `counts` are of rows that are still in Procountor."""
+
+    connection: Connection
+    status: Status
+    run: SyncRun | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPage:
+    connection: Connection
+    status: Status
+    current: RunView | None
+    counts: dict[str, int]
+    rejected: int
+    next_import: datetime | None
+    grant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How current the figures from one connection are; stale after twice the schedule."""
+
+    public_id: UUID
+    name: str
+    data_as_of: datetime | None
+    status: Status
+    stale: bool
+
+
+def run_state(run: SyncRun, job: Job | None, *, now: datetime) -> str:
+    """The run's state as people should see it: a run whose worker died is interrupted."""
+    if run.state == RunState.RUNNING and _abandoned(job, now):
+        return "interrupted"
+    return str(run.state)
+
+
+def _abandoned(job: Job | None, now: datetime) -> bool:
+    if job is None:
+        return True
+    if job.state == JobState.LEASED:
+        return job.lease_until is None or job.lease_until < now
+    # Between two slices the job is queued and due at once; it is late only after a while.
+    return job.run_after < now - timedelta(seconds=settings.JOB_LEASE_SECONDS)
+
+
+def connection_status(
+    connection: Connection,
+    run: SyncRun | None,
+    job: Job | None,
+    *,
+    now: datetime,
+    may_import: bool = True,
+) -> Status:
+    """What the connection is doing, from its facts, its newest run and its live job."""
+    if connection.disconnected_at is not None:
+        return Status(code=Code.DISCONNECTED)
+    if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
+        if run_state(run, job, now=now) == "interrupted":
+            return Status(code=Code.WAITING, reason="interrupted")
+        return Status(code=Code.SYNCING)
+    if connection.trouble == Trouble.NEEDS_YOU:
+        return Status(code=Code.NEEDS_YOU, reason=connection.trouble_kind)
+    if not may_import:
+        return Status(code=Code.PAUSED, reason="no_plan")
+    if connection.paused_at is not None:
+        return Status(code=Code.PAUSED)
+    if connection.trouble == Trouble.OUR_FAULT:
+        return Status(code=Code.WAITING, reason="our_fault", until=connection.retry_at)
+    if connection.trouble == Trouble.WAITING or (run and run.state == RunState.WAITING):
+        return Status(code=Code.WAITING, reason=connection.trouble_kind, until=connection.retry_at)
+    return Status(code=Code.ACTIVE)
+
+
+def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
+    """`connection_status` with the run and the job looked up."""
+    [(_same, status, _run)] = _statuses([connection], now or timezone.now())
+    return status
+
+
+def connections_page(*, now: datetime) -> list[ConnectionRow]:
+    """Every connection of the tenant in scope, by name, with status and counts."""
+    connections = list(Connection.objects.order_by("disconnected_at", "name"))
+    connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
+    counts = _counts(connections)
+    return [
+        ConnectionRow(connection=c, status=status, run=run, counts=counts[c.pk])
+        for c, status, run in _statuses(connections, now)
+    ]
+
+
+def connection_page(connection: Connection, *, now: datetime) -> ConnectionPage:
+    """What the page of one connection shows beside its history."""
+    [(_same, status, run)] = _statuses([connection], now)
+    job = _jobs([connection]).get(connection.pk)
+    grant = Credential.objects.filter(connection=connection).values_list("kind", flat=True).first()
+    return ConnectionPage(
+        connection=connection,
+        status=status,
+        current=_run_view(run, job, now=now) if run else None,
+        counts=_counts([connection])[connection.pk],
+        rejected=Rejection.objects.filter(connection=connection).count(),
+        next_import=_next_import(status, job),
+        grant=grant or "",
+    )
+
+
+def connection_progress(connection: Connection, *, now: datetime) -> RunView | None:
+    """The newest run with its streams: what a page asks for again and again."""
+    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
+    if newest is None:
+        return None
+    return _run_view(newest, _jobs([connection]).get(connection.pk), now=now)
+
+
+def runs_of(connection: Connection) -> Any:
+    """The runs of a connection, newest first, with the sums of their streams."""
+    return (
+        SyncRun.objects.filter(connection=connection)
+        .annotate(
+            added=Sum("streams__added", default=0),
+            changed=Sum("streams__changed", default=0),
+            unchanged=Sum("streams__unchanged", default=0),
+            removed=Sum("streams__removed", default=0),
+            rejected=Sum("streams__rejected", default=0),
+        )
+        .order_by("-started_at", "-pk")
+    )
+
+
+def rejections_of(connection: Connection) -> Any:
+    """Documents that could not be understood, newest first; without their content."""
+    return (
+        Rejection.objects.filter(connection=connection)
+        .only("stream", "external_id", "reason", "first_seen_at", "last_seen_at")
+        .order_by("-last_seen_at", "-pk")
+    )
+
+
+def freshness(*, now: datetime | None = None) -> list[Freshness]:
+    """How current each connected account is, by name; for the note beside the figures."""
+    now = now or timezone.now()
+    connections = list(Connection.objects.filter(disconnected_at=None))
+    connections.sort(key=lambda c: c.name.casefold())
+    limit = timedelta(hours=2 * settings.SYNC_EVERY_HOURS)
+    return [
+        Freshness(
+            public_id=c.public_id,
+            name=c.name,
+            data_as_of=c.data_as_of,
+            status=status,
+            stale=c.data_as_of is None or now - c.data_as_of > limit,
+        )
+        for c, status, _run in _statuses(connections, now)
+    ]
+
+
+def seconds_left(view: RunView, *, now: datetime) -> int | None:
+    """About how long the rest of a run takes; None while that cannot be told."""
+    known = [s for s in view.streams if s.expected]
+    expected = sum(s.expected for s in known)
+    done = sum(min(s.fetched, s.expected) for s in known)
+    elapsed = (now - view.run.started_at).total_seconds()
+    if not expected or done < expected / 20 or elapsed < 2:
+        return None
+    return round(elapsed * (expected - done) / done)
+
+
+def _statuses(
+    connections: list[Connection], now: datetime
+) -> list[tuple[Connection, Status, SyncRun | None]]:
+    if not connections:
+        return []
+    newest = SyncRun.objects.filter(connection__in=connections).order_by(
+        "connection", "-started_at", "-pk"
+    )
+    runs = {run.connection_id: run for run in newest.distinct("connection")}
+    jobs = _jobs(connections)
+    may_import = entitlement_now(now=now).may_import
+    return [
+        (
+            c,
+            connection_status(c, runs.get(c.pk), jobs.get(c.pk), now=now, may_import=may_import),
+            runs.get(c.pk),
+        )
+        for c in connections
+    ]
+
+
+def _jobs(connections: Iterable[Connection]) -> dict[int, Job]:
+    keys = {str(c.pk): c.pk for c in connections}
+    found = Job.objects.filter(kind=SYNC_KIND, key__in=keys, state__in=LIVE)
+    return {keys[job.key]: job for job in found}
+
+
+def _run_view(run: SyncRun, job: Job | None, *, now: datetime) -> RunView:
+    order = list(Stream.values)
+    streams = sorted(SyncStream.objects.filter(run=run), key=lambda s: order.index(s.stream))
+    return RunView(run=run, state=run_state(run, job, now=now), streams=streams)
+
+
+def _next_import(status: Status, job: Job | None) -> datetime | None:
+    if status.code not in (Code.ACTIVE, Code.WAITING) or job is None:
+        return None
+    return job.run_after if job.state == JobState.QUEUED else None
+
+
+def _counts(connections: list[Connection]) -> dict[int, dict[str, int]]:
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
+    for name, model in COUNTED.items():
+        rows = (
+            model.objects.filter(connection__in=connections, removed_at=None)
+            .values("connection")
+            .annotate(n=Count("pk"))
+            .order_by()
+        )
+        for row in rows:
+            counts[row["connection"]][name] = row["n"]
+    return counts
+
+
+__all__ = [
+    "Code",
+    "ConnectionPage",
+    "ConnectionRow",
+    "Freshness",
+    "RunView",
+    "Status",
+    "connection_page",
+    "connection_progress",
+    "connection_status",
+    "connections_page",
+    "freshness",
+    "rejections_of",
+    "run_state",
+    "runs_of",
+    "seconds_left",
+    "status_of",
+]

@@ -1,0 +1,1 @@
+"""What the product does with connections: connect, import, rename, disconnect."""

@@ -1,0 +1,361 @@
+"""The walk to Procountor's login and back, up to the page that asks for a name.
+
+One row a walk. It is single use, lives ten minutes, and belongs to one person in one browser
+session for one company: a callback that misses any of these is refused before its code is
+exchanged. Nothing is connected until the person has seen which company this is.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets as tokens
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from billing.services import require_import
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import Membership, Role, Tenant, User
+from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.services import audit, token_hash
+from integrations.models import ConnectFlow, Connection, Credential
+from integrations.procountor.errors import ProcountorError
+from integrations.services import identity, runs
+from integrations.services.names import clean_name
+
+FLOW_LIFE = timedelta(minutes=10)
+# How long the confirm page stays good after the login.
+CONFIRM_LIFE = timedelta(minutes=30)
+MIN_ROLE = Role.ADMIN
+_SECRET = "connect_flow.secret"  # noqa: S105 - a field's name
+
+
+class ConnectRefused(Exception):
+    """The connection is not made; `title` and `advice` are for the person who sees it."""
+
+    status = 403
+
+    def __init__(self, title: str, advice: str, *, detail: str = "") -> None:
+        super().__init__(title)
+        self.title, self.advice, self.detail = title, advice, detail
+
+
+class NotYourWalk(ConnectRefused):
+    """Unknown state, another browser session, or another person: all look the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This login does not belong to you here"),
+            _(
+                "It was started in another browser, by someone else, or not at all. Nothing was"
+                " connected. Open Settings > Integrations and press Connect now."
+            ),
+        )
+
+
+class RoleLost(ConnectRefused):
+    def __init__(self) -> None:
+        super().__init__(
+            _("Your role does not allow this"),
+            _("Only owners and admins connect accounts. Ask one of them. Nothing was connected."),
+        )
+
+
+class WalkOver(ConnectRefused):
+    """Expired, or used before."""
+
+    status = 410
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This login was used already or took too long"),
+            _("A login can be used once, within ten minutes. Nothing was changed. Start again."),
+        )
+
+
+class LoginRefused(ConnectRefused):
+    """Procountor sent the person back with an error instead of a code."""
+
+    status = 400
+
+    def __init__(self, error: str, detail: str) -> None:
+        self.cancelled = error == "access_denied"
+        super().__init__(
+            _("You left Procountor's login. Nothing was connected.")
+            if self.cancelled
+            else _("Procountor did not let you in"),
+            _("Start again when you are ready. Nothing was connected."),
+            detail=": ".join(part for part in (error[:60], detail[:300]) if part),
+        )
+
+
+class RemoteRefused(ConnectRefused):
+    """Procountor refused or failed while we asked whose books these are."""
+
+    status = 502
+
+    def __init__(self, failure: ProcountorError) -> None:
+        self.kind = failure.kind
+        super().__init__(
+            _("The connection could not be made"), _(failure.advice), detail=str(failure)
+        )
+
+
+class AlreadyConnected(ConnectRefused):
+    status = 409
+
+    def __init__(self, company: str, name: str) -> None:
+        super().__init__(
+            _("%(company)s is connected already") % {"company": company},
+            _(
+                "It is connected under the name %(name)s. A company is connected once, so that"
+                " nothing is counted twice. To connect another company, start again and choose"
+                " it after Procountor's login."
+            )
+            % {"name": name},
+        )
+
+
+class OtherCompany(ConnectRefused):
+    status = 409
+
+    def __init__(self, *, name: str, expected: str, found: str) -> None:
+        super().__init__(
+            _("You chose another company"),
+            _(
+                "%(name)s belongs to %(expected)s, and you logged in to %(found)s. Nothing was"
+                " changed. Start again and choose %(expected)s, or connect %(found)s as a"
+                " connection of its own."
+            )
+            % {"name": name, "expected": expected, "found": found},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Where to send the browser."""
+
+    flow: ConnectFlow
+    url: str = field(repr=False)
+
+
+@transaction.atomic
+def connect_start(
+    *, kind: str, connection: Connection | None, browser: str, by: User, now: datetime
+) -> Started:
+    """Begin a walk to Procountor's login; raises PlanNeeded after trial and plan.
+
+    `connection` is the one to authorise anew. `browser` is a secret of this browser session;
+    the callback must bring the same.
+    """
+    require_import(now=now)
+    state = tokens.token_urlsafe(32)
+    flow = _new_flow(kind=kind, connection=connection, browser=browser, state=state, by=by, now=now)
+    return Started(flow=flow, url=identity.login_url(kind, state=state))
+
+
+@transaction.atomic
+def connect_by_key(
+    *, connection: Connection | None, browser: str, by: User, now: datetime
+) -> ConnectFlow:
+    """Begin a walk that needs no login, for a key made in Procountor."""
+    require_import(now=now)
+    state = tokens.token_urlsafe(32)
+    flow = _new_flow(
+        kind="api_key", connection=connection, browser=browser, state=state, by=by, now=now
+    )
+    flow.used_at = now
+    flow.save(update_fields=["used_at"])
+    return flow
+
+
+def _new_flow(
+    *, kind: str, connection: Connection | None, browser: str, state: str, by: User, now: datetime
+) -> ConnectFlow:
+    # Walks that nobody finished hold secrets that nobody needs.
+    ConnectFlow.objects.filter(expires_at__lt=now - CONFIRM_LIFE).delete()
+    flow: ConnectFlow = ConnectFlow.objects.create(
+        user=by,
+        state_hash=token_hash(state),
+        browser_hash=token_hash(browser),
+        method=kind,
+        connection=connection,
+        expires_at=now + FLOW_LIFE,
+    )
+    return flow
+
+
+@transaction.atomic
+def callback_claim(*, state: str, browser: str, user: User, now: datetime) -> ConnectFlow:
+    """The walk that this callback ends, for the first caller only; raises ConnectRefused.
+
+    The tenant is not in the address: it is the one in which this person started the walk.
+    """
+    hashed = token_hash(state)
+    with scope.user(user.pk), scope.token(hashed):
+        flow = ConnectFlow.unscoped.filter(state_hash=hashed).first()
+        if flow is None or flow.user_id != user.pk:
+            raise NotYourWalk
+        if not browser or not hmac.compare_digest(flow.browser_hash, token_hash(browser)):
+            raise NotYourWalk
+        member = Membership.unscoped.filter(user=user, tenant_id=flow.tenant_id).first()
+        if member is None:
+            raise NotYourWalk
+        if not member.may(MIN_ROLE):
+            raise RoleLost
+        with scope.tenant(flow.tenant_id):
+            won = ConnectFlow.objects.filter(pk=flow.pk, used_at=None, expires_at__gt=now)
+            if not won.update(used_at=now):
+                raise WalkOver
+    flow.used_at = now
+    return flow
+
+
+def callback_finish(*, flow: ConnectFlow, code: str) -> ConnectFlow:
+    """Trade the code and learn whose books it opens; raises ConnectRefused.
+
+    Call with the walk's tenant in scope and no transaction open: Procountor is asked meanwhile.
+    """
+    try:
+        consent = identity.consent_from_code(flow.method, code)
+        found = identity.identify(consent)
+    except ProcountorError as failure:
+        raise RemoteRefused(failure) from None
+    return _learnt(flow, consent, found)
+
+
+def key_finish(*, flow: ConnectFlow, key: str) -> ConnectFlow:
+    """As `callback_finish`, for a key made in Procountor."""
+    try:
+        consent = identity.consent_from_key(key)
+        found = identity.identify(consent)
+    except ProcountorError as failure:
+        raise RemoteRefused(failure) from None
+    return _learnt(flow, consent, found)
+
+
+@transaction.atomic
+def _learnt(flow: ConnectFlow, consent: identity.Consent, found: identity.Identity) -> ConnectFlow:
+    flow.company_id, flow.company_name = found.company_id, found.company_name
+    flow.business_id, flow.country = found.business_id, found.country
+    flow.currency = (
+        found.currency or Tenant.objects.only("currency").get(pk=flow.tenant_id).currency
+    )
+    flow.rights = found.rights
+    _refuse_wrong_company(flow)
+    flow.secret = sealer().seal_text(consent.secret, connection_id=flow.pk, field=_SECRET)
+    flow.save(
+        update_fields=[
+            *("company_id", "company_name", "business_id", "country", "currency", "rights"),
+            "secret",
+        ]
+    )
+    return flow
+
+
+def _refuse_wrong_company(flow: ConnectFlow) -> None:
+    expected = flow.connection
+    if expected is not None:
+        if expected.company_id != flow.company_id:
+            raise OtherCompany(
+                name=expected.name,
+                expected=company_words(expected.company_name, expected.business_id),
+                found=company_words(flow.company_name, flow.business_id),
+            )
+        return
+    taken = Connection.objects.filter(company_id=flow.company_id, disconnected_at=None).first()
+    if taken is not None:
+        company = company_words(flow.company_name, flow.business_id)
+        raise AlreadyConnected(company, taken.name)
+
+
+def company_words(name: str, business_id: str) -> str:
+    """The company as people know it: name and business id."""
+    return f"{name} ({business_id})" if business_id else name
+
+
+def earlier_connection(flow: ConnectFlow) -> Connection | None:
+    """The connection that this walk continues: the one named, or one whose data was kept."""
+    if flow.connection is not None:
+        return flow.connection
+    found: Connection | None = Connection.objects.filter(company_id=flow.company_id).first()
+    return found
+
+
+def flow_to_confirm(*, public_id: object, by: User, now: datetime) -> ConnectFlow | None:
+    """This person's walk that waits for its name; None when over, unknown or someone else's."""
+    found: ConnectFlow | None = (
+        ConnectFlow.objects.select_related("connection")
+        .filter(_waiting(now), public_id=public_id, user=by)
+        .first()
+    )
+    return found
+
+
+def _waiting(now: datetime) -> Q:
+    return Q(confirmed_at=None, secret__isnull=False, used_at__gt=now - CONFIRM_LIFE)
+
+
+@transaction.atomic
+def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) -> Connection:
+    """Make the connection and start its import.
+
+    Raises ConnectRefused, PlanNeeded, or ValidationError for a name that is taken or empty.
+    """
+    require_import(now=now)
+    mine = ConnectFlow.objects.filter(_waiting(now), pk=flow.pk, user=by)
+    if not mine.update(confirmed_at=now):
+        raise WalkOver
+    _refuse_wrong_company(flow)
+    earlier = earlier_connection(flow)
+    name = clean_name(name, but=earlier)
+    secret = sealer().open_text(bytes(flow.secret), connection_id=flow.pk, field=_SECRET)
+    connection = earlier or Connection(tenant_id=flow.tenant_id, created_by=by)
+    _describe(connection, flow, name=name, now=now)
+    try:
+        with transaction.atomic():
+            connection.save()
+    except IntegrityError:
+        # Another tab was quicker with this name or this company.
+        _refuse_wrong_company(flow)
+        raise ValidationError(_("This name is taken. Choose another one.")) from None
+    _store_credential(connection, kind=flow.method, secret=secret)
+    ConnectFlow.objects.filter(pk=flow.pk).update(secret=None, connection=connection)
+    audit(
+        act="connection.reconnected" if earlier else "connection.created",
+        by=by,
+        target=connection.name,
+        after={
+            "company": company_words(connection.company_name, connection.business_id),
+            "connection": str(connection.public_id),
+        },
+    )
+    runs.sync_request(connection=connection, by=by, now=now)
+    return connection
+
+
+def _describe(connection: Connection, flow: ConnectFlow, *, name: str, now: datetime) -> None:
+    connection.name = name
+    connection.company_id, connection.company_name = flow.company_id, flow.company_name
+    connection.business_id, connection.country = flow.business_id, flow.country
+    connection.currency, connection.rights = flow.currency, flow.rights
+    connection.rights_read_at = now
+    connection.disconnected_at = connection.trouble_since = connection.retry_at = None
+    connection.trouble = connection.trouble_kind = connection.trouble_detail = ""
+
+
+def _store_credential(connection: Connection, *, kind: str, secret: str) -> None:
+    sealed = sealer().seal_text(secret, connection_id=connection.pk, field="secret")
+    Credential.objects.filter(connection=connection).delete()
+    Credential.objects.create(connection=connection, kind=kind, secret=sealed)
+
+
+@transaction.atomic
+def connect_discard(*, flow: ConnectFlow, by: User) -> None:
+    """Drop a walk on its last page; what Procountor gave us is destroyed."""
+    audit(act="connection.discarded", by=by, target=flow.company_name)
+    flow.delete()

@@ -1,0 +1,89 @@
+"""What people do with a connection after it is made: rename, disconnect, delete its data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import User
+from calqsync.tenancy.services import audit
+from integrations.models import ConnectFlow, Connection, Credential
+from integrations.services import runs
+from integrations.services.names import clean_name
+from integrations.signals import books_changed
+
+
+@transaction.atomic
+def connection_rename(*, connection: Connection, name: str, by: User) -> Connection:
+    """Give another name; raises ValidationError when it is empty, too long or taken."""
+    before, name = connection.name, clean_name(name, but=connection)
+    connection.name = name
+    try:
+        with transaction.atomic():
+            connection.save(update_fields=["name"])
+    except IntegrityError:
+        raise ValidationError(_("This name is taken. Choose another one.")) from None
+    audit(
+        act="connection.renamed",
+        by=by,
+        target=name,
+        before={"name": before},
+        after={"name": name},
+    )
+    return connection
+
+
+@transaction.atomic
+def connection_disconnect(
+    *, connection: Connection, delete_data: bool, by: User, now: datetime
+) -> None:
+    """Stop imports and destroy the key; with `delete_data` the imported books go too.
+
+    With its data kept, the connection stays visible and can be connected again.
+    """
+    runs.sync_cancel(connection=connection, by=by)
+    Credential.objects.filter(connection=connection).delete()
+    ConnectFlow.objects.filter(connection=connection).delete()
+    audit(
+        act="connection.deleted" if delete_data else "connection.disconnected",
+        by=by,
+        target=connection.name,
+        before={
+            "company": connection.company_name,
+            "business_id": connection.business_id,
+            "connection": str(connection.public_id),
+        },
+    )
+    tenant_id, connection_id = connection.tenant_id, connection.pk
+    if delete_data:
+        _erase(Connection.objects.filter(pk=connection_id))
+        books_changed.send(sender=Connection, tenant_id=tenant_id, connection_id=connection_id)
+        return
+    connection.disconnected_at = connection.disconnected_at or now
+    connection.trouble = connection.trouble_kind = connection.trouble_detail = ""
+    connection.trouble_since = connection.retry_at = None
+    connection.save(
+        update_fields=[
+            *("disconnected_at", "trouble", "trouble_kind", "trouble_detail", "trouble_since"),
+            "retry_at",
+        ]
+    )
+
+
+def _erase(rows: models.QuerySet[Any]) -> None:
+    """Delete rows and whatever hangs on them, in any room, without loading any of it.
+
+    Django's own cascade would read every invoice line into memory first.
+    """
+    for relation in rows.model._meta.related_objects:
+        child, field = relation.related_model, relation.field
+        hanging = child.objects.filter(**{f"{field.name}__in": rows.values("pk")})
+        if field.remote_field.on_delete is models.SET_NULL:
+            hanging.update(**{field.name: None})
+        else:
+            _erase(hanging)
+    rows._raw_delete(rows.db)  # type: ignore[attr-defined]

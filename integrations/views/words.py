@@ -1,0 +1,233 @@
+"""Connections and imports in words, in the shapes that the shared parts take."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy import formats
+from calqsync.tenancy.models import Tenant
+from integrations.models import Connection, SyncStream
+from integrations.models.runs import RunState
+from integrations.selectors import Code, RunView, Status, seconds_left
+from integrations.services.advice import advice_for, mends_by_reconnecting
+
+
+class Words:
+    """Sentences for one tenant's pages at one moment."""
+
+    def __init__(self, tenant: Tenant, now: datetime) -> None:
+        self.slug, self.now = tenant.slug, now
+        self.zone = ZoneInfo(tenant.time_zone)
+        self.language = get_language()
+
+    def moment(self, at: datetime | None) -> str:
+        return formats.moment(at, zone=self.zone, language=self.language)
+
+    def clock(self, at: datetime) -> str:
+        """The time of day, with the day where it is not today."""
+        if at.astimezone(self.zone).date() != self.now.astimezone(self.zone).date():
+            return self.moment(at)
+        return formats.clock(at, zone=self.zone, language=self.language)
+
+    def ago(self, at: datetime | None) -> str:
+        if at is None:
+            return _("Never")
+        return formats.ago(at, now=self.now, language=self.language)
+
+    def count(self, number: int) -> str:
+        return formats.count(number, language=self.language)
+
+    def url(self, name: str, connection: Connection) -> str:
+        return reverse(name, args=[self.slug, connection.public_id])
+
+    def status(self, connection: Connection, status: Status) -> str:
+        """One sentence about what a connection is doing."""
+        if status.code is Code.SYNCING:
+            return _("Importing now.")
+        if status.code is Code.DISCONNECTED:
+            day = self.moment(connection.disconnected_at)
+            return _("Disconnected on %(day)s. Its figures stay as they were.") % {"day": day}
+        if status.reason == "no_plan":
+            return _("The trial or plan has ended. Everything imported stays visible.")
+        if status.code is Code.PAUSED:
+            return _("Imports are paused.")
+        if status.reason == "interrupted":
+            return _("The import was interrupted and goes on by itself shortly.")
+        if status.code is Code.NEEDS_YOU:
+            return _("Imports have stopped until someone helps.")
+        if status.code is Code.WAITING:
+            return self._waiting(status)
+        hours = settings.SYNC_EVERY_HOURS
+        return _("Imports run every %(hours)s hours.") % {"hours": f"{hours:g}"}
+
+    def _waiting(self, status: Status) -> str:
+        fault = status.reason == "our_fault"
+        first = (
+            _("A fault of ours stopped the import.")
+            if fault
+            else _("Procountor is busy or does not answer.")
+        )
+        if status.until is None or status.until <= self.now:
+            return first + " " + _("We try again shortly.")
+        return first + " " + _("We try again at %(time)s.") % {"time": self.clock(status.until)}
+
+    def problem(
+        self, connection: Connection, status: Status, view: RunView | None
+    ) -> dict[str, Any] | None:
+        """The card that says what happened, what it means and what to do."""
+        kind = connection.trouble_kind or status.reason
+        if status.reason == "no_plan":
+            return self._plan_problem(connection)
+        ours = status.reason == "our_fault"
+        if status.code is not Code.NEEDS_YOU and not ours:
+            return None
+        problem = {
+            "id": "connection",
+            "level": "bad",
+            "title": _("The import of %(name)s stopped") % {"name": connection.name}
+            if ours
+            else _("%(name)s needs you") % {"name": connection.name},
+            "happened": self._happened(connection, kind),
+            "meaning": self._meaning(connection),
+            "advice": advice_for(kind),
+            "detail": connection.trouble_detail or (view.run.error if view else ""),
+            "reference": f"run {view.run.public_id}" if view else "",
+        }
+        if ours or not mends_by_reconnecting(kind):
+            action, url = _("Sync now"), self.url("connection_sync", connection)
+        else:
+            action, url = _("Reconnect"), self.url("connection_reconnect", connection)
+        return problem | {"action": action, "action_url": url, "action_post": True}
+
+    def _plan_problem(self, connection: Connection) -> dict[str, Any]:
+        return {
+            "id": "connection",
+            "title": _("Imports are paused"),
+            "happened": _("The trial or plan of your company has ended."),
+            "meaning": self._meaning(connection),
+            "advice": _("Choose a plan, and imports start again at once."),
+            "action": _("Choose a plan"),
+            "action_url": reverse("plan", args=[self.slug]),
+        }
+
+    def _happened(self, connection: Connection, kind: str) -> str:
+        said = {
+            "key_revoked": _("Procountor no longer accepts our key."),
+            "clients_not_allowed": _("Procountor refused the connection."),
+            "right_missing": _("The Procountor user behind this connection lacks a right."),
+            "wrong_company": _("Procountor answered for another company."),
+            "our_fault": _("The import met something that it could not handle."),
+            "SecretUnreadable": _("The stored key can no longer be read."),
+        }.get(kind, _("The import could not go on."))
+        if connection.trouble_since is None:
+            return said
+        return f"{said} ({self.moment(connection.trouble_since)})"
+
+    def _meaning(self, connection: Connection) -> str:
+        if connection.data_as_of is None:
+            return _("Nothing has been imported completely yet, so figures may be missing.")
+        return _("Figures are complete up to %(day)s and stay as they are until then.") % {
+            "day": self.moment(connection.data_as_of)
+        }
+
+    def progress(self, connection: Connection, view: RunView) -> dict[str, Any]:
+        """Context of parts/progress.html."""
+        left = seconds_left(view, now=self.now) if view.open else None
+        return {
+            "title": _("Import now") if view.open else _("Last import"),
+            "status": view.state,
+            "summary": self._summary(view),
+            "left": self._left(left),
+            "streams": [self._stream(connection, s, open_=view.open) for s in view.streams],
+            "finished": not view.open,
+            "poll_url": f"{self.url('connection_progress', connection)}?state={view.state}",
+            "hint": _("You may leave this page. The import goes on.") if view.open else "",
+        }
+
+    def _summary(self, view: RunView) -> str:
+        requests = _("%(number)s requests to Procountor.") % {
+            "number": self.count(view.run.requests)
+        }
+        if view.state == RunState.QUEUED:
+            return _("Waiting for its turn.")
+        if view.open:
+            known = [s for s in view.streams if s.expected]
+            if not known:
+                return _("Counting what there is to import.") + " " + requests
+            share = _("%(done)s of about %(all)s documents.") % {
+                "done": self.count(sum(min(s.fetched, s.expected) for s in known)),
+                "all": self.count(sum(s.expected for s in known)),
+            }
+            return f"{share} {requests}"
+        ended = self.ago(view.run.finished_at) if view.run.finished_at else ""
+        return " ".join(
+            part for part in (self.outcome(view), ended and f"({ended})", requests) if part
+        )
+
+    def outcome(self, view: RunView) -> str:
+        """What a finished run did."""
+        parts = [
+            (view.total("added"), _("%s new")),
+            (view.total("changed"), _("%s changed")),
+            (view.total("removed"), _("%s removed")),
+            (view.total("rejected"), _("%s set aside")),
+        ]
+        told = [words % self.count(number) for number, words in parts if number]
+        if told:
+            return ", ".join(told) + "."
+        if view.run.state in (RunState.COMPLETE, RunState.COMPLETE_WITH_REJECTS):
+            return _("Nothing had changed.")
+        return ""
+
+    def _left(self, seconds: int | None) -> str:
+        if seconds is None:
+            return ""
+        if seconds < 60:
+            return _("Less than a minute left.")
+        minutes = round(seconds / 60)
+        return ngettext("About %d minute left.", "About %d minutes left.", minutes) % minutes
+
+    def _stream(self, connection: Connection, stream: SyncStream, *, open_: bool) -> dict[str, Any]:
+        state = "queued"
+        if stream.complete or stream.finished_at:
+            state = "done"
+        elif stream.started_at:
+            state = "running" if open_ else "queued"
+        usable = ""
+        if stream.stream == "invoices" and open_ and connection.complete_back_to:
+            month = formats.month(connection.complete_back_to, language=self.language, long=True)
+            usable = _("Complete back to %(month)s") % {"month": month}
+        return {
+            "label": stream.get_stream_display(),
+            "state": state,
+            "done": min(stream.fetched, stream.expected or stream.fetched),
+            "total": stream.expected,
+            "text": self._stream_text(stream, state),
+            "usable": usable,
+        }
+
+    def _stream_text(self, stream: SyncStream, state: str) -> str:
+        if state == "queued":
+            return self.count(stream.fetched) if stream.fetched else "–"
+        if state == "running" and stream.expected:
+            return _("%(done)s of %(all)s") % {
+                "done": self.count(stream.fetched),
+                "all": self.count(stream.expected),
+            }
+        if not stream.fetched:
+            return _("Nothing new") if state == "done" else _("Counting")
+        return self.count(stream.fetched)
+
+    def gaps(self, rights: dict[str, Any]) -> list[dict[str, str]]:
+        """Rights that the Procountor user lacks, gravest first, in words."""
+        return [
+            {"severity": gap.get("severity", ""), "words": _(gap["words"])}
+            for gap in (rights or {}).get("gaps", [])
+        ]
