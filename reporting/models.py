@@ -46,7 +46,7 @@ class ReportSettings(TenantOwned):
 class ProductMark(TenantOwned):
     """A person's word on one product: recurring or not, and over how many months."""
 
-    product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+    product = models.ForeignKey(Product, models.CASCADE, related_name="marks")
     mark = models.CharField(
         max_length=10,
         choices=[
@@ -190,7 +190,7 @@ class LineFigure(TenantOwned):
 class CustomerFigure(TenantOwned):
     """One customer's MRR by month and what else its row in lists shows."""
 
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="figures")
     first_month = models.IntegerField()
     # MRR at each month's snapshot from first_month on, after the floor at 0.
     mrr_e4 = ArrayField(models.BigIntegerField(), default=list)
@@ -219,7 +219,7 @@ class CustomerFigure(TenantOwned):
 class InvoiceFigure(TenantOwned):
     """One invoice that counts: what is open on it, and when its money may be expected."""
 
-    invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="+")
+    invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="figures")
     paid_minor = models.BigIntegerField(default=0)
     written_off_minor = models.BigIntegerField(default=0)
     open_minor = models.BigIntegerField(default=0)

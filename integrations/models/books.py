@@ -149,7 +149,7 @@ class InvoiceLine(TenantOwned):
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+")
     invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
-    product = models.ForeignKey(Product, models.SET_NULL, null=True, related_name="+")
+    product = models.ForeignKey(Product, models.SET_NULL, null=True, related_name="lines")
     product_external_id = models.CharField(max_length=60, blank=True)
     product_code = models.CharField(max_length=60, blank=True)
     name = models.CharField(max_length=300)

@@ -163,7 +163,7 @@ class Migration(migrations.Migration):
                 ('subscriptions', models.PositiveIntegerField(default=0)),
                 ('first_invoice', models.DateField(null=True)),
                 ('last_invoice', models.DateField(null=True)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='integrations.customer')),
+                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='figures', to='integrations.customer')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant')),
             ],
             options={
@@ -188,7 +188,7 @@ class Migration(migrations.Migration):
                 ('expected', models.DateField(null=True)),
                 ('age', models.CharField(blank=True, max_length=10)),
                 ('recurring_minor', models.BigIntegerField(default=0)),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='integrations.invoice')),
+                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='figures', to='integrations.invoice')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant')),
             ],
             options={
@@ -210,7 +210,7 @@ class Migration(migrations.Migration):
                 ('period_months', models.PositiveSmallIntegerField(blank=True, null=True)),
                 ('at', models.DateTimeField(auto_now=True)),
                 ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='integrations.product')),
+                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='marks', to='integrations.product')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant')),
             ],
             options={
