@@ -6,7 +6,6 @@
 
   const BELOW = new Set(["contraction", "churn", "money-out"]);
   const drawn = new Map();
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   const token = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -174,6 +173,7 @@
     return {
       responsive: true,
       maintainAspectRatio: false,
+      // Nothing moves: a figure that slides into place cannot be read meanwhile.
       animation: false,
       normalized: true,
       font: { family: token("--font") },
@@ -192,9 +192,11 @@
         legend: { display: false },
         marks: { list: data.marks || [] },
         tooltip: {
-          backgroundColor: token("--ink"),
-          titleColor: token("--bg"),
-          bodyColor: token("--bg"),
+          backgroundColor: token("--surface"),
+          borderColor: token("--line-strong"),
+          borderWidth: 1,
+          titleColor: token("--ink"),
+          bodyColor: token("--ink"),
           padding: 10,
           cornerRadius: 6,
           boxPadding: 5,
@@ -287,6 +289,19 @@
     held.chart.destroy();
     drawn.delete(event.target);
   });
-  still.addEventListener("change", redraw);
+
+  // Paper is light whatever the screen is.
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    redraw();
+  });
+
   drawAll(document);
 })();
