@@ -1,7 +1,9 @@
 """Takes a request apart: login pages, token endpoints, the API, the control endpoints."""
 
 import re
+import sys
 import time
+import traceback
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
@@ -68,6 +70,9 @@ class App:
             response = self._route(request, started, company)
         except ApiError as error:
             response = problem(error.status, error.message, error.field)
+        except Exception:  # the connection must get an answer, and the reader the reason
+            traceback.print_exc(file=sys.stderr)
+            response = problem(500, "The sandbox failed; see its log")
         self.log.append(
             Logged(
                 started, request.method, request.path, request.query, response.status, company[0]

@@ -1,6 +1,8 @@
 """One company of the sandbox: its documents, its bank, and the truth about its invoices."""
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
@@ -106,6 +108,23 @@ class Company:
 
 def make_company(profile: Profile, *, seed: int, anchor: date) -> Company:
     """Generate a company; the same profile, seed and anchor give the same bytes."""
+    with _without_collector():
+        return _make(profile, seed, anchor)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Nothing made here is garbage, and looking for it costs a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _make(profile: Profile, seed: int, anchor: date) -> Company:
     rng = Random(f"{profile.slug}/{seed}")
     anchor = anchor.replace(day=1)
     opens = add_months(anchor, -profile.months)

@@ -95,11 +95,12 @@ def invoice_json(draft: Draft, *, home: str, iban: str, row_ids: range, totals: 
     """The detail of a document; status, version and payment date are the caller's."""
     partner, day = draft.partner, draft.day
     factor = rate(draft.currency, day)
+    place = address(partner, day)
     party: Json = {
         "identifier": partner.identifier,
         "customerNumber": partner.number,
         "email": f"laskut.{partner.number}@example.com",
-        "counterPartyAddress": address(partner, day),
+        "counterPartyAddress": place,
     }
     out: Json = {
         "id": draft.id,
@@ -108,6 +109,8 @@ def invoice_json(draft: Draft, *, home: str, iban: str, row_ids: range, totals: 
         "status": draft.final_status,
         "date": day.isoformat(),
         "counterParty": party,
+        "billingAddress": place,
+        "deliveryAddress": place,
         "paymentInfo": {
             "paymentMethod": "BANK_TRANSFER",
             "currency": draft.currency,

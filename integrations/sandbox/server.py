@@ -1,7 +1,7 @@
 """Runs a sandbox: in a thread of this process for tests, or as the process itself."""
 
 import asyncio
-import contextlib
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,16 +90,19 @@ def start_server(
 
 
 def serve(companies: Sequence[Company], settings: Settings, *, host: str, port: int) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process is told to stop; port 0 takes a free one and prints it."""
     app = make_app(list(companies), settings, issuer=f"http://{host}:{port}")
     if settings.control:
         app.control = Control(app)
 
     async def main() -> None:
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
         server = await listen(app, host, port, app.busy)
-        print(f"sandbox ready on http://{host}:{port}", flush=True)
-        async with server:
-            await server.serve_forever()
+        bound = server.sockets[0].getsockname()[1]
+        print(f"sandbox ready on http://{host}:{bound}", flush=True)
+        await told.wait()
+        server.close()
 
-    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(main())
+    asyncio.run(main())

@@ -73,7 +73,7 @@ class Shelf:
             self._lists.move_to_end(key)
             return self._lists[key]
         passed = [head for head in self.heads.values() if keep(head)]
-        passed.sort(key=order, reverse=descending)  # type: ignore[arg-type]
+        passed.sort(key=order, reverse=descending)
         ids = [head.id for head in passed]
         self._lists[key] = ids
         if len(self._lists) > _KEPT_LISTS:

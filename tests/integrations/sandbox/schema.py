@@ -54,7 +54,8 @@ ROW: Table = {
 }  # fmt: skip
 INVOICE: Table = {
     "id": "i", "partnerId": "?i", "type*": TYPE, "status": STATUS, "date*": "d",
-    "paymentDate": "d", "counterParty*": PARTY,
+    "paymentDate": "d", "counterParty*": PARTY, "billingAddress": ADDRESS,
+    "deliveryAddress": ADDRESS,
     "paymentInfo*": {
         "paymentMethod*": "=BANK_TRANSFER", "currency*": CURRENCY,
         "bankAccount": {"accountNumber": "s", "bic": "s"}, "dueDate*": "d", "newDueDate": "d",
