@@ -50,9 +50,8 @@ class Month(TypedDict):
     mrr_minor: int
     mrr_e4: int
     arr_minor: int
-    # Parts of mrr_minor: found by detection and not yet confirmed; awaiting a late invoice.
+    # The part of mrr_minor that detection found and no person has confirmed.
     detected_minor: int
-    late_minor: int
     # Beside mrr_minor: invoiced by this snapshot for service that starts later.
     contracted_minor: int
     customers_start: int
@@ -94,6 +93,7 @@ class Now(TypedDict):
     customers: int
     subscriptions: int
     arpa_minor: int | None
+    # Parts of mrr_minor: detected and not yet confirmed; awaiting a late invoice.
     detected_minor: int
     late_minor: int
     # The last complete month, which the rates below are of; None before there is one.
@@ -138,7 +138,7 @@ class Age(TypedDict):
 
 
 class Expected(TypedDict):
-    """Open receivables expected from `start` up to the next row's start."""
+    """Open receivables expected from `start` up to the next row's start; the last row is open."""
 
     start: str  # a Monday, or the first day of a month
     minor: int
@@ -235,7 +235,7 @@ class Body(TypedDict):
     # Set while the first import is loading: revenue is complete from this month on, MRR twelve
     # months later, and "new" is provisional.
     complete_back_to: str | None
-    now: Now | None  # None before there is an invoice
+    now: Now | None  # None before MRR can be known
     months: list[Month]
     adjustments: list[Adjustment]
     revenue: list[Revenue]

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
-from django.db.models import ForeignKey
+from django.db.models import CASCADE, SET_NULL, ForeignKey
 
 from calqsync.tenancy.roles import APP, SUPPORT
 
@@ -144,5 +144,17 @@ def _composite_keys(model: Any) -> Iterable[str]:
             f' THEN ALTER TABLE "{table}" ADD CONSTRAINT "{name}"'
             f" FOREIGN KEY (tenant_id, {field.column})"
             f' REFERENCES "{field.related_model._meta.db_table}" (tenant_id, id)'
-            " DEFERRABLE INITIALLY DEFERRED; END IF; END $$;"
+            f"{_on_delete(field)} DEFERRABLE INITIALLY DEFERRED; END IF; END $$;"
         )
+
+
+def _on_delete(field: Any) -> str:
+    """What the model says about deletion, so that a bulk DELETE in SQL obeys it too.
+
+    A room below may so delete rows that a room above refers to without knowing it.
+    """
+    if field.remote_field.on_delete is CASCADE:
+        return " ON DELETE CASCADE"
+    if field.remote_field.on_delete is SET_NULL:
+        return f' ON DELETE SET NULL ("{field.column}")'
+    return ""

@@ -7,15 +7,16 @@ days since 1970-01-01.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from django.db import connection
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
-from integrations.models import Connection
+from integrations.models import BankAccount, Connection, Customer
 from reporting.body import Freshness, Note
 from reporting.domain.arrays import Ints
 from reporting.domain.choices import (
@@ -51,6 +52,8 @@ class Books:
     receivables: Receivables
     paid: Paid
     bank: Bank
+    accounts: tuple[BankAccount, ...]
+    """In the order of `bank`, each with its connection."""
     connections: tuple[Connection, ...]
     freshness: list[Freshness]
     notes: list[Note]
@@ -80,18 +83,29 @@ def books(*, tenant: Tenant, as_of: date) -> Books:
         receivables=receivables,
         paid=paid,
         bank=read_bank(accounts),
+        accounts=tuple(accounts),
         connections=tuple(included),
-        freshness=[
-            {
-                "connection": str(one.public_id),
-                "name": one.name,
-                "as_of": one.data_as_of.isoformat() if one.data_as_of else None,
-                "included": one in included,
-            }
-            for one in all_connections
-        ],
+        freshness=_freshness(all_connections, included),
         notes=notes + account_notes,
     )
+
+
+def freshness(currency: str) -> list[Freshness]:
+    """How recent the books of each connection are, as `books` would say now."""
+    every = list(Connection.objects.order_by("pk"))
+    return _freshness(every, _choose(every, currency)[0])
+
+
+def _freshness(every: list[Connection], included: list[Connection]) -> list[Freshness]:
+    return [
+        {
+            "connection": str(one.public_id),
+            "name": one.name,
+            "as_of": one.data_as_of.isoformat() if one.data_as_of else None,
+            "included": one in included,
+        }
+        for one in every
+    ]
 
 
 def _choose(connections: list[Connection], currency: str) -> tuple[list[Connection], list[Note]]:
@@ -169,3 +183,22 @@ def _count_without_customer(connection_ids: list[int]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_WITHOUT_CUSTOMER, [scope.required(), connection_ids])
         return int(cursor.fetchone()[0])
+
+
+class CustomerName(NamedTuple):
+    """How a customer is named on pages; the ids are public."""
+
+    public_id: str
+    name: str
+    connection: str
+
+
+def customer_names(ids: list[int]) -> Mapping[int, CustomerName]:
+    """Names of the given customers by their internal id."""
+    rows = Customer.objects.filter(pk__in=ids).values_list(
+        "pk", "public_id", "name", "connection__public_id"
+    )
+    return {
+        pk: CustomerName(str(public), name, str(connection))
+        for pk, public, name, connection in rows
+    }

@@ -1,0 +1,110 @@
+"""One computation of a tenant's figures, from the books to the published report."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from django.db import IntegrityError, transaction
+
+from calqsync.jobs.models import JobState
+from calqsync.jobs.services import ClaimedJob, enqueue, live_job
+from calqsync.tenancy.bulk import Written
+from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.scope import required
+from reporting import feed
+from reporting.domain.report import measure
+from reporting.models import Report
+from reporting.services.composing import compose
+from reporting.services.storing import store
+
+log = structlog.get_logger(__name__)
+KIND = "reporting.refresh"
+SWEEP = "reporting.sweep"
+TRIES = 3
+
+
+def report_refresh(*, job: ClaimedJob, now: datetime) -> Written:
+    """Recompute the tenant's figures and publish them at once; returns the rows that differed.
+
+    Readers see the figures as they were until the one transaction that replaces them commits.
+    Running it again on the same books and day writes nothing.
+    """
+    for attempt in range(TRIES):
+        try:
+            return _refresh_once(job, now)
+        except IntegrityError:
+            # An import took away a document between reading and writing: read again.
+            log.info("report.books_moved", attempt=attempt)
+            if attempt + 1 == TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
+    began = time.monotonic()
+    with transaction.atomic():
+        tenant = Tenant.objects.get(pk=job.tenant_id)
+        books = feed.books(tenant=tenant, as_of=business_day(tenant, now))
+    report = measure(books.lines, books.bank, books.receivables, books.words, books.settings)
+    with transaction.atomic():
+        job.fence()
+        body = compose(books, report)
+        spent = round(1000 * (time.monotonic() - began))
+        written = store(books, report, body, now=now, compute_ms=spent)
+    log.info(
+        "report.refreshed",
+        lines=len(books.lines),
+        written=written.total,
+        seconds=round(time.monotonic() - began, 2),
+    )
+    return written
+
+
+def business_day(tenant: Tenant, now: datetime) -> date:
+    """The day that `now` is in the company's own time zone."""
+    return now.astimezone(ZoneInfo(tenant.time_zone)).date()
+
+
+@transaction.atomic
+def until_midnight(*, tenant_id: int, now: datetime) -> timedelta:
+    """How long until the company's next day, when receivables, lateness and runway have aged."""
+    tenant = Tenant.objects.get(pk=tenant_id)
+    tomorrow = business_day(tenant, now) + timedelta(days=1)
+    zone = ZoneInfo(tenant.time_zone)
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone) - now
+
+
+@transaction.atomic
+def refresh_enqueue() -> None:
+    """Have the figures of the tenant in scope recomputed soon."""
+    enqueue(kind=KIND)
+
+
+@transaction.atomic
+def sweep_ensure() -> None:
+    """Have the tenant in scope looked after by the sweep."""
+    if live_job(kind=SWEEP) is None:
+        enqueue(kind=SWEEP)
+
+
+@transaction.atomic
+def stale_refresh(*, now: datetime) -> bool:
+    """Recompute figures that are older than the books or the day; True when they were.
+
+    What a message that was lost, or a computation that failed for good, left behind.
+    """
+    tenant = Tenant.objects.get(pk=required())
+    fresh = feed.freshness(tenant.currency)
+    report = Report.objects.first()
+    if report is None:
+        stale = any(one["as_of"] for one in fresh)
+    else:
+        stale = report.freshness != fresh or report.as_of != business_day(tenant, now)
+    job = live_job(kind=KIND)
+    if not stale or (job is not None and job.state == JobState.LEASED):
+        return False
+    refresh_enqueue()
+    return True

@@ -1,0 +1,236 @@
+"""The engine's figures as rows, written where they differ from what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calqsync.tenancy.bulk import Columns, Written, replace_rows
+from reporting.body import Body
+from reporting.domain.arrays import NO_DAY, Ints, as_int64
+from reporting.domain.findings import LineType, Source, Status, Sure
+from reporting.domain.periods import month_of
+from reporting.domain.receivables import Age
+from reporting.domain.report import Report as Measured
+from reporting.domain.runway import EventKind
+from reporting.feed import Books
+from reporting.models import (
+    CashFigure,
+    CustomerFigure,
+    InvoiceFigure,
+    LineFigure,
+    Report,
+    Subscription,
+)
+from reporting.services.composing import counted_events
+
+KINDS = {
+    EventKind.OPERATIONS: "operating",
+    EventKind.OWN_TRANSFER: "own_transfer",
+    EventKind.FINANCING: "financing",
+}
+
+
+def store(
+    books: Books, measured: Measured, body: Body, *, now: datetime, compute_ms: int
+) -> Written:
+    """Publish all figures in the caller's transaction; returns how many rows differed."""
+    parts = [
+        replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
+        replace_rows(LineFigure, key=["line_id"], columns=_lines(measured)),
+        replace_rows(CustomerFigure, key=["customer_id"], columns=_customers(measured)),
+        replace_rows(InvoiceFigure, key=["invoice_id"], columns=_invoices(books, measured)),
+        replace_rows(CashFigure, key=["event_id"], columns=_cash(books, measured)),
+        _publish(books, body, now=now, compute_ms=compute_ms),
+    ]
+    return Written(
+        added=sum(part.added for part in parts),
+        changed=sum(part.changed for part in parts),
+        removed=sum(part.removed for part in parts),
+    )
+
+
+def _publish(books: Books, body: Body, *, now: datetime, compute_ms: int) -> Written:
+    new: dict[str, Any] = {
+        "as_of": books.settings.as_of,
+        "currency": books.settings.currency,
+        "freshness": books.freshness,
+        "body": body,
+    }
+    old = Report.objects.select_for_update().first()
+    if old is None:
+        Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
+        return Written(added=1)
+    if all(getattr(old, name) == value for name, value in new.items()):
+        return Written()
+    Report.objects.filter(pk=old.pk).update(
+        version=old.version + 1, published_at=now, compute_ms=compute_ms, **new
+    )
+    return Written(changed=1)
+
+
+def _days(days: Ints) -> NDArray[np.datetime64]:
+    """Day numbers as dates, absent ones as NaT."""
+    dates = as_int64(days).astype("datetime64[D]")
+    dates[as_int64(days) == NO_DAY] = np.datetime64("NaT")
+    return dates
+
+
+def _words(codes: NDArray[Any], names: type[IntEnum]) -> Sequence[str]:
+    """Enum numbers as lower-case names."""
+    table = {member.value: member.name.lower() for member in names}
+    return [table[code] for code in codes.tolist()]
+
+
+def _subscriptions(books: Books, measured: Measured) -> Columns:
+    found = measured.subscriptions
+    each = range(len(found))
+    names, name_of_line = books.line_names
+    latest = [int(found.lines(row)[-1]) for row in each]
+    products = measured.lines.product_id[latest] if latest else np.zeros(0, dtype=np.int64)
+    reasons = [measured.findings.reason(int(line)) for line in found.best_line]
+    return {
+        "key": [str(found.key(row)) for row in each],
+        "customer_id": found.customer_id,
+        "product_id": [None if product < 0 else product for product in products.tolist()],
+        "product_name": [names[name_of_line[line]] for line in latest],
+        "currency": [found.currencies[code] for code in found.currency.tolist()],
+        "period_months": found.period,
+        "first_start": _days(found.first_start),
+        "last_end": _days(found.last_end),
+        "mrr_e4": found.mrr_e4,
+        "status": _words(found.status, Status),
+        "counted": found.counted,
+        "confirmed": found.confirmed,
+        "confidence": _words(found.confidence, Sure),
+        "reason": [reason.code for reason in reasons],
+        "reason_params": [reason.params for reason in reasons],
+        "line_count": np.diff(found.line_from),
+    }
+
+
+def _subscription_ids(measured: Measured) -> list[int | None]:
+    """The stored id of each of the engine's subscriptions, and None for its -1."""
+    stored = dict(Subscription.objects.values_list("key", "pk"))
+    found = measured.subscriptions
+    return [*(stored[str(found.key(row))] for row in range(len(found))), None]
+
+
+def _lines(measured: Measured) -> Columns:
+    found, lines = measured.findings, measured.lines
+    ids = _subscription_ids(measured)
+    combined = np.stack((found.why.astype(np.int64), found.why_a, found.why_b), axis=1)
+    _, first, code = np.unique(combined, axis=0, return_index=True, return_inverse=True)
+    reasons = [found.reason(int(row)) for row in first]
+    counted = found.counted.tolist()
+
+    def where_counted(months: Ints) -> list[int | None]:
+        pairs = zip(months.tolist(), counted, strict=True)
+        return [month if counts else None for month, counts in pairs]
+
+    return {
+        "line_id": lines.line_id,
+        "customer_id": lines.customer_id,
+        "subscription_id": [ids[row] for row in found.subscription.tolist()],
+        "type": _words(found.type, LineType),
+        "start": _days(found.start),
+        "end": _days(found.end),
+        "source": _words(found.source, Source),
+        "confidence": _words(found.confidence, Sure),
+        "reason": [reasons[row].code for row in code.tolist()],
+        "reason_params": [reasons[row].params for row in code.tolist()],
+        "counted": found.counted,
+        "late": found.late,
+        "from_month": where_counted(found.from_month),
+        "to_month": where_counted(found.to_month),
+        "mrr_e4": measured.mrr_e4,
+    }
+
+
+def _customers(measured: Measured) -> Columns:
+    table, owed, subscriptions = measured.table, measured.receivables, measured.subscriptions
+    size = len(table.customers)
+    place = np.searchsorted(table.customers, measured.lines.customer_id)
+    day = as_int64(measured.lines.invoice_day)
+    earliest, latest = np.full(size, np.iinfo(np.int64).max), np.full(size, NO_DAY, dtype=np.int64)
+    np.minimum.at(earliest, place, day)
+    np.maximum.at(latest, place, day)
+    running = subscriptions.counted & np.isin(subscriptions.status, (Status.ACTIVE, Status.LATE))
+
+    def sums(customers: Ints, amounts: Ints) -> Ints:
+        known = np.isin(customers, table.customers)
+        total = np.zeros(size, dtype=np.int64)
+        np.add.at(total, np.searchsorted(table.customers, customers[known]), amounts[known])
+        return total
+
+    overdue = np.where(owed.age != Age.NOT_DUE, owed.open_gross, 0)
+    return {
+        "customer_id": table.customers,
+        **_histories(measured),
+        "mrr_now_e4": table.mrr[:, -1],
+        "invoiced_minor": sums(measured.lines.customer_id, measured.lines.net_acc),
+        "open_minor": sums(owed.customer_id, owed.open_gross),
+        "overdue_minor": sums(owed.customer_id, overdue),
+        "subscriptions": sums(subscriptions.customer_id, running.astype(np.int64)),
+        "first_invoice": _days(earliest),
+        "last_invoice": _days(latest),
+    }
+
+
+def _histories(measured: Measured) -> Columns:
+    """MRR, fx and movements of each customer from its first month with any."""
+    table, monthly = measured.table, measured.monthly
+    alive = (table.mrr != 0) | (monthly.fx != 0) | (monthly.kind != 0)
+    width = len(table.months)
+    first = np.where(alive.any(axis=1), alive.argmax(axis=1), width).tolist()
+    last = int(table.months[-1]) + 1
+
+    def from_first(values: NDArray[Any]) -> list[list[int]]:
+        return [row[start:] for row, start in zip(values.tolist(), first, strict=True)]
+
+    return {
+        "first_month": [last - width + start for start in first],
+        "mrr_e4": from_first(table.mrr),
+        "fx_e4": from_first(monthly.fx),
+        "moves": from_first(monthly.kind),
+    }
+
+
+def _invoices(books: Books, measured: Measured) -> Columns:
+    owed, every = measured.receivables, books.receivables
+    age = np.full(len(every), "", dtype=object)
+    age[owed.row] = [Age(code).name.lower() for code in owed.age.tolist()]
+    expected = np.full(len(every), NO_DAY, dtype=np.int64)
+    expected[owed.row] = owed.expected_day
+    counted = measured.findings.counted
+    recurring = np.zeros(len(every), dtype=np.int64)
+    # Invoices are read in the order of their ids.
+    place = np.searchsorted(every.invoice_id, measured.lines.invoice_id[counted])
+    np.add.at(recurring, place, measured.lines.net_acc[counted])
+    return {
+        "invoice_id": every.invoice_id,
+        "paid_minor": books.paid.paid,
+        "written_off_minor": books.paid.written_off,
+        "open_minor": every.open_gross,
+        "due": _days(every.due_day),
+        "expected": _days(expected),
+        "age": age,
+        "recurring_minor": recurring,
+    }
+
+
+def _cash(books: Books, measured: Measured) -> Columns:
+    bank, cash = books.bank, measured.cash
+    rows = np.flatnonzero(counted_events(books, cash))
+    return {
+        "event_id": bank.event_id[rows],
+        "kind": [KINDS[EventKind(kind)] for kind in cash.event_kind[rows].tolist()],
+        "amount_minor": bank.event_amount[rows],
+        "month": month_of(bank.event_day[rows]),
+        "proposed": np.isin(rows, cash.proposed_financing),
+    }

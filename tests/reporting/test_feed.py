@@ -1,0 +1,198 @@
+"""The feed hands the engine what the books hold: this tenant's, issued, in one currency."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from calqsync.tenancy import scope
+from reporting import feed
+from reporting.domain.arrays import NO_DAY
+from reporting.domain.choices import Mark, Verdict
+from reporting.domain.periods import day_number
+from reporting.models import ProductMark, SubscriptionDecision
+from tests.conftest import Cast
+from tests.factories import (
+    Row,
+    account_make,
+    connection_make,
+    customer_make,
+    invoice_make,
+    monthly_make,
+    payment_make,
+    product_make,
+    statement_make,
+)
+
+DAY = date(2026, 3, 15)
+
+
+def books_of(tenant: Any, as_of: date = DAY) -> feed.Books:
+    return feed.books(tenant=tenant, as_of=as_of)
+
+
+def test_lines_carry_what_the_invoice_says(kuura: Any) -> None:
+    customer = customer_make(connection_make())
+    product = product_make(customer.connection, "Alusta")
+    row = Row(
+        net="120.00",
+        product=product,
+        service=("2026-01-01", "2026-02-01"),
+        text="per user",
+        unit="MONTH",
+        quantity="12",
+    )
+    invoice = invoice_make(customer, "2026-01-02", [row], delivery_start=date(2026, 1, 1))
+    lines = books_of(kuura).lines
+    assert lines.invoice_id.tolist() == [invoice.pk]
+    assert lines.product_id.tolist() == [product.pk]
+    assert lines.invoice_day.tolist() == [day_number(date(2026, 1, 2))]
+    assert lines.net.tolist() == [12000]
+    assert lines.quantity_e4.tolist() == [120_000]
+    assert lines.start_day.tolist() == [day_number(date(2026, 1, 1))]
+    assert lines.end_day.tolist() == [day_number(date(2026, 2, 1))]
+    assert lines.delivery_start_day.tolist() == [day_number(date(2026, 1, 1))]
+    assert lines.delivery_end_day.tolist() == [NO_DAY]
+    assert lines.texts == ("Alusta\nper user",)
+
+
+def test_only_issued_documents_that_still_exist_are_read(kuura: Any) -> None:
+    customer = customer_make(connection_make())
+    kept = invoice_make(customer, "2026-01-02", [Row(net="1.00")])
+    invoice_make(customer, "2026-01-03", [Row(net="2.00")], issued=False, status="UNFINISHED")
+    invoice_make(customer, "2026-01-04", [Row(net="3.00")], removed_at="2026-03-01T00:00:00Z")
+    read = books_of(kuura)
+    assert read.lines.invoice_id.tolist() == [kept.pk]
+    assert read.receivables.invoice_id.tolist() == [kept.pk]
+
+
+def test_nothing_of_another_tenant_is_read(cast: Cast) -> None:
+    with scope.tenant(cast.stranger_tenant.pk):
+        theirs = connection_make("Theirs")
+        invoice = invoice_make(customer_make(theirs), "2026-01-02", [Row(net="9.00")])
+        payment_make(invoice, "2026-01-09", "9.00")
+        statement_make(account_make(theirs), "2026-01-01", "2026-01-31", "5.00", [])
+    with scope.tenant(cast.tenant.pk):
+        read = books_of(cast.tenant)
+        assert len(read.lines) == 0
+        assert len(read.receivables) == 0
+        assert read.bank.account_ids == ()
+        assert read.freshness == []
+
+
+def test_several_connections_are_read_together(kuura: Any) -> None:
+    for name in ("EU", "US"):
+        invoice_make(customer_make(connection_make(name)), "2026-01-02", [Row(net="1.00")])
+    assert len(books_of(kuura).lines) == 2
+
+
+def test_connection_in_another_currency_is_left_out_and_noted(kuura: Any) -> None:
+    connection = connection_make("US", currency="USD")
+    invoice_make(customer_make(connection), "2026-01-02", [Row(net="1.00")])
+    read = books_of(kuura)
+    assert len(read.lines) == 0
+    assert read.notes == [
+        {
+            "code": "connection_other_currency",
+            "params": {
+                "connection": str(connection.public_id),
+                "name": "US",
+                "currency": "USD",
+            },
+        }
+    ]
+    assert [row["included"] for row in read.freshness] == [False]
+
+
+def test_second_connection_waits_for_its_first_import(kuura: Any) -> None:
+    connection_make("EU")
+    loading = connection_make("US", first_import_at=None, complete_back_to=date(2026, 2, 1))
+    invoice_make(customer_make(loading), "2026-02-02", [Row(net="1.00")])
+    read = books_of(kuura)
+    assert len(read.lines) == 0
+    assert [note["code"] for note in read.notes] == ["connection_loading"]
+    assert read.settings.complete_from is None
+
+
+def test_first_connection_is_read_while_it_loads(kuura: Any) -> None:
+    loading = connection_make(first_import_at=None, complete_back_to=date(2026, 2, 1))
+    invoice_make(customer_make(loading), "2026-02-02", [Row(net="1.00")])
+    read = books_of(kuura)
+    assert len(read.lines) == 1
+    assert read.settings.complete_from == date(2026, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "payments", "left"),
+    [
+        ("SENT", [], 10000),
+        ("PARTLY_PAID", [("60.00", "USD")], 4000),
+        ("PARTLY_PAID", [("130.00", "USD")], 0),
+        ("PAID", [], 0),
+        ("MARKED_PAID", [("99.00", "USD")], 0),
+    ],
+)
+def test_open_amount_is_what_payments_leave(
+    kuura: Any, status: str, payments: list[tuple[str, str]], left: int
+) -> None:
+    customer = customer_make(connection_make())
+    invoice = invoice_make(
+        customer, "2026-01-02", [Row(net="100.00")], status=status, currency="USD"
+    )
+    for amount, currency in payments:
+        payment_make(invoice, "2026-01-20", amount, paid_currency=currency)
+    assert books_of(kuura).receivables.open_gross.tolist() == [left]
+
+
+def test_foreign_invoice_is_open_at_its_own_rate(kuura: Any) -> None:
+    customer = customer_make(connection_make())
+    row = Row(net="110.00", acc="100.00")
+    invoice = invoice_make(customer, "2026-01-02", [row], currency="USD", status="PARTLY_PAID")
+    payment_make(invoice, "2026-01-20", "55.00", amount_acc_minor=4400)
+    assert books_of(kuura).receivables.open_gross.tolist() == [5000]
+
+
+def test_credit_loss_closes_a_receivable_and_is_no_payment(kuura: Any) -> None:
+    invoice = invoice_make(customer_make(connection_make()), "2026-01-02", [Row(net="80.00")])
+    payment_make(invoice, "2026-02-02", "80.00", kind="CREDITLOSS", is_cash=False)
+    read = books_of(kuura)
+    assert read.receivables.open_gross.tolist() == [0]
+    assert read.receivables.paid_day.tolist() == [NO_DAY]
+    assert read.paid.written_off.tolist() == [8000]
+    assert read.paid.paid.tolist() == [0]
+
+
+def test_account_in_another_currency_is_left_out_of_cash_and_noted(kuura: Any) -> None:
+    connection = connection_make()
+    account = account_make(connection, iban="US1", currency="USD")
+    statement_make(account, "2026-01-01", "2026-01-31", "5.00", [("2026-01-02", "1.00")])
+    read = books_of(kuura)
+    assert len(read.bank.event_id) == 0
+    assert read.notes == [
+        {"code": "account_other_currency", "params": {"iban": "US1", "currency": "USD"}}
+    ]
+
+
+def test_words_of_people_are_read(kuura: Any) -> None:
+    product = product_make(connection_make())
+    ProductMark.objects.create(product=product, mark="usage", period_months=3)
+    SubscriptionDecision.objects.create(key=f"7|p{product.pk}|EUR|0", verdict="rejected")
+    words = books_of(kuura).words
+    assert [(one.product, one.mark, one.period_months) for one in words.products] == [
+        (f"p{product.pk}", Mark.USAGE, 3)
+    ]
+    assert [(one.key.customer_id, one.verdict) for one in words.decisions] == [
+        (7, Verdict.REJECTED)
+    ]
+
+
+def test_reading_takes_the_same_queries_however_many_lines(
+    kuura: Any, django_assert_max_num_queries: Any
+) -> None:
+    customer = customer_make(connection_make())
+    product = product_make(customer.connection)
+    monthly_make(customer, product, [f"2025-{month:02d}" for month in range(1, 13)])
+    with django_assert_max_num_queries(14):
+        books_of(kuura)

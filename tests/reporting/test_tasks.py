@@ -1,0 +1,100 @@
+"""Figures follow the books by themselves: on change, at midnight, and after a loss."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from calqsync.jobs.models import Job, JobState
+from calqsync.tenancy import scope
+from integrations.signals import books_changed
+from reporting import services, tasks
+from reporting.models import Report
+from tests.conftest import Cast
+from tests.factories import connection_make
+from tests.reporting.conftest import refreshed
+
+
+def kinds() -> set[str]:
+    return set(Job.objects.values_list("kind", flat=True))
+
+
+def test_changed_books_have_figures_recomputed_and_watched(cast: Cast) -> None:
+    books_changed.send(sender=None, tenant_id=cast.tenant.pk, connection_id=1)
+    with scope.tenant(cast.tenant.pk):
+        assert kinds() == {services.KIND, services.SWEEP}
+    with scope.tenant(cast.stranger_tenant.pk):
+        assert kinds() == set()
+
+
+def test_changes_while_a_refresh_waits_join_it(cast: Cast) -> None:
+    for _ in range(3):
+        books_changed.send(sender=None, tenant_id=cast.tenant.pk, connection_id=1)
+    with scope.tenant(cast.tenant.pk):
+        assert Job.objects.filter(kind=services.KIND).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "hours"),
+    [
+        ("Europe/Helsinki", datetime(2026, 3, 15, 10, 0, tzinfo=UTC), 12),
+        ("America/New_York", datetime(2026, 1, 15, 3, 0, tzinfo=UTC), 2),
+        # The night on which clocks in Finland go forward is an hour shorter.
+        ("Europe/Helsinki", datetime(2026, 3, 28, 22, 0, tzinfo=UTC), 23),
+    ],
+)
+def test_midnight_is_the_company_s(kuura: Any, zone: str, now: datetime, hours: int) -> None:
+    kuura.time_zone = zone
+    kuura.save()
+    wait = services.until_midnight(tenant_id=kuura.pk, now=now)
+    assert wait == timedelta(hours=hours)
+
+
+def test_refresh_runs_again_at_midnight(committed_cast: Cast) -> None:
+    tenant_id = committed_cast.tenant.pk
+    with scope.tenant(tenant_id), transaction.atomic():
+        connection_make()
+        services.refresh_enqueue()
+        job = Job.objects.get()
+    tasks.refresh(tenant_id, job.pk)
+    with scope.tenant(tenant_id), transaction.atomic():
+        job = Job.objects.get()
+        assert Report.objects.exists()
+        assert job.state == JobState.QUEUED
+        assert timezone.now() < job.run_after <= timezone.now() + timedelta(hours=25)
+
+
+class TestSweep:
+    def test_figures_older_than_the_books_are_recomputed(self, kuura: Any) -> None:
+        connection = connection_make()
+        refreshed(timezone.now())
+        connection.data_as_of += timedelta(hours=6)
+        connection.save()
+        assert services.stale_refresh(now=timezone.now())
+        assert kinds() == {services.KIND}
+
+    def test_figures_that_were_never_made_are_made(self, kuura: Any) -> None:
+        connection_make()
+        assert services.stale_refresh(now=timezone.now())
+
+    def test_figures_of_yesterday_are_recomputed(self, kuura: Any) -> None:
+        connection_make()
+        refreshed(timezone.now() - timedelta(days=1))
+        assert services.stale_refresh(now=timezone.now())
+
+    def test_current_figures_are_left_alone(self, kuura: Any) -> None:
+        connection_make()
+        refreshed(timezone.now())
+        assert not services.stale_refresh(now=timezone.now())
+        assert kinds() == set()
+
+    def test_a_running_refresh_is_left_to_finish(self, kuura: Any) -> None:
+        connection_make()
+        services.refresh_enqueue()
+        Job.objects.update(state=JobState.LEASED)
+        assert not services.stale_refresh(now=timezone.now())
+        assert not Job.objects.get().wanted_again
