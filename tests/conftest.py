@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
@@ -104,6 +105,8 @@ def _no_real_outside(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    # Rate limits live in the cache: one test's attempts must not count in the next.
+    cache.clear()
 
 
 @dataclass
