@@ -131,7 +131,8 @@ class Place:
         lock = self.root / _lock_name(group)
         if not self.uv.exists():
             with _step("Getting the installer"):  # uv installs ten times as fast as pip
-                self._pip("-r", str(self.root / "requirements-uv.lock"))
+                if self._pip("-r", str(self.root / "requirements-uv.lock")).returncode:
+                    self.uv.unlink(missing_ok=True)  # a part of it; pip itself has to do
         what = "packages for running and testing" if group == "test" else "packages"
         with _step(f"Installing {what}"):
             done = self._uv_install(self.python, lock)

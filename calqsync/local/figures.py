@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
-from integrations.models import (
-    Connection,
-    Customer,
-    Invoice,
-    InvoiceLine,
-    Payment,
-    Product,
-    SyncRun,
-)
+from integrations import selectors
+from integrations.models import InvoiceLine
+from integrations.selectors import ConnectionRow
 from reporting.models import Report
 
 MOVEMENTS = ("new", "expansion", "contraction", "churn", "reactivation", "fx")
@@ -28,7 +23,7 @@ def of_tenant(tenant: Tenant) -> dict[str, Any]:
     Movements are positive magnitudes, `fx` is signed.
     """
     with scope.tenant(tenant.pk), transaction.atomic():
-        connections = [_connection(row) for row in Connection.objects.order_by("name")]
+        connections = [_connection(row) for row in selectors.connections_page(now=timezone.now())]
         report = Report.objects.first()
         body: dict[str, Any] = report.body if report else {}
     months = [month for month in body.get("months", []) if month["complete"]]
@@ -46,31 +41,25 @@ def of_tenant(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _connection(connection: Connection) -> dict[str, Any]:
-    imported = {"connection": connection, "removed_at": None}
-    run = SyncRun.objects.filter(connection=connection).order_by("-started_at").first()
+def _connection(row: ConnectionRow) -> dict[str, Any]:
+    lines = InvoiceLine.objects.filter(
+        invoice__connection=row.connection, invoice__removed_at=None
+    ).count()
     seconds = None
-    if run and run.finished_at:
-        seconds = round((run.finished_at - run.started_at).total_seconds(), 1)
+    if row.run and row.run.finished_at:
+        seconds = round((row.run.finished_at - row.run.started_at).total_seconds(), 1)
     return {
-        "name": connection.name,
-        "company": connection.company_name,
-        "status": status(connection, run),
-        "customers": Customer.objects.filter(**imported).count(),
-        "products": Product.objects.filter(**imported).count(),
-        "invoices": Invoice.objects.filter(**imported).count(),
-        "invoice_lines": InvoiceLine.objects.filter(invoice__connection=connection).count(),
-        "payments": Payment.objects.filter(**imported).count(),
+        "name": row.connection.name,
+        "company": row.connection.company_name,
+        "status": str(row.status),
+        "customers": row.counts["customers"],
+        "products": row.counts["products"],
+        "invoices": row.counts["invoices"],
+        "invoice_lines": lines,
+        "payments": row.counts["payments"],
         "seconds": seconds,
-        "requests": run.requests if run else 0,
+        "requests": row.run.requests if row.run else 0,
     }
-
-
-def status(connection: Connection, run: SyncRun | None) -> str:
-    """The connection's status as its page shows it, in lower case."""
-    from integrations import selectors
-
-    return str(selectors.connection_status(connection)).lower()
 
 
 def _runway(runway: dict[str, Any] | None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def sign_in(address: str, email: str, password: str) -> Visitor:
 
 def connect(visitor: Visitor, tenant: Tenant, *, name: str, company: str) -> None:
     """Connect one Procountor company: log in there, choose it, name it, confirm."""
-    visitor.open(f"/t/{tenant.slug}/settings/integrations/procountor/")
+    visitor.open(f"/t/{tenant.slug}/settings/integrations/")
     visitor.press("Connect now")
     visitor.press("Log in", SANDBOX_LOGIN)
     visitor.press("Continue", {"company": visitor.choice("company", company)})
@@ -71,6 +71,6 @@ def connect(visitor: Visitor, tenant: Tenant, *, name: str, company: str) -> Non
 
 def sync_now(visitor: Visitor, tenant: Tenant, *, name: str) -> None:
     """Press "Sync now" on the connection's page."""
-    visitor.open(f"/t/{tenant.slug}/settings/integrations/procountor/")
+    visitor.open(f"/t/{tenant.slug}/settings/integrations/")
     visitor.press(name)
     visitor.press("Sync now")
