@@ -13,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_GET
 
 _SEPARATOR = "-" * 79
@@ -24,10 +24,15 @@ class Mail:
     """One outgoing mail; `key` addresses it within the mailbox."""
 
     key: str
+    sender: str
     to: str
     subject: str
     at: datetime
     body: str
+
+    @property
+    def url(self) -> str:
+        return reverse("mailbox_mail", args=[self.key])
 
 
 def mails(folder: Path) -> list[Mail]:
@@ -47,6 +52,7 @@ def _mail(key: str, text: str) -> Mail:
     sent = message["Date"]
     return Mail(
         key=key,
+        sender=str(message["From"] or ""),
         to=str(message["To"] or ""),
         subject=str(message["Subject"] or ""),
         at=parsedate_to_datetime(sent) if sent else datetime.fromtimestamp(0, UTC),
@@ -61,7 +67,11 @@ def mailbox(request: HttpRequest, key: str = "") -> HttpResponse:
     chosen = next((mail for mail in found if mail.key == key), None)
     if key and chosen is None:
         raise Http404
-    return render(request, "local/mailbox.html", {"mails": found, "mail": chosen})
+    return render(
+        request,
+        "local/mailbox.html",
+        {"mails": found, "mail": chosen, "mailbox_url": reverse("mailbox")},
+    )
 
 
 urlpatterns = [
