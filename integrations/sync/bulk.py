@@ -1,0 +1,191 @@
+"""Bulk writes into tenant tables: COPY to a temporary table, then only what changed is written.
+
+The one module that talks to the driver. Row-level security refuses COPY straight into its
+tables, and a temporary table that lives for one transaction needs no session behind a pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+from django.db import connection as database
+from psycopg2 import sql
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A table to load: `columns` in the order of the rows, `key` beside tenant and connection.
+
+    `lookups` are columns that the load computes from the incoming row `n` by an expression.
+    `keep` are expressions for columns whose stored value `t` may outlive the new one `n`.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...] = ("external_id",)
+    lookups: tuple[tuple[str, str], ...] = ()
+    keep: tuple[tuple[str, str], ...] = ()
+    # The table marks rows that a complete run no longer saw; a row that is loaded was seen.
+    revives: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a load did: ids by key for new and for changed rows; the rest was the same."""
+
+    added: dict[Any, int]
+    changed: dict[Any, int]
+
+    @property
+    def ids(self) -> dict[Any, int]:
+        return self.added | self.changed
+
+
+def upsert(
+    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
+) -> Written:
+    """Insert new rows and update those that differ; needs a running transaction.
+
+    Rows are unique by key. Keys of the answer are values, or tuples where the key has several.
+    """
+    if not rows:
+        return Written({}, {})
+    with database.cursor() as cursor:
+        incoming = copy_in(cursor, target.table, target.columns, rows)
+        cursor.execute(_upsert(target, incoming), {"tenant": tenant_id, "owner": connection_id})
+        answer = cursor.fetchall()
+        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
+    added: dict[Any, int] = {}
+    changed: dict[Any, int] = {}
+    for is_new, row_id, *key in answer:
+        (added if is_new else changed)[key[0] if len(key) == 1 else tuple(key)] = row_id
+    return Written(added, changed)
+
+
+def insert_missing(
+    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
+) -> int:
+    """Insert the rows whose key is not there yet; how many that were."""
+    if not rows:
+        return 0
+    with database.cursor() as cursor:
+        incoming = copy_in(cursor, target.table, target.columns, rows)
+        statement = sql.SQL("{} ON CONFLICT DO NOTHING").format(_insert(target, incoming))
+        cursor.execute(statement, {"tenant": tenant_id, "owner": connection_id})
+        inserted = cursor.rowcount
+        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
+    return int(inserted)
+
+
+def mark_unseen(
+    target: Target, seen: Iterable[str], *, now: datetime, tenant_id: int, connection_id: int
+) -> int:
+    """Mark as removed what a complete list, with these external ids, no longer has."""
+    with database.cursor() as cursor:
+        incoming = copy_in(cursor, target.table, ["external_id"], [(key,) for key in seen])
+        cursor.execute(
+            sql.SQL(
+                "UPDATE {} t SET removed_at = %s WHERE t.tenant_id = %s AND t.connection_id = %s"
+                " AND t.removed_at IS NULL"
+                " AND NOT EXISTS (SELECT FROM {} n WHERE n.external_id = t.external_id)"
+            ).format(sql.Identifier(target.table), incoming),
+            [now, tenant_id, connection_id],
+        )
+        marked = cursor.rowcount
+        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
+    return int(marked)
+
+
+def copy_in(
+    cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> sql.Identifier:
+    """A temporary table with these columns typed as in `table`, filled with the rows."""
+    incoming = sql.Identifier(f"incoming_{table}")
+    cursor.execute(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+        ).format(incoming, _names(columns), sql.Identifier(table))
+    )
+    copy = sql.SQL("COPY {} FROM STDIN").format(incoming).as_string(cursor.cursor)
+    cursor.copy_expert(copy, StringIO(as_text(rows)))
+    return incoming
+
+
+def as_text(rows: Iterable[Sequence[Any]]) -> str:
+    """The rows in COPY's text form."""
+    return "".join(["\t".join(map(_field, row)) + "\n" for row in rows])
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    kind = type(value)
+    if kind is str:
+        return str(value.translate(_ESCAPES))
+    if kind is bool:
+        return "t" if value else "f"
+    if kind is bytes:
+        return "\\\\x" + value.hex()
+    if kind is date or kind is datetime:
+        return str(value.isoformat())
+    if kind is Decimal:
+        return format(value, "f")
+    return str(value)
+
+
+def _names(columns: Sequence[str], prefix: str = "") -> sql.Composed:
+    found = [sql.Identifier(prefix, c) if prefix else sql.Identifier(c) for c in columns]
+    return sql.SQL(", ").join(found)
+
+
+def _insert(target: Target, incoming: sql.Identifier) -> sql.Composed:
+    columns = [*target.columns, *(name for name, _ in target.lookups)]
+    values = [
+        *(sql.Identifier("n", c) for c in target.columns),
+        *(sql.SQL(expression) for _, expression in target.lookups),
+    ]
+    return sql.SQL(
+        "INSERT INTO {table} AS t (tenant_id, connection_id, {columns})"
+        " SELECT %(tenant)s, %(owner)s, {values} FROM {incoming} n"
+    ).format(
+        table=sql.Identifier(target.table),
+        columns=_names(columns),
+        values=sql.SQL(", ").join(values),
+        incoming=incoming,
+    )
+
+
+def _upsert(target: Target, incoming: sql.Identifier) -> sql.Composed:
+    kept = dict(target.keep)
+    columns = [*target.columns, *(name for name, _ in target.lookups)]
+    loaded = [c for c in columns if c not in target.key]
+    new: list[sql.Composable] = [
+        sql.SQL(kept[c]) if c in kept else sql.Identifier("excluded", c) for c in loaded
+    ]
+    old: list[sql.Composable] = [sql.Identifier("t", c) for c in loaded]
+    if target.revives:
+        loaded, new = [*loaded, "removed_at"], [*new, sql.SQL("NULL::timestamptz")]
+        old = [*old, sql.Identifier("t", "removed_at")]
+    owners = ["tenant_id"] if "invoice_id" in target.key else ["tenant_id", "connection_id"]
+    return sql.SQL(
+        "{insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+        " WHERE ({old}) IS DISTINCT FROM ({new})"
+        " RETURNING (xmax = 0), id, {returned}"
+    ).format(
+        insert=_insert(target, incoming),
+        key=_names([*owners, *target.key]),
+        changes=sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), value)
+            for name, value in zip(loaded, new, strict=True)
+        ),
+        old=sql.SQL(", ").join(old),
+        new=sql.SQL(", ").join(new),
+        returned=_names(target.key, "t"),
+    )

@@ -1,0 +1,342 @@
+"""One slice of a run: what is due, as far as the time allows, and how it ended.
+
+A run is many slices; each starts from what the rows say. Nothing here is kept in memory between
+slices, so a worker may die at any moment and another one goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from billing.gate import PlanNeeded
+from billing.services import require_import
+from calqsync.jobs.services import Cancelled, ClaimedJob, LostLease, Outcome
+from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.secrets import SecretUnreadable, sealer
+from integrations.models import Connection, Rejection, SyncRun, SyncStream
+from integrations.models.connections import Trouble
+from integrations.models.runs import OPEN_STATES, RunState, Stream
+from integrations.procountor.errors import (
+    NeedsOwner,
+    Nonsense,
+    ProcountorError,
+    RightMissing,
+    TryLater,
+    WrongCompany,
+)
+from integrations.procountor.limits import Usage
+from integrations.signals import books_changed
+from integrations.sync import access
+from integrations.sync.bank import bank
+from integrations.sync.invoices import invoices
+from integrations.sync.payments import payments
+from integrations.sync.registers import partners, products
+from integrations.sync.work import RunStopped, SliceOver, Work
+
+log = structlog.get_logger(__name__)
+
+KIND = "integrations.sync"
+STREAMS: tuple[tuple[Stream, Callable[[Work], None]], ...] = (
+    (Stream.PARTNERS, partners),
+    (Stream.PRODUCTS, products),
+    (Stream.INVOICES, invoices),
+    (Stream.PAYMENTS, payments),
+    (Stream.BANK, bank),
+)
+# Without the right to one of these the rest is still worth importing.
+OPTIONAL = frozenset({Stream.PRODUCTS, Stream.BANK})
+FULL_EVERY = timedelta(days=7)
+SHORTEST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=1)
+# Answers that make no sense for so long are a fault of ours.
+PATIENCE = timedelta(hours=2)
+
+
+def next_slot(connection_id: int, after: datetime) -> datetime:
+    """The next scheduled run after an end: connections are spread evenly over the period."""
+    period = timedelta(hours=settings.SYNC_EVERY_HOURS)
+    offset = timedelta(seconds=zlib.crc32(str(connection_id).encode()) % period.total_seconds())
+    epoch = datetime(2026, 1, 1, tzinfo=UTC) + offset
+    earliest = after + period / 4
+    return epoch + (1 + (earliest - epoch) // period) * period
+
+
+def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now) -> Outcome:
+    """Import as much as one slice allows; the outcome says when the job is due again."""
+    started = time.monotonic()
+    with transaction.atomic():
+        job.fence()
+        connection = Connection.objects.filter(
+            pk=int(job.key), disconnected_at=None, paused_at=None
+        ).first()
+        if connection is None:
+            return Outcome.done()
+        run, wait = _run_to_work_on(connection, now=clock())
+    if run is None:
+        return Outcome.again(wait)
+    slice_ = _Slice(job, connection, run, clock)
+    try:
+        return slice_.work()
+    finally:
+        slice_.add_busy(time.monotonic() - started)
+
+
+def _run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun | None, timedelta]:
+    """The open run, or a new one when the schedule says so; else how long until it does."""
+    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
+    if newest is not None and newest.state not in OPEN_STATES:
+        due = next_slot(connection.pk, newest.finished_at or newest.started_at)
+        paused = newest.state == RunState.PAUSED_NO_PLAN and _may_import(now)
+        if not paused and now < due - timedelta(seconds=1):
+            return None, due - now
+    run = (
+        newest
+        if newest is not None and newest.state in OPEN_STATES
+        else run_create(connection, trigger="schedule", now=now)
+    )
+    if run.state == RunState.QUEUED:
+        if not _may_import(now):
+            SyncRun.objects.filter(pk=run.pk).update(state=RunState.PAUSED_NO_PLAN, finished_at=now)
+            return None, next_slot(connection.pk, now) - now
+        if not run.slices and run.mode != "first":
+            run.window_to = now
+    run.state, run.slices = RunState.RUNNING, run.slices + 1
+    run.error = run.error_kind = ""
+    run.save(update_fields=["state", "slices", "window_to", "error", "error_kind"])
+    return run, timedelta(0)
+
+
+def _may_import(now: datetime) -> bool:
+    try:
+        require_import(now=now)
+    except PlanNeeded:
+        return False
+    return True
+
+
+def run_create(connection: Connection, *, trigger: str, now: datetime) -> SyncRun:
+    """A queued run with its streams; needs a running transaction.
+
+    A first import that stopped half way is gone on with, under its old upper bound.
+    """
+    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
+    mode = _mode(connection, now)
+    broken = newest if mode == "first" and newest is not None and newest.mode == "first" else None
+    run = SyncRun.objects.create(
+        tenant_id=connection.tenant_id,
+        connection=connection,
+        mode=mode,
+        trigger=trigger,
+        started_at=now,
+        window_to=broken.window_to if broken else now,
+    )
+    left = {s.stream: s for s in SyncStream.objects.filter(run=broken)} if broken else {}
+    for stream in Stream:
+        old = left.get(stream)
+        SyncStream.objects.create(
+            tenant_id=connection.tenant_id,
+            run=run,
+            stream=stream,
+            position=old.position if old else {},
+            complete=old.complete if old else False,
+            expected=old.expected if old else None,
+            fetched=old.fetched if old else 0,
+        )
+    return run
+
+
+def _mode(connection: Connection, now: datetime) -> str:
+    if connection.first_import_at is None:
+        return "first"
+    whole = SyncRun.objects.filter(
+        connection=connection,
+        mode__in=["first", "full"],
+        state__in=[RunState.COMPLETE, RunState.COMPLETE_WITH_REJECTS],
+        finished_at__gt=now - FULL_EVERY,
+    )
+    return "incremental" if whole.exists() else "full"
+
+
+class _Slice:
+    """The parts of one slice that belong together: its job, run, and how it may end."""
+
+    def __init__(
+        self,
+        job: ClaimedJob,
+        connection: Connection,
+        run: SyncRun,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.job, self.connection, self.run, self.clock = job, connection, run, clock
+        self.skipped: RightMissing | None = None
+
+    def work(self) -> Outcome:
+        usage = Usage()
+        try:
+            client, transport = access.client(self.connection, usage)
+            try:
+                with transaction.atomic():
+                    work = self._hands(client, usage)
+                client.session(expect_company=int(self.connection.company_id))
+                return self._streams(work)
+            finally:
+                transport.close()
+        except (LostLease, OperationalError, InterfaceError):
+            raise
+        except (Cancelled, RunStopped):
+            return self._stopped()
+        except (TryLater, Nonsense) as error:
+            return self._wait(error)
+        except (NeedsOwner, WrongCompany) as error:
+            return self._end(RunState.NEEDS_YOU, Trouble.NEEDS_YOU, error.kind, str(error))
+        except SecretUnreadable as error:
+            kind = type(error).__name__
+            return self._end(RunState.NEEDS_YOU, Trouble.NEEDS_YOU, kind, str(error))
+        except ProcountorError as error:
+            log.error("sync.refused", kind=error.kind, detail=str(error))
+            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, error.kind, str(error))
+        except Exception as error:
+            log.exception("sync.failed")
+            kind = type(error).__name__
+            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, kind, "")
+
+    def _hands(self, client: access.Procountor, usage: Usage) -> Work:
+        tenant = Tenant.objects.only("time_zone").get(pk=self.connection.tenant_id)
+        return Work(
+            job=self.job,
+            connection=self.connection,
+            run=self.run,
+            client=client,
+            usage=usage,
+            seal=sealer(),
+            zone=ZoneInfo(tenant.time_zone),
+            clock=self.clock,
+            deadline=time.monotonic() + settings.JOB_SLICE_SECONDS,
+            rejected_before=Rejection.objects.filter(connection=self.connection).exists(),
+        )
+
+    def _streams(self, work: Work) -> Outcome:
+        with transaction.atomic():
+            rows = SyncStream.objects.filter(run=self.run, complete=True)
+            done = set(rows.values_list("stream", flat=True))
+        try:
+            for stream, read in STREAMS:
+                if stream not in done:
+                    work.begin(stream)
+                    self._read(work, stream, read)
+        except SliceOver:
+            with work.page():
+                if work.changed_books:
+                    self._tell()
+            return Outcome.again(timedelta(0))
+        return self._complete(work)
+
+    def _read(self, work: Work, stream: Stream, read: Callable[[Work], None]) -> None:
+        try:
+            read(work)
+        except RightMissing as error:
+            if stream not in OPTIONAL:
+                raise
+            log.warning("sync.right_missing", stream=stream.value)
+            self.skipped = error
+
+    def _complete(self, work: Work) -> Outcome:
+        with work.page() as page:
+            now = page.now
+            rejects = Rejection.objects.filter(connection=self.connection).exists()
+            state = RunState.COMPLETE_WITH_REJECTS if rejects else RunState.COMPLETE
+            facts = {"data_as_of": self.run.window_to}
+            if self.connection.first_import_at is None:
+                facts["first_import_at"] = now
+            Connection.objects.filter(pk=self.connection.pk).update(**facts)
+            if self.skipped is not None:
+                state = RunState.NEEDS_YOU
+                self._trouble(Trouble.NEEDS_YOU, self.skipped.kind, str(self.skipped), now, None)
+            SyncRun.objects.filter(pk=self.run.pk).update(
+                state=state,
+                finished_at=now,
+                error_kind=self.skipped.kind if self.skipped else "",
+            )
+            self._tell()
+        return Outcome.again(next_slot(self.connection.pk, now) - now)
+
+    def _tell(self) -> None:
+        books_changed.send(
+            sender=SyncRun,
+            tenant_id=self.connection.tenant_id,
+            connection_id=self.connection.pk,
+        )
+
+    def _stopped(self) -> Outcome:
+        """The run was cancelled: the schedule lives on, unless the connection is gone."""
+        now = self.clock()
+        with transaction.atomic():
+            SyncRun.objects.filter(pk=self.run.pk, state__in=OPEN_STATES).update(
+                state=RunState.CANCELLED, finished_at=now
+            )
+        return Outcome.again(next_slot(self.connection.pk, now) - now)
+
+    def _wait(self, error: TryLater | Nonsense) -> Outcome:
+        """Come back later: as long again as the trouble has lasted, within bounds."""
+        now = self.clock()
+        with transaction.atomic():
+            since = (
+                Connection.objects.filter(pk=self.connection.pk, trouble=Trouble.WAITING)
+                .values_list("trouble_since", flat=True)
+                .first()
+            )
+        lasted = now - since if since else timedelta(0)
+        if isinstance(error, Nonsense) and lasted > PATIENCE:
+            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, error.kind, str(error))
+        wait = min(max(lasted, SHORTEST_WAIT), LONGEST_WAIT) * (0.9 + random.random() / 5)  # noqa: S311
+        asked = getattr(error, "retry_after", None)
+        if asked:
+            wait = max(wait, timedelta(seconds=min(asked, 86_400)))
+        with transaction.atomic():
+            self.job.fence()
+            self._trouble(Trouble.WAITING, error.kind, str(error), since or now, now + wait)
+            self._close(RunState.WAITING, error.kind, str(error), None)
+        return Outcome.again(wait)
+
+    def _end(self, state: RunState, trouble: Trouble, kind: str, detail: str) -> Outcome:
+        """Stop the run; the schedule tries again, and mends the status when it works."""
+        now = self.clock()
+        due = next_slot(self.connection.pk, now)
+        with transaction.atomic():
+            self.job.fence()
+            self._trouble(trouble, kind, detail, now, due)
+            self._close(state, kind, detail, now)
+        return Outcome.again(due - now)
+
+    def _close(self, state: RunState, kind: str, detail: str, finished: datetime | None) -> None:
+        SyncRun.objects.filter(pk=self.run.pk, state=RunState.RUNNING).update(
+            state=state, error_kind=kind[:40], error=detail[:500], finished_at=finished
+        )
+
+    def _trouble(
+        self, trouble: Trouble, kind: str, detail: str, since: datetime, retry_at: datetime | None
+    ) -> None:
+        Connection.objects.filter(pk=self.connection.pk).update(
+            trouble=trouble,
+            trouble_kind=kind[:40],
+            trouble_detail=detail[:500],
+            trouble_since=since,
+            retry_at=retry_at,
+        )
+
+    def add_busy(self, seconds: float) -> None:
+        with transaction.atomic():
+            SyncRun.objects.filter(pk=self.run.pk).update(
+                busy_ms=F("busy_ms") + round(seconds * 1000)
+            )

@@ -1,0 +1,134 @@
+"""What Procountor said, kept sealed; and by its hash, whether it says anything new."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db import connection as database
+
+from calqsync.tenancy.secrets import Sealer
+from integrations.models import RawDocument, Rejection
+from integrations.models.runs import Stream
+from integrations.procountor.documents import Document, Rejected
+from integrations.procountor.records import Record
+from integrations.sync import targets
+from integrations.sync.bulk import upsert
+from integrations.sync.values import Unusable
+from integrations.sync.work import Page, Tally, Work
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class News(Generic[R]):
+    """The documents of a page that are new or say something else than before."""
+
+    documents: tuple[Document[R], ...]
+    known: frozenset[str]
+
+    def is_new(self, external_id: str) -> bool:
+        return external_id not in self.known
+
+
+def news(work: Work, stream: Stream, documents: Iterable[Document[R]]) -> News[R]:
+    """Compare by hash with what is stored; each id once, its last document counts."""
+    unique = {document.external_id: document for document in documents}
+    stored = stored_digests(work, stream, list(unique))
+    fresh = tuple(d for key, d in unique.items() if stored.get(key) != d.digest)
+    return News(fresh, frozenset(stored))
+
+
+def stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:
+    if not external_ids:
+        return {}
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT external_id, sha256 FROM integrations_rawdocument WHERE tenant_id = %s"
+            " AND connection_id = %s AND stream = %s AND external_id = ANY(%s)",
+            [work.connection.tenant_id, work.connection.pk, stream, external_ids],
+        )
+        return {key: bytes(digest) for key, digest in cursor.fetchall()}
+
+
+def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None:
+    """Store what these documents said, in place of what they said before."""
+    rows = [
+        (stream.value, d.external_id, d.digest, sealed(work, stream, d.external_id, d.raw))
+        for d in documents
+    ]
+    upsert(targets.RAW, rows, **work.owner)
+
+
+def sealed(work: Work, stream: str, external_id: str, raw: bytes) -> bytes:
+    return work.seal.seal(
+        zlib.compress(raw, 1),
+        connection_id=work.connection.pk,
+        field=f"raw:{stream}:{external_id}",
+    )
+
+
+def opened(document: RawDocument | Rejection, seal: Sealer) -> bytes:
+    """The bytes that Procountor sent; raises SecretUnreadable."""
+    body = document.body if isinstance(document, RawDocument) else document.raw
+    field = f"raw:{document.stream}:{document.external_id}"
+    return zlib.decompress(
+        seal.open(bytes(body), connection_id=document.connection_id, field=field)
+    )
+
+
+def understood(
+    work: Work,
+    page: Page,
+    stream: Stream,
+    documents: Sequence[Document[R]],
+    read: Callable[[R], T],
+    rejected: Sequence[Rejected] = (),
+) -> list[tuple[Document[R], T]]:
+    """The documents with what `read` makes of them; the others are set aside with a reason."""
+    good: list[tuple[Document[R], T]] = []
+    bad = list(rejected)
+    for document in documents:
+        try:
+            good.append((document, read(document.record)))
+        except (Unusable, ArithmeticError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            bad.append(Rejected(document.external_id, document.raw, reason, document.digest))
+    _set_aside(work, page, stream, bad)
+    if work.rejected_before and good:
+        ids = [document.external_id[:40] for document, _ in good]
+        Rejection.objects.filter(
+            connection=work.connection, stream=stream, external_id__in=ids
+        ).delete()
+    return good
+
+
+def _set_aside(work: Work, page: Page, stream: Stream, rejected: Sequence[Rejected]) -> None:
+    if not rejected:
+        return
+    rows: dict[str, tuple[Any, ...]] = {}
+    for each in rejected:
+        name = (each.external_id or "?" + each.digest.hex())[:40]
+        raw = sealed(work, stream, name, each.raw)
+        rows[name] = (stream.value, name, each.reason[:500], raw, page.now, page.now)
+    page.tally(stream).rejected += len(rows)
+    work.rejected_before = True
+    upsert(targets.REJECTIONS, list(rows.values()), **work.owner)
+
+
+def count(
+    tally: Tally,
+    documents: Sequence[Document[Any]],
+    rejected: Sequence[Rejected],
+    news: News[Any],
+    good: Sequence[tuple[Document[Any], Any]],
+) -> None:
+    """Add a page to the stream's counts."""
+    added = sum(news.is_new(document.external_id) for document, _ in good)
+    tally.fetched += len(documents) + len(rejected)
+    tally.added += added
+    tally.changed += len(good) - added
+    tally.unchanged += len(documents) - len(news.documents)

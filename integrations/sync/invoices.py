@@ -1,0 +1,216 @@
+"""Invoices with their lines and payments: the first import, full re-reads and updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import Count
+
+from integrations.models import Connection, Invoice, InvoiceLine, Rejection
+from integrations.models.runs import Stream
+from integrations.procountor import records
+from integrations.procountor.documents import Document
+from integrations.procountor.resources import BilledWindow, ChangedWindow
+from integrations.procountor.vocabulary import VOID_STATUSES
+from integrations.sync import evidence, mapping, settling, targets
+from integrations.sync.bulk import insert_missing, upsert
+from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
+from integrations.sync.rows import MappedInvoice
+from integrations.sync.windows import Window
+from integrations.sync.work import OVERLAP, Page, Work
+
+# A version has whole seconds: what changed just before a read may have changed again after it.
+SETTLED_AFTER = timedelta(minutes=5)
+
+
+def invoices(work: Work) -> None:
+    if work.incremental:
+        batches = changed_batches(work)
+    else:
+        stored = work.stream(Stream.INVOICES)
+        if stored.position:
+            window: Window | None = Window.from_json(stored.position)
+        else:
+            window = Window.newest(work.run.window_to.astimezone(work.zone).date())
+            _expect(work)
+        batches = billed_batches(work.client, window)
+    with closing(read_ahead(work.client, batches, _kinds_of(work))) as read:
+        for fetched in read:
+            _write(work, fetched)
+            work.breathe()
+    with work.page() as page:
+        work.finish(Stream.INVOICES, page)
+
+
+def _expect(work: Work) -> None:
+    """Ask how many invoices there are, for the progress that people see."""
+    listed = next(work.client.invoice_list(BilledWindow()), None)
+    with work.page() as page:
+        page.tally(Stream.INVOICES).expected = 0 if listed is None else listed.total
+
+
+def _kinds_of(work: Work) -> Any:
+    def kinds_of(invoice_ids: list[int]) -> dict[str, str]:
+        if work.run.mode == "first":
+            return {}
+        with transaction.atomic():
+            return settling.known_kinds(work, invoice_ids)
+
+    return kinds_of
+
+
+def changed_batches(work: Work) -> Iterator[Batch]:
+    """What changed since the last run, and what could not be understood then.
+
+    Runs in a reading thread, so all that it needs of the database is fetched beforehand.
+    """
+    window = ChangedWindow(start=work.changed_from(Stream.INVOICES), end=work.changed_to())
+    cursor = work.cursor(Stream.INVOICES)
+    with transaction.atomic():
+        again = Rejection.objects.filter(connection=work.connection, stream=Stream.INVOICES)
+        retried = [
+            int(name) for name in again.values_list("external_id", flat=True) if name.isdigit()
+        ]
+        recent = Invoice.objects.filter(connection=work.connection, removed_at=None)
+        since = cursor and (cursor - 2 * OVERLAP).astimezone(work.zone).replace(tzinfo=None)
+        if since:
+            recent = recent.filter(version__gte=since.isoformat())
+        versions = dict(recent.values_list("external_id", "version"))
+    settled = cursor and (cursor - SETTLED_AFTER).astimezone(work.zone).replace(tzinfo=None)
+    return _changed(work, window, versions, settled, retried)
+
+
+def _changed(
+    work: Work,
+    window: ChangedWindow,
+    versions: dict[str, str],
+    settled: datetime | None,
+    retried: Sequence[int],
+) -> Iterator[Batch]:
+    batch, seen = Batch(), set[int]()
+    # Whether a list without a status shows void documents is not certain, so they are asked for.
+    for status in ((), tuple(sorted(VOID_STATUSES))):
+        for page in work.client.invoice_list(window, status=status):
+            for document in page.documents:
+                item = document.record
+                if item.id in seen:
+                    continue
+                seen.add(item.id)
+                if (
+                    item.version is not None
+                    and settled is not None
+                    and item.version < settled
+                    and versions.get(document.external_id) == item.version.isoformat()
+                ):
+                    batch.unchanged += 1
+                else:
+                    batch.add(item.id, item.status)
+                if len(batch.ids) >= BATCH:
+                    yield batch
+                    batch = Batch()
+            for bad in page.rejected:
+                if not bad.external_id:
+                    batch.unlisted.append(bad)
+                elif int(bad.external_id) not in seen:
+                    batch.add(int(bad.external_id), None)
+    for invoice_id in retried:
+        if invoice_id not in seen:
+            batch.add(invoice_id, None)
+        if len(batch.ids) >= BATCH:
+            yield batch
+            batch = Batch()
+    if batch.ids or batch.unlisted or batch.unchanged:
+        yield batch
+
+
+def _write(work: Work, fetched: Fetched) -> None:
+    """One batch, its payments and the place to go on from: one transaction."""
+    window = fetched.batch.window
+    with work.page() as page:
+        load_invoices(work, page, fetched.details.documents, fetched)
+        settling.load_events(work, page, fetched.events)
+        tally = page.tally(Stream.INVOICES)
+        tally.unchanged += fetched.batch.unchanged
+        tally.fetched += fetched.batch.unchanged
+        if window is not None:
+            tally.position = window.as_json()
+            back_to = window.complete_back_to
+            if back_to is not None and work.run.mode == "first":
+                Connection.objects.filter(pk=work.connection.pk).update(complete_back_to=back_to)
+
+
+def load_invoices(
+    work: Work,
+    page: Page,
+    documents: Sequence[Document[records.Invoice]],
+    fetched: Fetched | None = None,
+) -> None:
+    """Write invoices that say something new, with their lines and unknown customers."""
+    rejected = [*fetched.details.rejected, *fetched.batch.unlisted] if fetched else []
+    news = evidence.news(work, Stream.INVOICES, documents)
+    home = work.connection.currency
+
+    def read(record: records.Invoice) -> MappedInvoice:
+        return mapping.invoice(record, home=home)
+
+    good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
+    mapped = [one for _, one in good]
+    payers = {one.customer.identity: one.customer for one in mapped}
+    added = insert_missing(targets.CUSTOMERS, list(payers.values()), **work.owner)
+    page.tally(Stream.PARTNERS).added += added
+    written = upsert(targets.INVOICES, [one.invoice for one in mapped], **work.owner)
+    ids = written.ids
+    ids |= _stored_ids(work, [one for one in mapped if one.invoice.external_id not in ids])
+    lines = [(ids[line.invoice_external_id], *line[1:]) for one in mapped for line in one.lines]
+    upsert(targets.LINES, lines, **work.owner)
+    existing = [one for one in mapped if one.invoice.external_id not in written.added]
+    _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
+    if work.rejected_before and written.added:
+        _adopt_payments(work, list(written.added))
+    evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
+    evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
+
+
+def _stored_ids(work: Work, mapped: Sequence[MappedInvoice]) -> dict[str, int]:
+    """Ids of invoices whose own row stayed the same though the document changed."""
+    if not mapped:
+        return {}
+    names = [one.invoice.external_id for one in mapped]
+    rows = Invoice.objects.filter(connection=work.connection, external_id__in=names)
+    return dict(rows.values_list("external_id", "pk"))
+
+
+def _drop_surplus_lines(sizes: dict[int, int]) -> None:
+    """Delete lines beyond the new number of an invoice's rows, with what hangs on them."""
+    if not sizes:
+        return
+    stored = (
+        InvoiceLine.objects.filter(invoice__in=sizes)
+        .values("invoice")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    for row in stored:
+        if row["n"] > sizes[row["invoice"]]:
+            surplus = InvoiceLine.objects.filter(
+                invoice=row["invoice"], position__gte=sizes[row["invoice"]]
+            )
+            surplus.delete()
+
+
+def _adopt_payments(work: Work, external_ids: list[str]) -> None:
+    """Payments that came while their invoice was set aside now belong to it."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE integrations_payment y SET invoice_id = i.id FROM integrations_invoice i"
+            " WHERE y.tenant_id = %(tenant_id)s AND y.connection_id = %(connection_id)s"
+            " AND y.invoice_id IS NULL AND y.invoice_external_id = i.external_id"
+            " AND i.tenant_id = %(tenant_id)s AND i.connection_id = %(connection_id)s"
+            " AND i.external_id = ANY(%(ids)s)",
+            {**work.owner, "ids": external_ids},
+        )

@@ -1,0 +1,62 @@
+"""Open invoices are asked again each run: a payment need not change the invoice's version."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import transaction
+
+from integrations.models import Invoice
+from integrations.models.runs import Stream
+from integrations.procountor.vocabulary import OPEN_STATUSES
+from integrations.sync import settling
+from integrations.sync.invoices import load_invoices
+from integrations.sync.reading import BATCH
+from integrations.sync.settling import Standing
+from integrations.sync.values import digits
+from integrations.sync.work import Work
+
+
+def payments(work: Work) -> None:
+    """Re-read the payments of open invoices; a first or full run has just read them all."""
+    after = work.stream(Stream.PAYMENTS).position.get("after", 0)
+    while work.incremental:
+        work.breathe()
+        found = _open_after(work, after)
+        if not found:
+            break
+        _again(work, found)
+        after = found[-1].pk
+    with work.page() as page:
+        work.finish(Stream.PAYMENTS, page)
+
+
+def _open_after(work: Work, after: int) -> list[Invoice]:
+    with transaction.atomic():
+        rows = Invoice.objects.filter(
+            connection=work.connection,
+            issued=True,
+            status__in=OPEN_STATUSES,
+            removed_at=None,
+            pk__gt=after,
+        ).order_by("pk")
+        return list(rows.only("external_id", "status", "total_minor", "currency")[:BATCH])
+
+
+def _again(work: Work, found: list[Invoice]) -> None:
+    standings = {
+        int(i.external_id): Standing(
+            i.status, Decimal(i.total_minor).scaleb(-digits(i.currency)), i.currency
+        )
+        for i in found
+    }
+    with transaction.atomic():
+        known = settling.known_kinds(work, standings)
+    events = settling.read_events(work.client, list(standings), standings, known)
+    with work.page() as page:
+        moved = settling.load_events(work, page, events)
+        page.tally(Stream.PAYMENTS).position = {"after": found[-1].pk}
+    if moved:
+        details = work.client.invoice_details(sorted(int(name) for name in moved))
+        with work.page() as page:
+            load_invoices(work, page, details.documents)

@@ -1,0 +1,117 @@
+"""Invoices on their way in: listed, then read whole in batches, a few batches ahead.
+
+The list has no rows, so every document is read again in a batch of 200 with its payment events.
+Threads do nothing but HTTP; what they bring is written by the worker's own thread, in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from integrations.procountor import records
+from integrations.procountor.documents import Page, Rejected
+from integrations.procountor.resources import BilledWindow, Procountor
+from integrations.procountor.vocabulary import DRAFT_STATUSES, VOID_STATUSES
+from integrations.sync.settling import Events, Standing, read_events, standing
+from integrations.sync.windows import Window
+
+BATCH = 200
+READERS = 4
+# An invoice of one of these has no payments.
+UNPAID_STATUSES = DRAFT_STATUSES | VOID_STATUSES | {"SENT", "NOT_SENT", "APPROVED"}
+
+Listed = Page[records.InvoiceListItem]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Up to 200 invoices to read. `window` is where the list stands behind them."""
+
+    ids: list[int] = field(default_factory=list)
+    with_payments: list[int] = field(default_factory=list)
+    unlisted: list[Rejected] = field(default_factory=list)
+    window: Window | None = None
+    unchanged: int = 0
+
+    def add(self, invoice_id: int, status: str | None) -> None:
+        self.ids.append(invoice_id)
+        if status is None or status not in UNPAID_STATUSES:
+            self.with_payments.append(invoice_id)
+
+
+@dataclass(slots=True)
+class Fetched:
+    """A batch with its documents and the payment events that belong to them."""
+
+    batch: Batch
+    details: Page[records.Invoice]
+    events: Events
+
+
+def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetched:
+    """Read a batch; runs in a reading thread."""
+    details = client.invoice_details(batch.ids) if batch.ids else Page[records.Invoice](())
+    standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
+    wanted = set(batch.with_payments)
+    # The status may have moved on between the list and this read.
+    wanted |= {i for i, one in standings.items() if one.status not in UNPAID_STATUSES}
+    return Fetched(batch, details, read_events(client, sorted(wanted), standings, known_kinds))
+
+
+def read_ahead(
+    client: Procountor,
+    batches: Iterator[Batch],
+    kinds_of: Callable[[list[int]], dict[str, str]],
+) -> Iterator[Fetched]:
+    """The batches in their order, a few of them read while one is being written.
+
+    The iterator of batches runs in one thread of its own. `kinds_of` runs in the caller's.
+    """
+    ahead: deque[Future[Fetched]] = deque()
+    lister = ThreadPoolExecutor(1, thread_name_prefix="procountor-list")
+    readers = ThreadPoolExecutor(READERS, thread_name_prefix="procountor-read")
+    upcoming = lister.submit(next, batches, None)
+    listing = True
+    try:
+        while listing or ahead:
+            while listing and len(ahead) < READERS and (upcoming.done() or not ahead):
+                batch = upcoming.result()
+                if batch is None:
+                    listing = False
+                    break
+                upcoming = lister.submit(next, batches, None)
+                ahead.append(readers.submit(fetch, client, batch, kinds_of(batch.ids)))
+            if ahead:
+                yield ahead.popleft().result()
+    finally:
+        for pool in (lister, readers):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]:
+    """Every invoice by billing date, newest window first, from where `window` stands."""
+    batch = Batch()
+    while window is not None:
+        billed = BilledWindow(start=window.start, end=window.end)
+        for page in client.invoice_list(billed, previous_id=window.after):
+            for item in sorted(_items(page), key=lambda item: item[0]):
+                batch.add(*item)
+                window = batch.window = window.stored_to(item[0])
+                if len(batch.ids) >= BATCH:
+                    yield batch
+                    batch = Batch()
+            batch.unlisted += [bad for bad in page.rejected if not bad.external_id]
+        window = window.older()
+        # With the last id of a window stored, the next one is where to go on.
+        batch.window = window
+    if batch.ids or batch.unlisted:
+        yield batch
+
+
+def _items(page: Listed) -> Iterator[tuple[int, str | None]]:
+    yield from ((d.record.id, d.record.status) for d in page.documents)
+    # A list item that cannot be read may still be a good document.
+    yield from ((int(bad.external_id), None) for bad in page.rejected if bad.external_id)

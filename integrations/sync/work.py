@@ -1,0 +1,186 @@
+"""One worker's slice of a run: its client, its time, and the transactions that it writes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import F
+
+from calqsync.jobs.services import ClaimedJob
+from calqsync.tenancy.secrets import Sealer
+from integrations.models import Connection, StreamCursor, SyncRun, SyncStream
+from integrations.models.connections import Trouble
+from integrations.models.runs import RunState, Stream
+from integrations.procountor.limits import Usage
+from integrations.procountor.resources import Procountor
+from integrations.procountor.text import local_text
+
+# Procountor's clock and the zone of its stamps are not certain, so each read goes back a day.
+OVERLAP = timedelta(days=1)
+
+
+class SliceOver(Exception):
+    """This slice has had its time; the next one goes on from the stored position."""
+
+
+class RunStopped(Exception):
+    """The run was cancelled, or its connection is gone; nothing more may be written."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one page did to one stream; written with the page."""
+
+    fetched: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    removed: int = 0
+    expected: int | None = None
+    position: dict[str, Any] | None = None
+    complete: bool = False
+
+    @property
+    def touched(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(slots=True)
+class Page:
+    """One write transaction: a tally for each stream it touches."""
+
+    now: datetime
+    tallies: dict[Stream, Tally] = field(default_factory=dict)
+
+    def tally(self, stream: Stream) -> Tally:
+        return self.tallies.setdefault(stream, Tally())
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What the streams of a slice share. `clock` gives instants, `deadline` is monotonic."""
+
+    job: ClaimedJob
+    connection: Connection
+    run: SyncRun
+    client: Procountor
+    usage: Usage
+    seal: Sealer
+    zone: ZoneInfo
+    clock: Any
+    deadline: float
+    rejected_before: bool = True
+    changed_books: bool = False
+    pages: int = 0
+    _told: tuple[int, float] = (0, 0.0)
+
+    @property
+    def incremental(self) -> bool:
+        return bool(self.run.mode == "incremental")
+
+    @property
+    def owner(self) -> dict[str, int]:
+        return {"tenant_id": self.connection.tenant_id, "connection_id": self.connection.pk}
+
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        """A transaction in which this worker may write: fenced, counted, all or nothing."""
+        with transaction.atomic():
+            self.job.fence()
+            page = Page(self.clock())
+            self._hold_run()
+            yield page
+            for stream, tally in page.tallies.items():
+                self._count(stream, tally, page.now)
+            if not self.pages:
+                self._all_clear()
+        self.pages += 1
+        self.changed_books |= any(tally.touched for tally in page.tallies.values())
+
+    def breathe(self) -> None:
+        """Raise SliceOver when the slice has had its time; call between two pages."""
+        if time.monotonic() > self.deadline:
+            raise SliceOver
+
+    def stream(self, stream: Stream) -> SyncStream:
+        """How far the stream is, as stored."""
+        with transaction.atomic():
+            found: SyncStream = SyncStream.objects.get(run=self.run, stream=stream)
+        return found
+
+    def begin(self, stream: Stream) -> None:
+        with self.page() as page:
+            rows = SyncStream.objects.filter(run=self.run, stream=stream, started_at=None)
+            rows.update(started_at=page.now)
+
+    def changed_from(self, stream: Stream) -> str | None:
+        """Where an update begins to read, in the company's clock; None to read everything."""
+        if not self.incremental:
+            return None
+        cursor = self.cursor(stream)
+        return None if cursor is None else local_text(cursor - OVERLAP, self.zone)
+
+    def changed_to(self) -> str:
+        return local_text(self.run.window_to, self.zone)
+
+    def cursor(self, stream: Stream) -> datetime | None:
+        with transaction.atomic():
+            rows = StreamCursor.objects.filter(connection=self.connection, stream=stream)
+            found: datetime | None = rows.values_list("changed_to", flat=True).first()
+        return found
+
+    def finish(self, stream: Stream, page: Page) -> None:
+        """Mark the stream as read to the run's upper bound, with the page's own writes."""
+        page.tally(stream).complete = True
+        StreamCursor.objects.update_or_create(
+            connection=self.connection,
+            stream=stream,
+            defaults={"changed_to": self.run.window_to},
+            create_defaults={
+                "tenant_id": self.connection.tenant_id,
+                "changed_to": self.run.window_to,
+            },
+        )
+
+    def _hold_run(self) -> None:
+        """Count the requests so far; whoever cancels the run changes the same row first."""
+        requests, waited = self.usage.requests, self.usage.seconds_waited
+        held = SyncRun.objects.filter(pk=self.run.pk, state=RunState.RUNNING).update(
+            requests=F("requests") + requests - self._told[0],
+            waited_ms=F("waited_ms") + round((waited - self._told[1]) * 1000),
+        )
+        if not held:
+            raise RunStopped
+        self._told = (requests, waited)
+
+    def _all_clear(self) -> None:
+        troubled = Connection.objects.filter(pk=self.connection.pk).exclude(trouble="")
+        troubled.update(
+            trouble=Trouble.NONE,
+            trouble_kind="",
+            trouble_detail="",
+            trouble_since=None,
+            retry_at=None,
+        )
+
+    def _count(self, stream: Stream, tally: Tally, now: datetime) -> None:
+        counts = ("fetched", "added", "changed", "unchanged", "rejected", "removed")
+        changes: dict[str, Any] = {
+            name: F(name) + getattr(tally, name) for name in counts if getattr(tally, name)
+        }
+        if tally.expected is not None:
+            changes["expected"] = tally.expected
+        if tally.position is not None:
+            changes["position"] = tally.position
+        if tally.complete:
+            changes |= {"complete": True, "finished_at": now}
+        if changes:
+            SyncStream.objects.filter(run=self.run, stream=stream).update(**changes)

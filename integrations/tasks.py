@@ -1,0 +1,13 @@
+"""The doors for workers: a claimed job in, one service called."""
+
+from __future__ import annotations
+
+from calqsync.jobs.runner import job_task
+from calqsync.jobs.services import ClaimedJob, Outcome
+from integrations.sync import engine
+
+
+@job_task(name=engine.KIND, queue="sync")
+def sync(job: ClaimedJob) -> Outcome:
+    """Import what is due for the connection that the job's key names."""
+    return engine.sync_slice(job)
