@@ -170,13 +170,23 @@ def _extras(book: Book, partner: Partner, first: date, drafts: list[Draft]) -> N
         draw = rng.random()
         if draw < 0.04:
             _work(book, partner, draft.day + timedelta(days=rng.randrange(5, 25)))
-        elif draw < 0.05:
+        elif draw < 0.043:
             book.credit(draft, draft.day + timedelta(days=rng.randrange(1, 12)))
-        elif draw < 0.058:
+        elif draw < 0.050:
+            _bill_again(book, draft)
+        elif draw < 0.054:
             book.credit(draft, draft.day + timedelta(days=rng.randrange(2, 20)), share=50)
-        elif draw < 0.062:
+        elif draw < 0.058:
             copy = replace(draft, fate="invalidated", rows=[replace(r) for r in draft.rows])
             book.add(copy)
+
+
+def _bill_again(book: Book, draft: Draft) -> None:
+    """The invoice had a mistake: a credit, and the same again a day later."""
+    day = draft.day + timedelta(days=book.rng.randrange(1, 6))
+    book.credit(draft, day)
+    again = replace(draft, day=day + timedelta(days=1), rows=[replace(r) for r in draft.rows])
+    book.add(again)
 
 
 def _work(book: Book, partner: Partner, day: date) -> None:
