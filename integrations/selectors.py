@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, Sum, Value
 from django.utils import timezone
 
 from billing.services import entitlement_now
@@ -298,15 +298,15 @@ def _next_import(status: Status, job: Job | None) -> datetime | None:
 
 def _counts(connections: list[Connection]) -> dict[int, dict[str, int]]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
-    for name, model in COUNTED.items():
-        rows = (
-            model.objects.filter(connection__in=connections, removed_at=None)
-            .values("connection")
-            .annotate(n=Count("pk"))
-            .order_by()
-        )
-        for row in rows:
-            counts[row["connection"]][name] = row["n"]
+    first, *more = (
+        model.objects.filter(connection__in=connections, removed_at=None)
+        .order_by()
+        .values("connection")
+        .annotate(n=Count("pk"), what=Value(name))
+        for name, model in COUNTED.items()
+    )
+    for row in first.union(*more, all=True):
+        counts[row["connection"]][row["what"]] = row["n"]
     return counts
 
 

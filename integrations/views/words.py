@@ -155,10 +155,10 @@ class Words:
         requests = _("%(number)s requests to Procountor.") % {
             "number": self.count(view.run.requests)
         }
-        if view.state == RunState.QUEUED:
-            return _("Waiting for its turn.")
         if view.open:
             known = [s for s in view.streams if s.expected]
+            if not known and view.state == RunState.QUEUED:
+                return _("Waiting for its turn.")
             if not known:
                 return _("Counting what there is to import.") + " " + requests
             share = _("%(done)s of about %(all)s documents.") % {

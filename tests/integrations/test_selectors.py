@@ -1,0 +1,146 @@
+"""A status is derived from facts, the newest run and its job, never stored."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from billing.services import entitlement_now
+from calqsync.jobs.models import Job
+from calqsync.tenancy import scope
+from integrations import selectors
+from integrations.models import Connection, SyncRun, SyncStream
+
+NOW = timezone.now()
+
+
+@pytest.fixture
+def inside(cast):
+    with scope.tenant(cast.tenant.pk):
+        yield cast
+
+
+def connection(**facts):
+    values = {"name": "EU account", "company_id": "1", "company_name": "Kuusi Oy", **facts}
+    return Connection(tenant_id=1, **values)
+
+
+def run(state, **facts):
+    return SyncRun(tenant_id=1, state=state, started_at=NOW, window_to=NOW, **facts)
+
+
+def leased(seconds):
+    return Job(state="leased", lease_until=NOW + timedelta(seconds=seconds))
+
+
+CASES = [
+    ({}, None, None, True, "active", ""),
+    ({}, "complete", None, True, "active", ""),
+    ({}, "cancelled", None, True, "active", ""),
+    ({}, "queued", None, True, "syncing", ""),
+    ({}, "running", leased(60), True, "syncing", ""),
+    ({}, "running", leased(-1), True, "waiting", "interrupted"),
+    ({}, "running", None, True, "waiting", "interrupted"),
+    ({}, "running", Job(state="queued", run_after=NOW), True, "syncing", ""),
+    (
+        {"trouble": "waiting", "trouble_kind": "try_later"},
+        "waiting",
+        None,
+        True,
+        "waiting",
+        "try_later",
+    ),
+    ({}, "waiting", None, True, "waiting", ""),
+    (
+        {"trouble": "needs_you", "trouble_kind": "key_revoked"},
+        "needs_you",
+        None,
+        True,
+        "needs_you",
+        "key_revoked",
+    ),
+    ({"trouble": "our_fault"}, "our_fault", None, True, "waiting", "our_fault"),
+    ({}, "complete", None, False, "paused", "no_plan"),
+    ({"paused_at": NOW}, "complete", None, True, "paused", ""),
+    ({"disconnected_at": NOW}, "complete", None, True, "disconnected", ""),
+    (
+        {"disconnected_at": NOW, "trouble": "needs_you"},
+        "running",
+        leased(9),
+        False,
+        "disconnected",
+        "",
+    ),
+    # After a reconnect the next import runs although the last one needed someone.
+    ({"trouble": "needs_you", "trouble_kind": "key_revoked"}, "queued", None, True, "syncing", ""),
+]
+
+
+@pytest.mark.parametrize(("facts", "state", "job", "may_import", "code", "reason"), CASES)
+def test_status_is_derived(facts, state, job, may_import, code, reason):
+    status = selectors.connection_status(
+        connection(**facts), run(state) if state else None, job, now=NOW, may_import=may_import
+    )
+    assert (status.code, status.reason, str(status)) == (code, reason, code)
+
+
+def test_a_run_between_two_slices_is_not_interrupted_until_its_job_is_late(settings):
+    settings.JOB_LEASE_SECONDS = 90
+    due = Job(state="queued", run_after=NOW - timedelta(seconds=60))
+    assert selectors.run_state(run("running"), due, now=NOW) == "running"
+    late = Job(state="queued", run_after=NOW - timedelta(seconds=120))
+    assert selectors.run_state(run("running"), late, now=NOW) == "interrupted"
+
+
+def made(name, **facts):
+    return Connection.objects.create(name=name, company_id=name, company_name=f"{name} Oy", **facts)
+
+
+def test_freshness_is_stale_after_twice_the_schedule(inside, settings):
+    settings.SYNC_EVERY_HOURS = 6
+    made("b fresh", data_as_of=NOW - timedelta(hours=11))
+    made("a stale", data_as_of=NOW - timedelta(hours=13))
+    made("c never")
+    made("d gone", data_as_of=NOW, disconnected_at=NOW)
+    found = [(f.name, f.stale) for f in selectors.freshness(now=NOW)]
+    assert found == [("a stale", True), ("b fresh", False), ("c never", True)]
+
+
+def test_lists_cost_the_same_number_of_queries_however_many_connections(
+    inside, django_assert_max_num_queries
+):
+    for number in range(5):
+        one = made(f"account {number}")
+        SyncRun.objects.create(
+            connection=one, mode="first", trigger="person", started_at=NOW, window_to=NOW
+        )
+    entitlement_now(now=NOW)  # the first look at an account creates it
+    with django_assert_max_num_queries(6):
+        rows = selectors.connections_page(now=NOW)
+    assert [row.status.code for row in rows] == ["syncing"] * 5
+    assert rows[0].counts["invoices"] == 0
+
+
+def test_progress_costs_at_most_four_queries(inside, django_assert_max_num_queries):
+    one = made("EU account")
+    SyncRun.objects.create(
+        connection=one, mode="first", trigger="person", started_at=NOW, window_to=NOW
+    )
+    with django_assert_max_num_queries(4):
+        selectors.connection_progress(one, now=NOW)
+
+
+def view(started_ago, *streams):
+    of = run("running")
+    of.started_at = NOW - timedelta(seconds=started_ago)
+    rows = [SyncStream(stream="invoices", expected=e, fetched=f) for e, f in streams]
+    return selectors.RunView(run=of, state="running", streams=rows)
+
+
+def test_time_left_follows_the_share_that_is_done():
+    assert selectors.seconds_left(view(60, (1000, 250), (None, 7)), now=NOW) == 180
+
+
+@pytest.mark.parametrize("early", [view(60, (1000, 10)), view(60), view(60, (None, 400))])
+def test_time_left_is_not_guessed_too_early(early):
+    assert selectors.seconds_left(early, now=NOW) is None
