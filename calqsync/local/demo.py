@@ -114,9 +114,7 @@ def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str
         from django.core.management import call_command
 
         call_command("migrate", database="owner", verbosity=0, interactive=False)
-    with progress.step(
-        "Starting web server, worker, dispatcher and Procountor sandbox", "services"
-    ):
+    with progress.step("Starting web server, worker, beat and Procountor sandbox", "services"):
         address = stack.start_web(port, wait=False)
         stack.start_worker(wait=False)
         stack.start_beat(wait=False)
@@ -161,7 +159,7 @@ def _fill(stack: Stack, address: str, progress: Progress) -> Any:
     people.support_staff(SUPPORT, secrets["support_password"])
     tenant = people.tenant_of(founder, TENANT)
     with progress.step("Connecting and importing two companies from Procountor", "sync"):
-        visitor = people.sign_in(address, FOUNDER, secrets["founder_password"])
+        visitor = people.sign_in(address, FOUNDER, secrets["founder_password"], at=tenant)
         since = waiting.now()
         for name, _, company in ACCOUNTS:
             if not waiting.is_connected(tenant, name):

@@ -52,10 +52,10 @@ def tenant_of(owner: User, name: str) -> Tenant:
         return found or services.tenant_create(name=name, owner=owner)
 
 
-def sign_in(address: str, email: str, password: str) -> Visitor:
-    """A session of that person at the web server."""
+def sign_in(address: str, email: str, password: str, *, at: Tenant) -> Visitor:
+    """A session of that person at the web server, on that company's list of connections."""
     visitor = Visitor(address)
-    visitor.open("/accounts/login/")
+    visitor.open(f"/accounts/login/?next=/t/{at.slug}/settings/integrations/")
     visitor.press("Sign in", {"login": email, "password": password, "remember": "on"})
     return visitor
 
