@@ -273,11 +273,12 @@ def _same_price(owner: Ints, price: Ints, owners: int) -> Ints:
 def next_hit(cadence: Cadence, chain: Ints, start: Ints, nominal_stop: Ints) -> Ints:
     """The next invoice day of the same chain that continues a period, else the nominal end.
 
-    It continues the period when it lies between two thirds of a period and one and a half
-    after the start: anything sooner is another purchase, anything later a gap.
+    It continues the period from ten days, or a tenth of the period, before its end up to one
+    and a half periods after its start: anything sooner is another purchase, anything later
+    a gap.
     """
     length = nominal_stop - start
-    soonest = start + (2 * length + 2) // 3
+    soonest = nominal_stop - np.maximum(np.minimum(length // 3, 10), length // 10)
     latest = start + 3 * length // 2
     at = np.searchsorted(cadence.hit_keys, chain * DAY_SPAN + soonest)
     safe = np.minimum(at, max(len(cadence.hit_keys) - 1, 0))

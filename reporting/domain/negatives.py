@@ -55,7 +55,9 @@ def _follow_dated(lines: Lines, rows: Ints, chains: Chains, service: Flags, draf
     parents = covering_lines(lines, rows, day, group, draft.start, draft.end, service)
     customer, _ = codes(lines.customer_id, lines.currency)
     others = covering_lines(lines, rows, day, customer, draft.start, draft.end, service)
-    parents = np.where(parents >= 0, parents, others)
+    # With no line of its own product, only a row that reads as a service follows another.
+    own = draft.type[rows] == LineType.SUBSCRIPTION
+    parents = np.where((parents < 0) & own, others, parents)
     found, parents = rows[parents >= 0], parents[parents >= 0]
     for column in (draft.type, draft.sure, draft.chain, draft.nominal):
         column[found] = column[parents]

@@ -132,7 +132,7 @@ def mrr_on(report: Report, text: str) -> str:
 
 
 def euros(amount: int) -> str:
-    return f"{Decimal(amount) / 100:.2f}"
+    return f"{Decimal(int(amount)) / 100:.2f}"
 
 
 def moves(report: Report, text: str) -> dict[str, str]:

@@ -209,6 +209,20 @@ class TestTraps:
         assert len(report.subscriptions) == 3
         assert mrr_on(report, "2024-12") == "600"
 
+    def test_renewals_of_other_contracts_do_not_cut_a_yearly_period(self):
+        rows = [
+            row
+            for first, net in (
+                ("2024-06-24", "3510.00"),
+                ("2024-09-24", "3549.00"),
+                ("2024-12-24", "3588.00"),
+            )
+            for row in yearly(2, first, net, name="Vuosilisenssi", unit="YEAR")
+        ]
+        report = report_on(rows)
+        assert mrr_on(report, "2025-04") == "887.25"
+        assert mrr_on(report, "2025-08") == "887.25"
+
     def test_a_consultant_billed_monthly_in_hours_is_none(self):
         rows = monthly(8, name="Konsultointi", unit="HOUR", net="900.00")
         report = report_on(rows)
@@ -358,6 +372,17 @@ class TestCredits:
             Row(on="2025-03-03", net="-150.00", name="Konsultointi", credit=True),
         ]
         assert mrr_on(report_on(rows), "2025-03") == "100"
+
+    def test_a_dated_credit_for_usage_stays_usage(self):
+        march = ("2025-03-01", "2025-04-01")
+        rows = [
+            *monthly(5),
+            Row(on="2025-03-31", net="70.00", name="Ylityskäyttö", delivery=march),
+            Row(on="2025-04-02", net="-30.00", name="Ylityskäyttö", delivery=march, credit=True),
+        ]
+        report = report_on(rows)
+        assert mrr_on(report, "2025-03") == "100"
+        assert report.revenue["usage"].sum() == 4000
 
 
 class TestWords:
