@@ -158,6 +158,7 @@ SECURE_PROXY_SSL_HEADER = (
 )
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -167,7 +168,8 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "connect-src": [SELF],
         "manifest-src": [SELF],
-        "form-action": [SELF],
+        # "Connect now" is a form whose answer leads to Procountor's login.
+        "form-action": [SELF, PROCOUNTOR_BASE_URL],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
@@ -247,7 +249,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 25,
 }
 
-PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")
 PROCOUNTOR_API_PATH = env.str("PROCOUNTOR_API_PATH", "supported").strip("/")
 PROCOUNTOR_CLIENT_ID = env.str("PROCOUNTOR_CLIENT_ID", "")
 PROCOUNTOR_CLIENT_SECRET = env.str("PROCOUNTOR_CLIENT_SECRET", "")

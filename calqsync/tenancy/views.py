@@ -22,14 +22,17 @@ from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Te
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    """Signed out: what this is. Signed in: the company, or a choice among several."""
+    """Signed out: what this is. Signed in: the company, or a choice among several.
+
+    `?choose` shows the choice even to a person with one company, who may add another there.
+    """
     if not request.user.is_authenticated:
         return render(request, "tenancy/landing.html")
     if request.session.get("invitation"):
         return redirect("invitation", request.session["invitation"])
     with scope.user(request.user.pk):
         tenants = list(Tenant.objects.order_by("name"))
-    if len(tenants) == 1:
+    if len(tenants) == 1 and "choose" not in request.GET:
         return redirect("financial", tenants[0].slug)
     return render(request, "tenancy/choose.html", {"tenants": tenants})
 
