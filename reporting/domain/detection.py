@@ -20,7 +20,6 @@ from reporting.domain.negatives import settle_negatives
 from reporting.domain.periods import nominal_end, nominal_months
 from reporting.domain.subscriptions import Said, apply_said, find_said, finish
 
-_RECURRING = MARKS.index(Mark.RECURRING)
 _MARK_TYPES = {
     Mark.ONE_OFF: LineType.ONE_OFF,
     Mark.USAGE: LineType.USAGE,

@@ -16,6 +16,7 @@ from reporting.domain.text_dates import YEARLESS
 from reporting.domain.texts import TextFacts, read_texts
 
 MARKS = (None, Mark.RECURRING, Mark.ONE_OFF, Mark.USAGE, Mark.IGNORE)
+RECURRING = MARKS.index(Mark.RECURRING)
 SHORTEST = 6
 """Fewer days are a delivery, not a period of service."""
 _IN_BAND = ((27, 32), (58, 63), (88, 93), (180, 185), (360, 367))
@@ -57,7 +58,7 @@ def gather(lines: Lines, words: UserWords) -> Evidence:
     """Evidence for every line; each distinct text is read once."""
     facts = read_texts(lines.texts)
     mark, mark_period = _marks(lines, words)
-    start, end, source = _stated_period(lines, facts, mark == MARKS.index(Mark.RECURRING))
+    start, end, source = _stated_period(lines, facts, mark == RECURRING)
     length = end - start
     num, den, nominal = _months(start, end, source)
     unit_period = np.zeros(len(lines), dtype=np.int64)

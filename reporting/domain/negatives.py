@@ -8,7 +8,7 @@ from reporting.domain.arrays import Flags, Ints
 from reporting.domain.chains import Chains, codes
 from reporting.domain.credits import FullCredits, covering_lines, discounted_lines
 from reporting.domain.draft import Draft
-from reporting.domain.evidence import Evidence
+from reporting.domain.evidence import RECURRING, Evidence
 from reporting.domain.findings import LineType, Source, Sure, Why
 from reporting.domain.lines import Lines
 from reporting.domain.periods import add_months, months_between
@@ -25,8 +25,8 @@ def settle_negatives(
     draft.copy_line(full, credits.original[full])
     draft.explain(full, Why.CREDIT_FULL, _ids(lines, credits.original))
 
-    open_rows = negative & (credits.original < 0) & (evidence.mark == 0)
-    open_rows &= evidence.not_service < 0
+    open_rows = negative & (credits.original < 0)
+    open_rows &= np.where(evidence.mark == 0, evidence.not_service < 0, evidence.mark == RECURRING)
     dated = open_rows & (evidence.date_source != Source.NONE)
     service = (lines.net > 0) & (draft.type == LineType.SUBSCRIPTION) & ~credits.cancelled
     _follow_dated(lines, np.flatnonzero(dated), chains, service, draft)

@@ -405,6 +405,15 @@ class TestWords:
         )
         assert mrr_on(report, "2025-11") == "100"
 
+    def test_a_part_credit_of_a_marked_product_runs_to_the_end_of_its_line(self):
+        mark = ProductMark(product="p7", mark=Mark.RECURRING, period_months=12)
+        rows = [
+            Row(on="2025-01-01", net="1200.00", product=7),
+            Row(on="2025-07-01", net="-300.00", product=7, credit=True),
+        ]
+        report = report_on(rows, words=UserWords(products=(mark,)))
+        assert (mrr_on(report, "2025-06"), mrr_on(report, "2025-12")) == ("100", "50")
+
     def test_a_one_off_mark_beats_every_sign(self):
         words = UserWords(products=(ProductMark(product="n:alusta", mark=Mark.ONE_OFF),))
         report = report_on(monthly(8), words=words)
