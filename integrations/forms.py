@@ -31,7 +31,7 @@ class KeyForm(forms.Form):
 class DisconnectForm(forms.Form):
     """Whether the imported books stay."""
 
-    data = forms.ChoiceField(
+    books = forms.ChoiceField(
         label=_("The imported data"),
         choices=[
             ("keep", _("Keep it: the figures stay as they are today")),

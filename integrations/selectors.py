@@ -83,6 +83,11 @@ class RunView:
     def open(self) -> bool:
         return self.run.state in OPEN_STATES
 
+    def share(self) -> tuple[int, int]:
+        """Documents fetched, and documents expected, of the streams whose size is known."""
+        known = [(s.fetched, s.expected) for s in self.streams if s.expected]
+        return sum(min(pair) for pair in known), sum(expected for _done, expected in known)
+
     def total(self, column: str) -> int:
         return sum(getattr(stream, column) for stream in self.streams)
 
@@ -248,9 +253,7 @@ def freshness(*, now: datetime | None = None) -> list[Freshness]:
 
 def seconds_left(view: RunView, *, now: datetime) -> int | None:
     """About how long the rest of a run takes; None while that cannot be told."""
-    known = [s for s in view.streams if s.expected]
-    expected = sum(s.expected for s in known)
-    done = sum(min(s.fetched, s.expected) for s in known)
+    done, expected = view.share()
     elapsed = (now - view.run.started_at).total_seconds()
     if not expected or done < expected / 20 or elapsed < 2:
         return None

@@ -313,7 +313,7 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     _refuse_wrong_company(flow)
     earlier = earlier_connection(flow)
     name = clean_name(name, but=earlier)
-    secret = sealer().open_text(bytes(flow.secret), connection_id=flow.pk, field=_SECRET)
+    secret = sealer().open_text(bytes(flow.secret or b""), connection_id=flow.pk, field=_SECRET)
     connection = earlier or Connection(tenant_id=flow.tenant_id, created_by=by)
     _describe(connection, flow, name=name, now=now)
     try:

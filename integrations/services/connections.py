@@ -86,4 +86,4 @@ def _erase(rows: models.QuerySet[Any]) -> None:
             hanging.update(**{field.name: None})
         else:
             _erase(hanging)
-    rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+    rows._raw_delete(rows.db)

@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from billing.gate import PlanNeeded
 from calqsync.tenancy import scope
 from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.models import Role, Tenant, User
+from calqsync.tenancy.models import Role, Tenant
 from integrations.forms import KeyForm, NameForm
 from integrations.models import ConnectFlow, Connection
 from integrations.models.connections import GrantKind
@@ -107,7 +107,7 @@ def procountor_callback(request: HttpRequest) -> HttpResponse:
 def _callback(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         raise connect.NotYourWalk
-    user = cast(User, request.user)
+    user = request.user
     cookie = request.COOKIES.get(settings.CONNECT_COOKIE_NAME, "")
     flow = connect.callback_claim(
         state=request.GET.get("state", ""),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import wraps
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from csp.decorators import csp_update
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -22,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from billing.gate import PlanNeeded
 from billing.services import entitlement_now
-from calqsync.tenancy.access import TenantRequest, View, tenant_view
+from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
 from integrations import selectors
 from integrations.forms import DisconnectForm, NameForm
@@ -42,18 +39,6 @@ _COUNT_WORDS = {
 }
 
 
-def _may_leave_for_procountor(view: View) -> View:
-    """For a form that ends at Procountor's login: browsers hold form-action against redirects."""
-
-    @wraps(view)
-    def wrapped(*args: Any, **kwargs: Any) -> HttpResponse:
-        allowed = csp_update({"form-action": [settings.PROCOUNTOR_BASE_URL]})
-        return cast(HttpResponse, allowed(view)(*args, **kwargs))
-
-    return wrapped
-
-
-@_may_leave_for_procountor
 @tenant_view()
 @require_GET
 def integrations(request: TenantRequest) -> HttpResponse:
@@ -82,14 +67,13 @@ def integrations(request: TenantRequest) -> HttpResponse:
     return render(request, "integrations/list.html", context)
 
 
-def _counts(words: Words, counts: dict[str, int]) -> list[dict[str, str]]:
+def _counts(words: Words, counts: dict[str, int]) -> list[dict[str, Any]]:
     return [
         {"term": str(_COUNT_WORDS[name]), "text": words.count(number), "num": True}
         for name, number in counts.items()
     ]
 
 
-@_may_leave_for_procountor
 @tenant_view()
 @require_GET
 def connection(request: TenantRequest, public_id: UUID) -> HttpResponse:
@@ -272,7 +256,7 @@ def connection_disconnect(request: TenantRequest, public_id: UUID) -> HttpRespon
     shown = connection_of(public_id)
     form = DisconnectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        delete = form.cleaned_data["data"] == "delete"
+        delete = form.cleaned_data["books"] == "delete"
         connections.connection_disconnect(
             connection=shown, delete_data=delete, by=request.user, now=timezone.now()
         )

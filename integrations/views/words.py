@@ -156,14 +156,14 @@ class Words:
             "number": self.count(view.run.requests)
         }
         if view.open:
-            known = [s for s in view.streams if s.expected]
-            if not known and view.state == RunState.QUEUED:
+            done, expected = view.share()
+            if not expected and view.state == RunState.QUEUED:
                 return _("Waiting for its turn.")
-            if not known:
+            if not expected:
                 return _("Counting what there is to import.") + " " + requests
             share = _("%(done)s of about %(all)s documents.") % {
-                "done": self.count(sum(min(s.fetched, s.expected) for s in known)),
-                "all": self.count(sum(s.expected for s in known)),
+                "done": self.count(done),
+                "all": self.count(expected),
             }
             return f"{share} {requests}"
         ended = self.ago(view.run.finished_at) if view.run.finished_at else ""

@@ -103,7 +103,7 @@ def test_a_stranger_gets_404_from_every_act(cast, eu, name, has_id, own_slug):
     tenant = cast.stranger_tenant if own_slug else cast.tenant
     if own_slug and not has_id:
         return
-    answer = client.post(address(tenant, name, eu, has_id), {"data": "delete", "name": "Mine"})
+    answer = client.post(address(tenant, name, eu, has_id), {"books": "delete", "name": "Mine"})
     assert answer.status_code == 404
     with scope.tenant(cast.tenant.pk):
         assert Connection.objects.get().name == "EU account"
