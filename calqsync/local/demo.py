@@ -108,15 +108,17 @@ def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str
     with progress.step("Starting PostgreSQL and Valkey", "services"):
         stack.start_services()
         stack.serve_at(port)
+    # Web server and worker load their code while the schema is made; beat, which reads the job
+    # table at once, comes after it.
+    sandbox = _start_sandbox(stack)
+    address = stack.start_web(port, wait=False)
+    stack.start_worker(wait=False)
     with progress.step("Bringing the database up to date", "services"):
-        sandbox = _start_sandbox(stack)
         _set_up_django(stack)
         from django.core.management import call_command
 
         call_command("migrate", database="owner", verbosity=0, interactive=False)
     with progress.step("Starting web server, worker, beat and Procountor sandbox", "services"):
-        address = stack.start_web(port, wait=False)
-        stack.start_worker(wait=False)
         stack.start_beat(wait=False)
         if sandbox:
             stack.await_http(stack.children["sandbox"], f"{sandbox}/")
