@@ -85,5 +85,7 @@ def _items(entries: list[Any], slug: str, here: str) -> list[NavItem]:
             url = reverse(name, args=[slug])
         except NoReverseMatch:
             continue
-        items.append(NavItem(label, url, here.startswith(url), icon))
+        # The dashboard's address begins every other one.
+        active = here == url if name == "financial" else here.startswith(url)
+        items.append(NavItem(label, url, active, icon))
     return items

@@ -248,7 +248,10 @@ def _accounts(body: Body, words: Words) -> dict[str, Any] | None:
     rows = [
         {
             "label": account["iban"],
-            "cells": [account["bank_name"], words.amount(account["balance_minor"])],
+            "cells": [
+                {"text": account["bank_name"], "words": True},
+                words.amount(account["balance_minor"]),
+            ],
         }
         for account in body["accounts"]
     ]
@@ -258,6 +261,6 @@ def _accounts(body: Body, words: Words) -> dict[str, Any] | None:
         "id": "accounts",
         "caption": _("Bank accounts"),
         "currency": words.currency,
-        "head": [_("Account"), _("Bank"), _("Balance")],
+        "head": [_("Account"), {"label": _("Bank"), "words": True}, _("Balance")],
         "rows": rows,
     }

@@ -406,11 +406,11 @@ def _rates_chart(rows: list[Month], words: Words) -> dict[str, Any]:
 
 def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[str, Any]:
     fields = [
-        (_("At the start"), "customers_start", "", True),
-        (_("New"), "new_customers", "new", False),
-        (_("Returned"), "reactivated_customers", "reactivation", False),
-        (_("Left"), "churned_customers", "churn", False),
-        (_("At month end"), "customers", "mrr", True),
+        (_("At the start"), "customers_start", ""),
+        (_("New"), "new_customers", "new"),
+        (_("Returned"), "reactivated_customers", "reactivation"),
+        (_("Left"), "churned_customers", "churn"),
+        (_("At month end"), "customers", "mrr"),
     ]
     head: list[Any] = [_("Customers")]
     head += [
@@ -418,7 +418,7 @@ def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[st
         for month in rows
     ]
     table = []
-    for label, field, figure, quiet in fields:
+    for label, field, figure in fields:
         cells = []
         for month in rows:
             value: int = month[field]  # type: ignore[literal-required]
@@ -426,10 +426,10 @@ def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[st
             cells.append(
                 {"text": words.count(value), "url": url, "incomplete": not month["complete"]}
             )
-        table.append({"label": label, "cells": cells, "total": quiet and field == "customers"})
+        table.append({"label": label, "cells": cells, "sub": field == "customers_start"})
     table.append(
         {
-            "label": _("MRR per customer (%(currency)s)") % {"currency": words.currency},
+            "label": _("MRR per customer, %(currency)s") % {"currency": words.currency},
             "cells": [
                 {"text": words.amount(month["arpa_minor"]), "incomplete": not month["complete"]}
                 for month in rows
