@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from reporting.views import dashboards
 
@@ -11,4 +11,5 @@ urlpatterns = [
         dashboards.behind,
         name="behind",
     ),
+    path("", include("reporting.views.routes")),
 ]

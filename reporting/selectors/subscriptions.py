@@ -1,0 +1,394 @@
+"""Subscriptions found in the books: what each brings in a month, and why it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calqsync.jobs.services import live_job
+from calqsync.tenancy.models import Tenant
+from integrations.models import Product
+from reporting.domain import rounding
+from reporting.models import LineFigure, Report, Subscription, SubscriptionDecision
+from reporting.selectors import frame, listing, narrowing, reasons
+from reporting.selectors.frame import Words
+from reporting.selectors.listing import Column, Listing
+from reporting.services import KIND
+
+RUNNING = ("active", "late")
+_TABS: dict[str, tuple[str, ...]] = {
+    "": RUNNING,
+    "active": ("active",),
+    "late": ("late",),
+    "detected": ("detected",),
+    "future": ("future",),
+    "paused": ("paused",),
+    "churned": ("churned",),
+    "rejected": ("rejected",),
+}
+# Badges of parts.STATUSES where ours differ in name.
+_BADGES = {"future": "queued", "detected": "review"}
+
+
+def state_words() -> dict[str, str]:
+    """A word for each status, and for the tab of all that run now."""
+    return {
+        "": _("Running"),
+        "active": _("Active"),
+        "late": _("Late"),
+        "detected": _("To review"),
+        "future": _("Not started"),
+        "paused": _("Paused"),
+        "churned": _("Ended"),
+        "rejected": _("Rejected"),
+    }
+
+
+def badge(subscription: Any) -> dict[str, str]:
+    status = subscription.status
+    return {"text": state_words().get(status, status), "badge": _BADGES.get(status, status)}
+
+
+def recomputing() -> bool:
+    """Whether figures are being computed now, so that a page may say that they will change."""
+    return live_job(kind=KIND) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsList:
+    """The list with its tabs."""
+
+    listing: Listing
+    tabs: list[dict[str, Any]]
+
+
+def subscriptions_list(
+    *,
+    tenant: Tenant,
+    query: Mapping[str, str],
+    buttons: Callable[[Any], Any] | None = None,
+) -> SubscriptionsList:
+    """The subscriptions that the address asks for; `buttons` draws what a member may say."""
+    words = frame.words_for(tenant)
+    accounts = narrowing.accounts(query, words, "customer__connection")
+    said = narrowing.choice(
+        query,
+        "found",
+        _("Found"),
+        [("", _("All")), ("detected", _("Detected")), ("confirmed", _("Confirmed"))],
+    )
+    customer, product = narrowing.one_customer(query), _products(query)
+    rows = Subscription.objects.select_related("customer__connection", "product").filter(
+        accounts.where
+    )
+    if said.value:
+        rows = rows.filter(confirmed=said.value == "confirmed")
+    if customer.pk:
+        rows = rows.filter(customer=customer.pk)
+    if product.value:
+        rows = rows.filter(product__public_id=product.value)
+    if word := query.get("q", "").strip():
+        rows = rows.filter(Q(customer__name__icontains=word) | Q(product_name__icontains=word))
+    tab = query.get("status", "")
+    tab = tab if tab in _TABS else ""
+    made = Listing(
+        caption=_("Subscriptions"),
+        rows=rows.filter(status__in=_TABS[tab]),
+        columns=_columns(words, accounts, tenant, buttons),
+        default_sort="-mrr",
+        query=query,
+        words=words,
+        counted=lambda n: ngettext("%d subscription", "%d subscriptions", n) % n,
+        url=lambda row: reverse("subscription", args=[tenant.slug, row.public_id]),
+        nothing=narrowing.nothing(tenant, _("No subscriptions yet"), "subscriptions"),
+        search_label=_("Search by customer or product"),
+        filters=narrowing.given(product.control, said.control, accounts.control, customer.control),
+        keep=[("status", tab)] if tab else [],
+        prepare=_mark_changed,
+    )
+    return SubscriptionsList(made, _tabs(rows, tab, query, words))
+
+
+def _products(query: Mapping[str, str]) -> narrowing.Choice:
+    """The products that have subscriptions, as a filter."""
+    found = (
+        Product.objects.filter(pk__in=Subscription.objects.values("product"))
+        .order_by("sort_key", "pk")
+        .values_list("public_id", "name")[:200]
+    )
+    options = [("", _("All")), *((str(public_id), name) for public_id, name in found)]
+    return narrowing.choice(query, "product", _("Product"), options)
+
+
+def _columns(
+    words: Words,
+    accounts: narrowing.Accounts,
+    tenant: Tenant,
+    buttons: Callable[[Any], Any] | None,
+) -> list[listing.Column]:
+    def status(row: Any) -> dict[str, Any]:
+        return {**badge(row), "sub": _("being counted") if row.changed else ""}
+
+    def why(row: Any) -> str:
+        return reasons.sentence(row.reason, row.reason_params)
+
+    def sure(row: Any) -> str:
+        return _("Confirmed") if row.confirmed else reasons.confidence(row.confidence)
+
+    columns = [
+        listing.text(
+            "customer",
+            _("Customer"),
+            lambda row: row.customer.name,
+            order="customer__sort_key",
+        ),
+        listing.text("product", _("Product"), lambda row: row.product_name, order="product_name"),
+        *narrowing.account_column(accounts),
+        listing.text(
+            "status", _("Status"), lambda row: badge(row)["text"], order="status", cell=status
+        ),
+        listing.text(
+            "period",
+            _("Billed"),
+            lambda row: reasons.period(row.period_months),
+            order="period_months",
+        ),
+        listing.day("start", _("Start"), words, lambda row: row.first_start, order="first_start"),
+        listing.day(
+            "end",
+            _("Covered to"),
+            words,
+            lambda row: row.last_end - timedelta(days=1),
+            order="last_end",
+            hint=_("The last day that has been invoiced"),
+        ),
+        listing.share("mrr", _("MRR"), words, "mrr_e4"),
+        listing.text(
+            "confidence",
+            _("Why"),
+            lambda row: f"{sure(row)}. {why(row)}",
+            order="confidence",
+            cell=lambda row: {"text": sure(row), "sub": why(row)},
+        ),
+    ]
+    if buttons is not None:
+        columns.append(
+            Column(
+                key="say",
+                label=_("Your word"),
+                value=lambda row: "",
+                cell=lambda row: "" if row.confirmed or row.status == "rejected" else buttons(row),
+                in_file=False,
+            )
+        )
+    return columns
+
+
+def _mark_changed(rows: Sequence[Any]) -> None:
+    """Say of each row whether a person decided on it after the figures were published."""
+    published = Report.objects.values("published_at")[:1]
+    changed = set(
+        SubscriptionDecision.objects.filter(
+            key__in=[row.key for row in rows], at__gt=published
+        ).values_list("key", flat=True)
+        if rows
+        else []
+    )
+    for row in rows:
+        row.changed = row.key in changed
+
+
+def _tabs(rows: Any, chosen: str, query: Mapping[str, str], words: Words) -> list[dict[str, Any]]:
+    counts = dict(
+        rows.order_by().values("status").annotate(n=Count("pk")).values_list("status", "n")
+    )
+    names = state_words()
+    keep = narrowing.address(query, without=("status", "page", "format"))
+    tabs = []
+    for tab, states in _TABS.items():
+        number = sum(counts.get(state, 0) for state in states)
+        if number or tab in ("", "active", "detected", chosen):
+            tabs.append(
+                {
+                    "label": names[tab],
+                    "url": "?" + narrowing.address(keep, status=tab).urlencode(),
+                    "active": tab == chosen,
+                    "count": words.count(number),
+                }
+            )
+    return tabs
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionPage:
+    """Everything that the page of one subscription shows."""
+
+    title: str
+    badge: dict[str, str]
+    reason: str
+    said: str
+    facts: list[dict[str, Any]]
+    timeline: dict[str, Any]
+    decision: Any
+    changed: bool
+
+
+def subscription_page(*, tenant: Tenant, subscription: Any) -> SubscriptionPage:
+    """One subscription of the tenant in scope, with the invoices behind it."""
+    words = frame.words_for(tenant)
+    decision = (
+        SubscriptionDecision.objects.filter(key=subscription.key).select_related("by").first()
+    )
+    published = Report.objects.values_list("published_at", flat=True).first()
+    return SubscriptionPage(
+        title=_("%(customer)s: %(product)s")
+        % {"customer": subscription.customer.name, "product": subscription.product_name},
+        badge=badge(subscription),
+        reason=reasons.sentence(subscription.reason, subscription.reason_params),
+        said=_said(decision, words),
+        facts=_facts(tenant, subscription, words),
+        timeline=_timeline(tenant, subscription, words),
+        decision=decision,
+        changed=decision is not None and (published is None or decision.at > published),
+    )
+
+
+def _said(decision: Any, words: Words) -> str:
+    if decision is None:
+        return ""
+    values = {
+        "who": decision.by.email if decision.by else _("Someone"),
+        "when": words.day(decision.at.astimezone(words.zone).date()),
+    }
+    if decision.verdict == "rejected":
+        return _("%(who)s rejected it on %(when)s.") % values
+    return _("%(who)s confirmed it on %(when)s.") % values
+
+
+def _facts(tenant: Tenant, subscription: Any, words: Words) -> list[dict[str, Any]]:
+    customer, product = subscription.customer, subscription.product
+    facts: list[dict[str, Any]] = [
+        {
+            "term": _("Customer"),
+            "text": customer.name,
+            "url": reverse("customer", args=[tenant.slug, customer.public_id]),
+        },
+        {
+            "term": _("Product"),
+            "text": subscription.product_name,
+            "url": reverse("product", args=[tenant.slug, product.public_id]) if product else "",
+        },
+        {
+            "term": _("MRR"),
+            "text": words.money(rounding.minor(subscription.mrr_e4), cents=True),
+            "hint": "" if subscription.counted else _("Not counted until you confirm it"),
+            "num": True,
+        },
+        {"term": _("Billed"), "text": reasons.period(subscription.period_months)},
+        {"term": _("Start"), "text": words.day(subscription.first_start)},
+        {
+            "term": _("Covered to"),
+            "text": words.day(subscription.last_end - timedelta(days=1)),
+        },
+        {
+            "term": _("Confidence"),
+            "text": _("Confirmed")
+            if subscription.confirmed
+            else reasons.confidence(subscription.confidence),
+        },
+    ]
+    if subscription.currency != words.currency:
+        facts.append({"term": _("Invoiced in"), "text": subscription.currency})
+    facts.append(narrowing.account_fact(tenant, customer.connection))
+    return facts
+
+
+def _timeline(tenant: Tenant, subscription: Any, words: Words) -> dict[str, Any]:
+    figures = (
+        LineFigure.objects.filter(subscription=subscription)
+        .select_related("line__invoice")
+        .order_by("-start", "-pk")
+    )
+    return {
+        "id": "timeline",
+        "caption": _("Invoices behind it"),
+        "currency": words.currency,
+        "note": _("Newest first"),
+        "head": [
+            _("Invoice"),
+            *(
+                {"label": label, "words": True}
+                for label in (_("Date"), _("Row"), _("Covers"), _("Where the period is from"))
+            ),
+            _("Net"),
+            {"label": _("MRR"), "hint": _("The row's share of a month while it runs")},
+        ],
+        "rows": [_step(tenant, figure, words) for figure in figures],
+    }
+
+
+def _step(tenant: Tenant, figure: Any, words: Words) -> dict[str, Any]:
+    invoice = figure.line.invoice
+    covers = {"text": reasons.span(words, figure.start, figure.end), "words": True}
+    if figure.late:
+        covers["sub"] = _("counts on: its next invoice is awaited")
+    return {
+        "label": str(invoice),
+        "url": reverse("invoice", args=[tenant.slug, invoice.public_id]),
+        "cells": [
+            {"text": words.day(invoice.date), "words": True},
+            {
+                "text": figure.line.name,
+                "words": True,
+                "sub": reasons.sentence(figure.reason, figure.reason_params),
+            },
+            covers,
+            {"text": reasons.source(figure.source), "words": True},
+            words.amount(figure.line.net_acc_minor),
+            words.amount(rounding.minor(figure.mrr_e4)),
+        ],
+    }
+
+
+def subscriptions_table(*, tenant: Tenant, customer: Any, words: Words) -> dict[str, Any] | None:
+    """The subscriptions of one customer, those that run now first; None where there are none."""
+    found = sorted(
+        Subscription.objects.filter(customer=customer),
+        key=lambda row: (row.status not in RUNNING, -row.mrr_e4, row.product_name),
+    )
+    if not found:
+        return None
+    return {
+        "id": "subscriptions",
+        "caption": _("Subscriptions"),
+        "currency": words.currency,
+        "head": [
+            _("Product"),
+            *(
+                {"label": label, "words": True}
+                for label in (_("Status"), _("Billed"), _("Start"), _("Covered to"))
+            ),
+            _("MRR"),
+        ],
+        "rows": [
+            {
+                "label": row.product_name,
+                "url": reverse("subscription", args=[tenant.slug, row.public_id]),
+                "cells": [
+                    {**badge(row), "words": True},
+                    {"text": reasons.period(row.period_months), "words": True},
+                    {"text": words.day(row.first_start), "words": True},
+                    {"text": words.day(row.last_end - timedelta(days=1)), "words": True},
+                    words.amount(rounding.minor(row.mrr_e4)),
+                ],
+            }
+            for row in found
+        ],
+    }

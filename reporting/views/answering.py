@@ -1,0 +1,83 @@
+"""What the list pages share: the page or its file, and the way back after a change."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.access import TenantRequest
+from calqsync.tenancy.models import Role
+from reporting.selectors import frame
+from reporting.selectors.listing import Listing
+from reporting.services import business_day
+
+
+def answer_list(
+    request: TenantRequest,
+    listing: Listing,
+    template: str = "reporting/invoices/list.html",
+    **context: Any,
+) -> HttpResponse:
+    """The list as a page, or as a file where the address asks for one."""
+    if request.GET.get("format") == "csv":
+        return _file(request, listing)
+    return answer(request, template, title=listing.caption, listing=listing.page(), **context)
+
+
+def answer(request: TenantRequest, template: str, **context: Any) -> HttpResponse:
+    """A page of documents with the freshness note above it."""
+    note = frame.freshness_note(request.tenant, frame.published(), now=timezone.now())
+    return render(request, template, {"freshness": note, **context})
+
+
+def _file(request: TenantRequest, listing: Listing) -> HttpResponse:
+    name = f"{slugify(listing.caption)}-{request.tenant.slug}-{today(request)}.csv"
+    return HttpResponse(
+        listing.file(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def today(request: TenantRequest) -> date:
+    """The company's own day."""
+    return business_day(request.tenant, timezone.now())
+
+
+def may_change(request: TenantRequest) -> bool:
+    return request.membership.may(Role.MEMBER)
+
+
+def one_of(rows: QuerySet[Any], public_id: UUID) -> Any:
+    """The row with this public id; 404 for any other, another tenant's included."""
+    found = rows.filter(public_id=public_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def back(request: TenantRequest, to: str) -> HttpResponseRedirect:
+    """To `to`, with the filters of the page that the form stood on where it is the same page."""
+    came = request.headers.get("Referer", "")
+    here = {request.get_host()}
+    if url_has_allowed_host_and_scheme(came, here, require_https=request.is_secure()):
+        parts = urlsplit(came)
+        if parts.path == to and parts.query:
+            to = f"{to}?{parts.query}"
+    return HttpResponseRedirect(to)
+
+
+def changed(request: TenantRequest, what: str) -> None:
+    """Say that the change is kept and that the figures follow."""
+    messages.success(request, _("%(what)s Figures are being recomputed.") % {"what": what})

@@ -1,0 +1,27 @@
+"""Customers: the list and one of them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.views.decorators.http import require_GET
+
+from calqsync.tenancy.access import TenantRequest, tenant_view
+from integrations.models import Customer
+from reporting.selectors.customers import customer_page, customers_list
+from reporting.views.answering import answer, answer_list, one_of, today
+
+
+@tenant_view()
+@require_GET
+def customers(request: TenantRequest) -> HttpResponse:
+    return answer_list(request, customers_list(tenant=request.tenant, query=request.GET))
+
+
+@tenant_view()
+@require_GET
+def customer(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    found = one_of(Customer.objects.select_related("connection"), public_id)
+    page = customer_page(tenant=request.tenant, customer=found, today=today(request))
+    return answer(request, "reporting/customers/detail.html", page=page)

@@ -1,0 +1,106 @@
+"""Products: the list, one of them, and what a member says they are."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.template.loader import get_template
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.models import Role
+from integrations.models import Product
+from reporting.selectors.products import (
+    mark_code,
+    mark_options,
+    mark_parts,
+    product_page,
+    products_list,
+)
+from reporting.selectors.subscriptions import recomputing
+from reporting.services import product_mark
+from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
+
+
+@tenant_view()
+@require_GET
+def products(request: TenantRequest) -> HttpResponse:
+    """The list; members mark products one by one or several at once."""
+    may = may_change(request)
+    listing = products_list(
+        tenant=request.tenant, query=request.GET, control=_control() if may else None
+    )
+    return answer_list(
+        request,
+        listing,
+        "reporting/products/list.html",
+        may_change=may,
+        options=mark_options(),
+        recomputing=recomputing(),
+    )
+
+
+def _control() -> Any:
+    """Draws the mark of a row as a control of the page's one form."""
+    template = get_template("reporting/products/_mark.html")
+    options = mark_options()
+
+    def draw(row: Any) -> SafeString:
+        code = mark_code(row.mark, row.mark_period)
+        return mark_safe(template.render({"row": row, "options": options, "code": code}))  # noqa: S308
+
+    return draw
+
+
+@tenant_view()
+@require_GET
+def product(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    found = one_of(Product.objects.select_related("connection"), public_id)
+    page = product_page(tenant=request.tenant, product=found)
+    return answer(
+        request,
+        "reporting/products/detail.html",
+        page=page,
+        product=found,
+        may_change=may_change(request),
+        options=mark_options(),
+        recomputing=recomputing(),
+    )
+
+
+@tenant_view(Role.MEMBER)
+@require_POST
+def products_mark(request: TenantRequest) -> HttpResponse:
+    """Keep the marks of the rows asked for: one, or all that are ticked."""
+    asked = request.POST.get("save", "")
+    several = asked == "ticked"
+    ids = request.POST.getlist("product") if several else [asked]
+    code = request.POST.get("mark" if several else f"mark-{asked}", "")
+    to = reverse("products", args=[request.tenant.slug])
+    if code not in dict(mark_options()):
+        raise Http404
+    mark, months = mark_parts(code)
+    found = [one_of(Product.objects, _uuid(public_id)) for public_id in ids]
+    if not found:
+        messages.warning(request, _("Tick the products to mark first."))
+        return back(request, to)
+    for one in found:
+        product_mark(product=one, mark=mark, period_months=months, by=request.user)
+    done = ngettext("%(n)d product marked.", "%(n)d products marked.", len(found))
+    changed(request, done % {"n": len(found)})
+    page = reverse("product", args=[request.tenant.slug, found[0].public_id])
+    return back(request, page if request.POST.get("from") == "product" else to)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Http404 from None

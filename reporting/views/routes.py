@@ -1,0 +1,27 @@
+"""The addresses of lists and documents."""
+
+from django.urls import path
+
+from reporting.views import customers, invoices, payments, products, subscriptions
+
+_T = "t/<slug:slug>/"
+_ONE = "<uuid:public_id>/"
+
+urlpatterns = [
+    path(_T + "customers/", customers.customers, name="customers"),
+    path(_T + "customers/" + _ONE, customers.customer, name="customer"),
+    path(_T + "products/", products.products, name="products"),
+    path(_T + "products/mark/", products.products_mark, name="products_mark"),
+    path(_T + "products/" + _ONE, products.product, name="product"),
+    path(_T + "subscriptions/", subscriptions.subscriptions, name="subscriptions"),
+    path(_T + "subscriptions/say/", subscriptions.subscriptions_say, name="subscriptions_say"),
+    path(_T + "subscriptions/" + _ONE, subscriptions.subscription, name="subscription"),
+    path(
+        _T + "subscriptions/" + _ONE + "edit/",
+        subscriptions.subscription_edit,
+        name="subscription_edit",
+    ),
+    path(_T + "invoices/", invoices.invoices, name="invoices"),
+    path(_T + "invoices/" + _ONE, invoices.invoice, name="invoice"),
+    path(_T + "payments/", payments.payments, name="payments"),
+]
