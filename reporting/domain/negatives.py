@@ -9,7 +9,7 @@ from reporting.domain.chains import Chains, codes
 from reporting.domain.credits import FullCredits, covering_lines, discounted_lines
 from reporting.domain.draft import Draft
 from reporting.domain.evidence import RECURRING, Evidence
-from reporting.domain.findings import LineType, Source, Sure, Why
+from reporting.domain.findings import LineType, Source, Why
 from reporting.domain.lines import Lines
 from reporting.domain.periods import add_months, months_between
 
@@ -58,6 +58,7 @@ def _follow_dated(lines: Lines, rows: Ints, chains: Chains, service: Flags, draf
     # With no line of its own product, only a row that reads as a service follows another.
     own = draft.type[rows] == LineType.SUBSCRIPTION
     parents = np.where((parents < 0) & own, others, parents)
+    _weigh(rows[parents < 0], group, _customers(lines), service, draft)
     found, parents = rows[parents >= 0], parents[parents >= 0]
     for column in (draft.type, draft.sure, draft.chain, draft.nominal):
         column[found] = column[parents]
@@ -96,22 +97,47 @@ def _leave_unmatched(
     """One month from the credit's own date, and a reason that puts it before a person.
 
     It reduces MRR where its product, or with an unknown product its customer, has a
-    subscription; a credit for work or goods does not.
+    subscription, and is as sure as that; a credit for work or goods does not.
     """
     if rows.size == 0:
         return
     group = chains.group_of_chain[chains.of_line]
-    positive = lines.net > 0
-    own = np.isin(group[rows], group[positive])
-    by_group = np.isin(group[rows], group[service])
-    by_customer = np.isin(lines.customer_id[rows], lines.customer_id[service])
     against = evidence.work_unit[rows] | (evidence.counter[rows] >= 0)
-    reduces = np.where(own, by_group, by_customer & ~against)
-    draft.type[rows] = np.where(reduces, LineType.SUBSCRIPTION, LineType.ONE_OFF)
-    draft.sure[rows] = Sure.HIGH
+    known = np.isin(group[rows], group[lines.net > 0])
+    draft.type[rows[~against]] = LineType.SUBSCRIPTION
+    _weigh(rows[known], group, group, service, draft)
+    _weigh(rows[~known], group, _customers(lines), service, draft)
     draft.start[rows] = lines.invoice_day[rows]
     draft.end[rows] = add_months(draft.start[rows], 1)
     draft.num[rows] = draft.den[rows] = 1
     draft.nominal[rows] = 1
     draft.source[rows] = Source.FALLBACK
     draft.explain(rows, Why.CREDIT_UNMATCHED)
+
+
+def _weigh(rows: Ints, group: Ints, customer: Ints, service: Flags, draft: Draft) -> None:
+    """A credit that reads as a service is as sure as its product's, or customer's, surest one.
+
+    Where neither has a subscription there is nothing to reduce.
+    """
+    if rows.size == 0:
+        return
+    by_group = _surest(group, service, draft)[group[rows]]
+    by_customer = _surest(customer, service, draft)[customer[rows]]
+    sure = np.where(by_group >= 0, by_group, by_customer)
+    reads = (draft.type[rows] == LineType.SUBSCRIPTION) & (sure >= 0)
+    service_rows, others = rows[reads], rows[~reads]
+    draft.sure[service_rows] = sure[reads]
+    keeps = draft.type[others] == LineType.SUBSCRIPTION
+    draft.type[others[keeps]] = LineType.ONE_OFF
+
+
+def _customers(lines: Lines) -> Ints:
+    return codes(lines.customer_id)[0]
+
+
+def _surest(owner: Ints, service: Flags, draft: Draft) -> Ints:
+    """The confidence of each owner's surest subscription line, -1 where it has none."""
+    surest = np.full(int(owner.max()) + 1, -1, dtype=np.int64)
+    np.maximum.at(surest, owner[service], draft.sure[service])
+    return surest

@@ -142,9 +142,11 @@ def finish(
     )
     mrr = np.zeros(chains.count, dtype=np.int64)
     amount = line_mrr(lines.net_acc, findings.months_num, findings.months_den)
-    np.add.at(mrr, draft.chain[now], amount[now])
     any_counted = np.zeros(chains.count, dtype=np.bool_)
-    any_counted[draft.chain[counted]] = True
+    any_counted[draft.chain[counted & (lines.net >= 0)]] = True
+    # A chain shows what it counts; one that waits for review, what it would count.
+    now &= counted | ~any_counted[draft.chain]
+    np.add.at(mrr, draft.chain[now], amount[now])
     later = np.zeros(chains.count, dtype=np.bool_)
     later[draft.chain[service & (draft.start > as_of)]] = True
     status = _states(mrr, any_counted, late_chain, later, said)
