@@ -12,6 +12,7 @@ from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Page as Listed
 from integrations.sync import evidence, mapping, targets
+from integrations.sync.bulk import found as found_ids
 from integrations.sync.bulk import mark_unseen, upsert
 from integrations.sync.work import Page, Work
 
@@ -90,7 +91,14 @@ def _load(work: Work, page: Page, listed: Listed[records.BankStatement]) -> None
         work, page, Stream.BANK, news.documents, mapping.bank_statement, listed.rejected
     )
     upsert(targets.STATEMENTS, [row for _, (row, _) in good], **work.owner)
-    events = {event.external_id: event for _, (_, events) in good for event in events}
+    ids = found_ids(
+        targets.STATEMENTS, "external_id", [row.external_id for _, (row, _) in good], **work.owner
+    )
+    events = {
+        event.external_id: (ids[event.statement_external_id], *event)
+        for _, (_, events) in good
+        for event in events
+    }
     upsert(targets.BANK_EVENTS, list(events.values()), **work.owner)
     corrected = [row.external_id for _, (row, _) in good if not news.is_new(row.external_id)]
     if corrected:

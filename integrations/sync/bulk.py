@@ -16,6 +16,10 @@ from typing import Any
 from django.db import connection as database
 from psycopg2 import sql
 
+# The rows of one connection. As sub-selects, because the planner takes a tenant that its
+# statistics have not seen yet for an empty one, and then walks all of its rows each time.
+OWNED = sql.SQL("tenant_id = (SELECT %s::bigint) AND connection_id = (SELECT %s::bigint)")
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -23,14 +27,12 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class Target:
     """A table to load: `columns` in the order of the rows, `key` beside tenant and connection.
 
-    `lookups` are columns that the load computes from the incoming row `n` by an expression.
-    `keep` are expressions for columns whose stored value `t` may outlive the new one `n`.
+    `keep` are expressions for columns whose stored value `t` may outlive the new one, `excluded`.
     """
 
     table: str
     columns: tuple[str, ...]
     key: tuple[str, ...] = ("external_id",)
-    lookups: tuple[tuple[str, str], ...] = ()
     keep: tuple[tuple[str, str], ...] = ()
     # The table marks rows that a complete run no longer saw; a row that is loaded was seen.
     revives: bool = False
@@ -84,6 +86,33 @@ def insert_missing(
     return int(inserted)
 
 
+def found(
+    target: Target,
+    column: str,
+    values: Iterable[str],
+    *,
+    tenant_id: int,
+    connection_id: int,
+    wanted: str = "id",
+) -> dict[str, Any]:
+    """The stored value of `wanted` by the values of a key column; absent ones are left out."""
+    asked = list(values)
+    if not asked:
+        return {}
+    with database.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("SELECT {}, {} FROM {} WHERE {} AND {} = ANY(%s)").format(
+                sql.Identifier(column),
+                sql.Identifier(wanted),
+                sql.Identifier(target.table),
+                OWNED,
+                sql.Identifier(column),
+            ),
+            [tenant_id, connection_id, asked],
+        )
+        return dict(cursor.fetchall())
+
+
 def mark_unseen(
     target: Target, seen: Iterable[str], *, now: datetime, tenant_id: int, connection_id: int
 ) -> int:
@@ -92,10 +121,9 @@ def mark_unseen(
         incoming = copy_in(cursor, target.table, ["external_id"], [(key,) for key in seen])
         cursor.execute(
             sql.SQL(
-                "UPDATE {} t SET removed_at = %s WHERE t.tenant_id = %s AND t.connection_id = %s"
-                " AND t.removed_at IS NULL"
+                "UPDATE {} t SET removed_at = %s WHERE {} AND removed_at IS NULL"
                 " AND NOT EXISTS (SELECT FROM {} n WHERE n.external_id = t.external_id)"
-            ).format(sql.Identifier(target.table), incoming),
+            ).format(sql.Identifier(target.table), OWNED, incoming),
             [now, tenant_id, connection_id],
         )
         marked = cursor.rowcount
@@ -146,26 +174,19 @@ def _names(columns: Sequence[str], prefix: str = "") -> sql.Composed:
 
 
 def _insert(target: Target, incoming: sql.Identifier) -> sql.Composed:
-    columns = [*target.columns, *(name for name, _ in target.lookups)]
-    values = [
-        *(sql.Identifier("n", c) for c in target.columns),
-        *(sql.SQL(expression) for _, expression in target.lookups),
-    ]
     return sql.SQL(
         "INSERT INTO {table} AS t (tenant_id, connection_id, {columns})"
-        " SELECT %(tenant)s, %(owner)s, {values} FROM {incoming} n"
+        " SELECT %(tenant)s, %(owner)s, {columns} FROM {incoming}"
     ).format(
         table=sql.Identifier(target.table),
-        columns=_names(columns),
-        values=sql.SQL(", ").join(values),
+        columns=_names(target.columns),
         incoming=incoming,
     )
 
 
 def _upsert(target: Target, incoming: sql.Identifier) -> sql.Composed:
     kept = dict(target.keep)
-    columns = [*target.columns, *(name for name, _ in target.lookups)]
-    loaded = [c for c in columns if c not in target.key]
+    loaded = [c for c in target.columns if c not in target.key]
     new: list[sql.Composable] = [
         sql.SQL(kept[c]) if c in kept else sql.Identifier("excluded", c) for c in loaded
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db import connection as database
+from psycopg2 import sql
 
 from calqsync.tenancy.secrets import Sealer
 from integrations.models import RawDocument, Rejection
@@ -15,7 +16,7 @@ from integrations.models.runs import Stream
 from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.records import Record
 from integrations.sync import targets
-from integrations.sync.bulk import upsert
+from integrations.sync.bulk import OWNED, upsert
 from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Tally, Work
 
@@ -37,18 +38,20 @@ class News(Generic[R]):
 def news(work: Work, stream: Stream, documents: Iterable[Document[R]]) -> News[R]:
     """Compare by hash with what is stored; each id once, its last document counts."""
     unique = {document.external_id: document for document in documents}
-    stored = stored_digests(work, stream, list(unique))
+    stored = _stored_digests(work, stream, list(unique))
     fresh = tuple(d for key, d in unique.items() if stored.get(key) != d.digest)
     return News(fresh, frozenset(stored))
 
 
-def stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:
+def _stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:
     if not external_ids:
         return {}
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT external_id, sha256 FROM integrations_rawdocument WHERE tenant_id = %s"
-            " AND connection_id = %s AND stream = %s AND external_id = ANY(%s)",
+            sql.SQL(
+                "SELECT external_id, sha256 FROM {} WHERE {} AND stream = %s"
+                " AND external_id = ANY(%s)"
+            ).format(sql.Identifier(targets.RAW.table), OWNED),
             [work.connection.tenant_id, work.connection.pk, stream, external_ids],
         )
         return {key: bytes(digest) for key, digest in cursor.fetchall()}

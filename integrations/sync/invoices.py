@@ -18,7 +18,7 @@ from integrations.procountor.documents import Document
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import evidence, mapping, settling, targets
-from integrations.sync.bulk import insert_missing, upsert
+from integrations.sync.bulk import found, insert_missing, upsert
 from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
 from integrations.sync.rows import MappedInvoice
 from integrations.sync.windows import Window
@@ -29,6 +29,7 @@ SETTLED_AFTER = timedelta(minutes=5)
 
 
 def invoices(work: Work) -> None:
+    work.learn_products()
     if work.incremental:
         batches = changed_batches(work)
     else:
@@ -163,10 +164,21 @@ def load_invoices(
     payers = {one.customer.identity: one.customer for one in mapped}
     added = insert_missing(targets.CUSTOMERS, list(payers.values()), **work.owner)
     page.tally(Stream.PARTNERS).added += added
-    written = upsert(targets.INVOICES, [one.invoice for one in mapped], **work.owner)
+    customers = found(targets.CUSTOMERS, "identity", payers, **work.owner)
+    written = upsert(
+        targets.INVOICES,
+        [(customers[one.invoice.customer_identity], *one.invoice) for one in mapped],
+        **work.owner,
+    )
     ids = written.ids
-    ids |= _stored_ids(work, [one for one in mapped if one.invoice.external_id not in ids])
-    lines = [(ids[line.invoice_external_id], *line[1:]) for one in mapped for line in one.lines]
+    # The row of an invoice may be the same although its document changed.
+    same = [one.invoice.external_id for one in mapped if one.invoice.external_id not in ids]
+    ids |= found(targets.INVOICES, "external_id", same, **work.owner)
+    lines = [
+        (ids[line.invoice_external_id], work.products.get(line.product_external_id), *line[1:])
+        for one in mapped
+        for line in one.lines
+    ]
     upsert(targets.LINES, lines, **work.owner)
     existing = [one for one in mapped if one.invoice.external_id not in written.added]
     _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
@@ -174,15 +186,6 @@ def load_invoices(
         _adopt_payments(work, list(written.added))
     evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
     evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
-
-
-def _stored_ids(work: Work, mapped: Sequence[MappedInvoice]) -> dict[str, int]:
-    """Ids of invoices whose own row stayed the same though the document changed."""
-    if not mapped:
-        return {}
-    names = [one.invoice.external_id for one in mapped]
-    rows = Invoice.objects.filter(connection=work.connection, external_id__in=names)
-    return dict(rows.values_list("external_id", "pk"))
 
 
 def _drop_surplus_lines(sizes: dict[int, int]) -> None:

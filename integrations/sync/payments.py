@@ -57,6 +57,7 @@ def _again(work: Work, found: list[Invoice]) -> None:
         moved = settling.load_events(work, page, events)
         page.tally(Stream.PAYMENTS).position = {"after": found[-1].pk}
     if moved:
+        work.learn_products()
         details = work.client.invoice_details(sorted(int(name) for name in moved))
         with work.page() as page:
             load_invoices(work, page, details.documents)

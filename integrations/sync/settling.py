@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from django.db import connection as database
-
 from integrations.models import Payment
 from integrations.models.runs import Stream
 from integrations.procountor import records
@@ -17,7 +15,7 @@ from integrations.procountor.errors import NotFound
 from integrations.procountor.resources import Procountor
 from integrations.procountor.vocabulary import PAID_STATUSES
 from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import upsert
+from integrations.sync.bulk import found, upsert
 from integrations.sync.work import Page, Work
 
 PARTLY_PAID = "PARTLY_PAID"
@@ -114,9 +112,8 @@ def _types(client: Procountor, invoice_id: int) -> dict[str, str]:
 
 def known_kinds(work: Work, invoice_ids: Iterable[int]) -> dict[str, str]:
     """Types that an earlier run learnt, by event id; needs a running transaction."""
-    stored = Payment.objects.filter(
-        connection=work.connection, invoice_external_id__in=[str(i) for i in invoice_ids]
-    ).exclude(kind="")
+    ids = found(targets.INVOICES, "external_id", map(str, invoice_ids), **work.owner)
+    stored = Payment.objects.filter(invoice__in=list(ids.values())).exclude(kind="")
     return dict(stored.values_list("external_id", "kind"))
 
 
@@ -141,36 +138,29 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
         # Its type was learnt although it says the same as before.
         if document.external_id in events.kinds and document.external_id not in fresh:
             rows[document.external_id] = read(document.record)
-    written = upsert(targets.PAYMENTS, list(rows.values()), **work.owner)
+    names = map(str, events.invoice_ids)
+    ids = found(targets.INVOICES, "external_id", names, **work.owner)
+    written = upsert(
+        targets.PAYMENTS,
+        [(ids.get(row.invoice_external_id), *row) for row in rows.values()],
+        **work.owner,
+    )
     evidence.keep(work, Stream.PAYMENTS, [document for document, _ in good])
     evidence.count(tally, events.documents, events.rejected, news, good)
     moved = {rows[key].invoice_external_id for key in written.ids}
-    gone = _remove_gone(work, page, events)
+    gone = _remove_gone(work, page, events, list(ids.values()))
     tally.removed += len(gone)
     return moved | set(gone)
 
 
-def _remove_gone(work: Work, page: Page, events: Events) -> list[str]:
+def _remove_gone(work: Work, page: Page, events: Events, invoice_ids: list[int]) -> list[str]:
     """Mark events that these invoices no longer have; the invoices concerned, once an event."""
     seen = [d.external_id for d in events.documents] + [r.external_id for r in events.rejected]
-    with database.cursor() as cursor:
-        cursor.execute(
-            "UPDATE integrations_payment SET removed_at = %(now)s"
-            " WHERE tenant_id = %(tenant_id)s AND connection_id = %(connection_id)s"
-            " AND invoice_external_id = ANY(%(invoices)s) AND removed_at IS NULL"
-            " AND NOT external_id = ANY(%(seen)s) RETURNING invoice_external_id",
-            {
-                **work.owner,
-                "now": page.now,
-                "invoices": [str(number) for number in events.invoice_ids],
-                "seen": seen,
-            },
-        )
-        gone = [row[0] for row in cursor.fetchall()]
-        cursor.execute(
-            "UPDATE integrations_payment SET removed_at = NULL"
-            " WHERE tenant_id = %(tenant_id)s AND connection_id = %(connection_id)s"
-            " AND external_id = ANY(%(seen)s) AND removed_at IS NOT NULL",
-            {**work.owner, "seen": seen},
-        )
+    stored = Payment.objects.filter(invoice__in=invoice_ids)
+    away = stored.filter(removed_at=None).exclude(external_id__in=seen)
+    gone = list(away.values_list("invoice_external_id", flat=True))
+    if gone:
+        away.update(removed_at=page.now)
+    if work.run.mode != "first":
+        stored.filter(external_id__in=seen).exclude(removed_at=None).update(removed_at=None)
     return gone

@@ -1,18 +1,9 @@
-"""The tables of the books as targets of a bulk load."""
+"""The tables of the books as targets of a bulk load: rows as mapped, references in front."""
 
 from __future__ import annotations
 
 from integrations.sync import rows
 from integrations.sync.bulk import Target
-
-
-def _id_of(table: str, condition: str) -> str:
-    """The id of the connection's row `o` of a table that the incoming row `n` names."""
-    return (
-        f"(SELECT o.id FROM {table} o WHERE o.tenant_id = %(tenant)s"  # noqa: S608 - our names
-        f" AND o.connection_id = %(owner)s AND {condition})"
-    )
-
 
 CUSTOMERS = Target(
     table="integrations_customer",
@@ -23,38 +14,17 @@ CUSTOMERS = Target(
 PRODUCTS = Target(table="integrations_product", columns=rows.ProductRow._fields, revives=True)
 INVOICES = Target(
     table="integrations_invoice",
-    columns=rows.InvoiceRow._fields,
-    lookups=(
-        (
-            "customer_id",
-            _id_of("integrations_customer", "o.identity = n.customer_identity"),
-        ),
-    ),
+    columns=("customer_id", *rows.InvoiceRow._fields),
     revives=True,
 )
 LINES = Target(
     table="integrations_invoiceline",
-    columns=("invoice_id", *rows.LineRow._fields[1:]),
+    columns=("invoice_id", "product_id", *rows.LineRow._fields[1:]),
     key=("invoice_id", "position"),
-    lookups=(
-        (
-            "product_id",
-            _id_of(
-                "integrations_product",
-                "o.external_id = n.product_external_id AND n.product_external_id <> ''",
-            ),
-        ),
-    ),
 )
 PAYMENTS = Target(
     table="integrations_payment",
-    columns=rows.PaymentRow._fields,
-    lookups=(
-        (
-            "invoice_id",
-            _id_of("integrations_invoice", "o.external_id = n.invoice_external_id"),
-        ),
-    ),
+    columns=("invoice_id", *rows.PaymentRow._fields),
     # The bulk read does not know the type, so it never takes away what another read told.
     keep=(
         ("kind", "CASE WHEN excluded.kind = '' THEN t.kind ELSE excluded.kind END"),
@@ -70,13 +40,7 @@ STATEMENTS = Target(
 )
 BANK_EVENTS = Target(
     table="integrations_bankevent",
-    columns=rows.BankEventRow._fields,
-    lookups=(
-        (
-            "statement_id",
-            _id_of("integrations_bankstatement", "o.external_id = n.statement_external_id"),
-        ),
-    ),
+    columns=("statement_id", *rows.BankEventRow._fields),
     revives=True,
 )
 RAW = Target(

@@ -15,7 +15,7 @@ from django.db.models import F
 
 from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy.secrets import Sealer
-from integrations.models import Connection, StreamCursor, SyncRun, SyncStream
+from integrations.models import Connection, Product, StreamCursor, SyncRun, SyncStream
 from integrations.models.connections import Trouble
 from integrations.models.runs import RunState, Stream
 from integrations.procountor.limits import Usage
@@ -80,6 +80,8 @@ class Work:
     rejected_before: bool = True
     changed_books: bool = False
     pages: int = 0
+    # Ids of products by external id, for the lines of invoices.
+    products: dict[str, int] = field(default_factory=dict)
     _told: tuple[int, float] = (0, 0.0)
 
     @property
@@ -109,6 +111,11 @@ class Work:
         """Raise SliceOver when the slice has had its time; call between two pages."""
         if time.monotonic() > self.deadline:
             raise SliceOver
+
+    def learn_products(self) -> None:
+        with transaction.atomic():
+            rows = Product.objects.filter(connection=self.connection)
+            self.products = dict(rows.values_list("external_id", "pk"))
 
     def stream(self, stream: Stream) -> SyncStream:
         """How far the stream is, as stored."""
