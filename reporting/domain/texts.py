@@ -42,7 +42,7 @@ _RECURRING: tuple[tuple[str, int], ...] = (
 )
 _COUNTER = (
     r"perustami|perustamismaksu|aloitusmaksu|käyttöönot|avausmaksu|asennus|konsultoin"
-    r"|konsultaatio|\bkoulutus(?:päiv|maks|paket|\b)|\bkoulutuk|työpaja|\btunti|\bh\b|\bmatka"
+    r"|konsultaatio|\bkoulutus(?:päiv|maks|paket|\b)|\bkoulutuk|työpaja|\btunti|(?<![^\W\d_])h\b|\bmatka"
     r"|kilometrikorvau|päiväraha|lisätyö|projektityö|räätälöin|\blaite\b|\blaitteet\b"
     r"|laitemyynti|\bhardware\b|\bset-?up\b|one-?off|one-?time|onboarding|implementation"
     r"|consult|training\b|workshop|\bhours?\b|\bhrs?\b|\btravel|migration|startavgift"
@@ -64,8 +64,9 @@ _NOT_SERVICE = (
 _RECURRING_RE = tuple((re.compile(pattern), months) for pattern, months in _RECURRING)
 _ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
 _AGAINST_RE = tuple(re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE))
-# Texts that differ in dates and numbers alone say the same words.
-_NO_DIGITS = str.maketrans("", "", "0123456789")
+# Texts that differ in dates and numbers alone say the same words. A digit stays a digit: "H1"
+# is half a year, and "h" is an hour.
+_SAME_DIGIT = str.maketrans("123456789", "000000000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         if word:
             recurring[row] = words.setdefault(word, len(words))
             nominal[row] = implied
-        bare = lowered.translate(_NO_DIGITS)
+        bare = lowered.translate(_SAME_DIGIT)
         if bare not in seen:
             seen[bare] = tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
         for word, column in zip(seen[bare], (counter, usage, not_service), strict=True):

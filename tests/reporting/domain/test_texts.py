@@ -111,6 +111,7 @@ def test_other_words_do_not_recur(text):
         "Koulutus",
         "Tuntityö",
         "8 h",
+        "8h",
         "Matkakulut",
         "Lisätyö",
         "Setup fee",
@@ -122,6 +123,11 @@ def test_other_words_do_not_recur(text):
 )
 def test_counter_words_are_found(text):
     assert read_texts((text,)).counter.tolist() == [0]
+
+
+@pytest.mark.parametrize("text", ["Ylläpito, puolivuosi\nH1 2025", "Lisenssi 2025 h2"])
+def test_half_a_year_is_no_hour(text):
+    assert read_texts((text,)).counter.tolist() == [-1]
 
 
 @pytest.mark.parametrize(
