@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -181,7 +181,8 @@ def _history(words: Words, page: Any) -> dict[str, Any]:
             {"key": "requests", "label": _("Requests"), **number},
         ],
         "rows": [row(run) for run in page],
-        "count_text": _("%s imports") % words.count(page.paginator.count),
+        "count_text": ngettext("%s import", "%s imports", page.paginator.count)
+        % words.count(page.paginator.count),
         "page": page,
         "empty": {"title": _("No import yet"), "text": _("The first one starts by itself.")},
     }
@@ -314,7 +315,8 @@ def connection_rejected(request: TenantRequest, public_id: UUID) -> HttpResponse
             }
             for row in page
         ],
-        "count_text": _("%s documents") % words.count(page.paginator.count),
+        "count_text": ngettext("%s document", "%s documents", page.paginator.count)
+        % words.count(page.paginator.count),
         "page": page,
         "empty": {
             "title": _("Nothing was set aside"),

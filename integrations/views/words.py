@@ -128,7 +128,7 @@ class Words:
         }.get(kind, _("The import could not go on."))
         if connection.trouble_since is None:
             return said
-        return f"{said} ({self.moment(connection.trouble_since)})"
+        return f"{said} " + _("Since %(time)s.") % {"time": self.moment(connection.trouble_since)}
 
     def _meaning(self, connection: Connection) -> str:
         if connection.data_as_of is None:
@@ -166,10 +166,11 @@ class Words:
                 "all": self.count(expected),
             }
             return f"{share} {requests}"
-        ended = self.ago(view.run.finished_at) if view.run.finished_at else ""
-        return " ".join(
-            part for part in (self.outcome(view), ended and f"({ended})", requests) if part
-        )
+        outcome = self.outcome(view)
+        if view.run.finished_at is None:
+            return f"{outcome} {requests}".strip()
+        ended = _("Ended %(ago)s.") % {"ago": self.ago(view.run.finished_at)}
+        return " ".join(part for part in (ended, outcome, requests) if part)
 
     def outcome(self, view: RunView) -> str:
         """What a finished run did."""
