@@ -41,6 +41,7 @@ class Child:
         command: Sequence[str],
         *,
         home: Path,
+        logs: Path,
         env: Mapping[str, str],
         cwd: Path,
         user: ServerUser | None = None,
@@ -48,7 +49,7 @@ class Child:
         orphan_signal: signal.Signals | None = None,
     ) -> None:
         self.name = name
-        self.log = _fresh_log(home / "logs", name)
+        self.log = _fresh_log(logs, name)
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._stop_signal = stop_signal
         self._note = home / "run" / f"{name}.json"

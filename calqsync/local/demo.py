@@ -110,7 +110,8 @@ def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str
         stack.serve_at(port)
     # Web server and worker load their code while the schema is made; beat, which reads the job
     # table at once, comes after it.
-    sandbox = _start_sandbox(stack)
+    options_of_sandbox = stack.sandbox_options([slug for _, slug, _ in ACCOUNTS])
+    sandbox = stack.start_sandbox(*options_of_sandbox, wait=False)
     address = stack.start_web(port, wait=False)
     stack.start_worker(wait=False)
     with progress.step("Bringing the database up to date", "services"):
@@ -125,20 +126,6 @@ def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str
         stack.await_web()
         stack.await_worker()
     return address
-
-
-def _start_sandbox(stack: Stack) -> str | None:
-    return stack.start_sandbox(
-        "--companies",
-        *(slug for _, slug, _ in ACCOUNTS),
-        "--client-id",
-        stack.env["PROCOUNTOR_CLIENT_ID"],
-        "--client-secret",
-        stack.env["PROCOUNTOR_CLIENT_SECRET"],
-        "--redirect-uri",
-        stack.env["PROCOUNTOR_REDIRECT_URI"],
-        wait=False,
-    )
 
 
 def _set_up_django(stack: Stack) -> None:

@@ -28,10 +28,10 @@ FRESH = "Start with `python3 manage.py demo --fresh` to erase the demo's data an
 class Home:
     """One stack's folder. Everything in it can be deleted while the stack is down."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, logs: Path | None = None) -> None:
         self.folder = folder
         self.user = server_user()
-        self.logs = folder / "logs"
+        self.logs = logs or folder / "logs"
         self._lock: int | None = None
 
     def open(self) -> None:
@@ -50,7 +50,7 @@ class Home:
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def close(self) -> None:
         if self._lock is not None:
@@ -118,14 +118,17 @@ class Home:
 
 
 @contextlib.contextmanager
-def throwaway_home() -> Iterator[Home]:
-    """A home in the temporary folder that is gone afterwards; leftovers of killed runs go too."""
+def throwaway_home(logs: Path) -> Iterator[Home]:
+    """A home in the temporary folder that is gone afterwards; leftovers of killed runs go too.
+
+    Its logs go to a folder below `logs`, where they outlive a failure.
+    """
     parent = Path(tempfile.gettempdir())
     for folder in parent.glob(f"{THROWAWAY_PREFIX}*"):
         _remove_if_abandoned(folder)
     folder = Path(tempfile.mkdtemp(prefix=THROWAWAY_PREFIX))
     folder.chmod(0o711)
-    home = Home(folder)
+    home = Home(folder, logs=logs / folder.name)
     home.open()
     try:
         yield home

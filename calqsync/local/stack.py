@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -33,13 +36,14 @@ class Stack:
 
     `env` holds what every process needs in its environment. `DATABASE_URL`, `REDIS_URL` and
     `PROCOUNTOR_BASE_URL` in the caller's environment replace the embedded part of that name.
-    With `throwaway` the data live in a temporary folder, are never synced to disk, and are
-    deleted at the end.
+    With `throwaway` the data live in a temporary folder that is deleted at the end, and unless
+    `durable` the database does not wait for the disk.
     """
 
-    def __init__(self, root: Path, *, throwaway: bool) -> None:
+    def __init__(self, root: Path, *, throwaway: bool, durable: bool | None = None) -> None:
         self.root = root
         self.throwaway = throwaway
+        self.durable = not throwaway if durable is None else durable
         self.env: dict[str, str] = dict(os.environ)
         self.children: dict[str, Child] = {}
         self.home: Home
@@ -49,7 +53,8 @@ class Stack:
     def __enter__(self) -> Stack:
         try:
             if self.throwaway:
-                self.home = self._exit.enter_context(throwaway_home())
+                logs = self.root / STATE_FOLDER / "logs"
+                self.home = self._exit.enter_context(throwaway_home(logs))
             else:
                 self.home = Home(self.root / STATE_FOLDER)
                 self.home.open()
@@ -69,6 +74,8 @@ class Stack:
     ) -> None:
         try:
             self.stop()
+            if self.throwaway and kind is None:
+                shutil.rmtree(self.home.logs, ignore_errors=True)
         finally:
             self._exit.close()
 
@@ -103,6 +110,40 @@ class Stack:
         create_roles(self.postgres.dsn(), passwords, name)
         for variable, role in ROLE_VARIABLES.items():
             self.env[variable] = self.postgres.address(role, passwords[role], name)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date in a process of its own."""
+        command = [sys.executable, "-m", "django", "migrate", "--database", "owner", "-v", "0"]
+        done = subprocess.run(
+            command, cwd=self.root, env=self.env, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["It left no message."])[-1]
+            raise StackError(f"The database could not be brought up to date. {last}")
+
+    def start_all(self, *, companies: Sequence[str], port: int | None = None) -> str:
+        """Servers, schema, sandbox with these companies, worker, beat and web; its address."""
+        self.start_services()
+        self.serve_at(port or free_port())
+        sandbox = self.start_sandbox(*self.sandbox_options(companies), wait=False)
+        address = self.start_web(int(self.env["SITE_URL"].rsplit(":", 1)[1]), wait=False)
+        self.start_worker(wait=False)
+        self.migrate()
+        self.start_beat()
+        if sandbox:
+            self.await_http(self.children["sandbox"], f"{sandbox}/")
+        self.await_web()
+        self.await_worker()
+        return address
+
+    def sandbox_options(self, companies: Sequence[str]) -> list[str]:
+        """The sandbox's command line for these companies and our API client."""
+        return [
+            *("--companies", *companies),
+            *("--client-id", self.env["PROCOUNTOR_CLIENT_ID"]),
+            *("--client-secret", self.env["PROCOUNTOR_CLIENT_SECRET"]),
+            *("--redirect-uri", self.env["PROCOUNTOR_REDIRECT_URI"]),
+        ]
 
     # -- our own processes -----------------------------------------------------------------------
 
@@ -248,7 +289,7 @@ class Stack:
             )
 
     def _start_postgres(self) -> None:
-        self.postgres = Postgres(self.home, durable=not self.throwaway)
+        self.postgres = Postgres(self.home, durable=self.durable)
         child = self.children["postgres"] = self.postgres.start()
         child.wait_until(self.postgres.answers, seconds=START_SECONDS)
         self.use_database(DATABASE)
@@ -280,6 +321,7 @@ class Stack:
             name,
             [sys.executable, *arguments],
             home=self.home.folder,
+            logs=self.home.logs,
             env={**self.env, "PYTHONUNBUFFERED": "1"},
             cwd=self.root,
             orphan_signal=orphan_signal,
