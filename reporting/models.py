@@ -154,12 +154,25 @@ class Subscription(TenantOwned):
 
 
 class LineFigure(TenantOwned):
-    """What the engine made of one invoice line: type, period, and its share of MRR."""
+    """What the engine made of one invoice line: type, period, and its share of MRR.
 
-    line = models.ForeignKey(InvoiceLine, models.CASCADE, related_name="+")
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    The largest table of this room: its foreign keys are the composite ones alone, with the
+    indexes that begin with the tenant.
+    """
+
+    line = models.ForeignKey(
+        InvoiceLine, models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     subscription = models.ForeignKey(
-        Subscription, models.SET_NULL, null=True, related_name="line_figures"
+        Subscription,
+        models.SET_NULL,
+        null=True,
+        related_name="line_figures",
+        db_constraint=False,
+        db_index=False,
     )
     type = models.CharField(max_length=12)
     start = models.DateField(null=True)

@@ -91,25 +91,49 @@ def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Colum
 
 def _copy_text(model: type[TenantOwned], columns: Columns) -> StringIO:
     texts = [_column_text(model._meta.get_field(name), values) for name, values in columns.items()]
-    rows = ("\t".join(row) for row in zip(*texts, strict=True))
-    return StringIO("".join(f"{row}\n" for row in rows))
+    text = "\n".join(map("\t".join, zip(*texts, strict=True)))
+    return StringIO(text + "\n" if text else "")
 
 
-def _column_text(field: Any, values: Iterable[Any]) -> Iterable[str]:
+def _column_text(field: Any, values: Iterable[Any]) -> list[str]:
     if isinstance(values, np.ndarray):
         if values.dtype.kind == "M":
             days = np.datetime_as_string(values.astype("datetime64[D]")).tolist()
-            return (NULL if day == "NaT" else day for day in days)
+            return [NULL if day == "NaT" else day for day in days]
+        if values.dtype.kind in "iub":
+            return list(map(str, values.tolist()))
         values = values.tolist()
-    write = _writer(field)
-    return (NULL if value is None else write(value) for value in values)
-
-
-def _writer(field: Any) -> Callable[[Any], str]:
     if isinstance(field, models.JSONField):
-        return lambda value: json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
+        return _each(values, _json, key=id)
     if isinstance(field, ArrayField):
-        return lambda value: "{" + ",".join(map(str, value)) + "}"
+        return ["{" + ",".join(map(str, value)) + "}" for value in values]
     if isinstance(field, models.CharField | models.TextField):
-        return lambda value: str(value).translate(_ESCAPES)
-    return str
+        return _each(values, _escaped, key=str)
+    return [NULL if value is None else str(value) for value in values]
+
+
+def _each(
+    values: Iterable[Any], write: Callable[[Any], str], key: Callable[[Any], Any]
+) -> list[str]:
+    """The text of every value; repeated ones are written once."""
+    held = list(values)  # keeps every object, and so every id, alive
+    known: dict[Any, str] = {}
+    result = []
+    for value in held:
+        if value is None:
+            result.append(NULL)
+            continue
+        name = key(value)
+        text = known.get(name)
+        if text is None:
+            text = known[name] = write(value)
+        result.append(text)
+    return result
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
+
+
+def _escaped(value: Any) -> str:
+    return str(value).translate(_ESCAPES)

@@ -35,6 +35,7 @@ from reporting.domain.receivables import Receivables
 from reporting.domain.runway import Bank
 from reporting.feed.bank import read_accounts, read_bank
 from reporting.feed.lines import read_lines
+from reporting.feed.reading import plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
 from reporting.models import ProductMark as ProductMarkRow
 from reporting.models import ReportSettings, SubscriptionDecision
@@ -66,6 +67,7 @@ def books(*, tenant: Tenant, as_of: date) -> Books:
     tenant's, and a further connection whose first import is still running, are left out and
     noted.
     """
+    plan_for_whole_tables()
     all_connections = list(Connection.objects.order_by("pk"))
     included, notes = _choose(all_connections, tenant.currency)
     ids = [one.pk for one in included]

@@ -14,6 +14,19 @@ from reporting.domain.arrays import Ints
 CHUNK = 20_000
 
 
+def plan_for_whole_tables() -> None:
+    """Have the transaction's queries planned for reading everything.
+
+    Right after a first import the database has no statistics yet, and for a cursor it prefers
+    a quick first row to a quick last one: both lead to loops over loops.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('cursor_tuple_fraction', '1', true),"
+            " set_config('enable_nestloop', 'off', true)"
+        )
+
+
 def chunks(sql: str, params: dict[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
     """Rows of a query on the tenant's tables, a chunk at a time."""
     with connection.chunked_cursor() as cursor:
