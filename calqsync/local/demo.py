@@ -58,7 +58,7 @@ def main(root: Path, arguments: list[str]) -> int:
         _erase(root)
     progress = Progress()
     try:
-        with Stack(root, throwaway=False) as stack:
+        with Stack(root, throwaway=options.throwaway) as stack:
             address = _start(stack, options, progress)
             tenant = _fill(stack, address, progress)
             result = _result(tenant, progress)
@@ -85,6 +85,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--port", type=int, default=None, help="port of the web server (8000)")
     parser.add_argument("--fresh", action="store_true", help="erase the demo's data first")
+    parser.add_argument("--throwaway", action="store_true", help="keep nothing afterwards")
     return parser.parse_args(arguments)
 
 
@@ -103,7 +104,7 @@ def _erase(root: Path) -> None:
 def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str:
     """Every process up, the schema current; returns the web address."""
     port: int = options.port or DEFAULT_PORT
-    if options.once and options.port is None:
+    if options.port is None and (options.once or options.throwaway):
         port = pick_port(port)  # nobody waits for the usual address
     with progress.step("Starting PostgreSQL and Valkey", "services"):
         stack.start_services()
