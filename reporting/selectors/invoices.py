@@ -21,11 +21,16 @@ from reporting.models import LineFigure
 from reporting.selectors import frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Listing
-from reporting.selectors.payments import payments_table
+from reporting.selectors.payments import number_of, payments_table
 
 VOID = ("INVALIDATED", "DELETED")
 _SETTLED = ("PAID", "MARKED_PAID")
 _OPEN = ~Q(age="")
+_COLUMNS = (
+    *("number", "external_id", "customer_name", "date", "due_date", "currency", "status"),
+    *("issued", "is_credit", "net_acc_minor", "total_acc_minor"),
+    *("figured", "age", "paid_minor", "open_minor", "written_off_minor"),
+)
 
 
 def _states() -> list[tuple[str, str]]:
@@ -143,6 +148,7 @@ def invoices_list(*, tenant: Tenant, query: Mapping[str, str], today: date) -> L
             state.control, period.control, accounts.control, customer.control, product.control
         ),
         sum_of=narrowing.own_currency(accounts, words),
+        file_fields=[*_COLUMNS, "customer__name", "connection__name", "connection__currency"],
     )
 
 
@@ -154,7 +160,7 @@ def _columns(
         return {"text": word, "badge": code}
 
     return [
-        listing.text("number", _("Invoice"), str, order="number"),
+        listing.text("number", _("Invoice"), number_of, order="number"),
         listing.text(
             "customer",
             _("Customer"),
@@ -205,7 +211,7 @@ def invoice_page(*, tenant: Tenant, invoice: Any, today: date) -> InvoicePage:
     words = frame.words_for(tenant, invoice.connection.currency)
     title = _("Credit note %(number)s") if invoice.is_credit else _("Invoice %(number)s")
     return InvoicePage(
-        title=title % {"number": invoice},
+        title=title % {"number": number_of(invoice)},
         status=state_of(invoice, today=today),
         removed=invoice.removed_at is not None,
         facts=_facts(tenant, invoice, words),
@@ -334,7 +340,7 @@ def invoices_table(
         code, word = state_of(row, today=today)
         rows.append(
             {
-                "label": str(row),
+                "label": number_of(row),
                 "url": reverse("invoice", args=[tenant.slug, row.public_id]),
                 "cells": [
                     {"text": words.day(row.date), "words": True},

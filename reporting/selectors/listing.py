@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from babel.numbers import get_currency_precision
@@ -143,7 +145,12 @@ def currency_of(row: Any, words: Words) -> str:
 
 def major(minor: int | None, currency: str) -> Decimal | None:
     """Minor units as the decimal number that a file holds."""
-    return None if minor is None else Decimal(minor).scaleb(-int(get_currency_precision(currency)))
+    return None if minor is None else Decimal(minor).scaleb(-_digits(currency))
+
+
+@lru_cache(maxsize=32)
+def _digits(currency: str) -> int:
+    return int(get_currency_precision(currency))
 
 
 def safe(value: Any) -> Any:
@@ -168,7 +175,7 @@ class _Counted(Paginator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list as the address asks for it; nothing is read before `page` or `file`."""
+    """A list as the address asks for it; its rows are read by `page` or `file`."""
 
     caption: str
     rows: QuerySet[Any]
@@ -189,6 +196,8 @@ class Listing:
     """The rows that may be summed, where others are in another currency."""
     prepare: Callable[[Sequence[Any]], None] | None = None
     """Called with the rows of a page, to read at once what belongs to them."""
+    file_fields: Sequence[str] = ()
+    """What the columns' values read, for long files: plain records cost far less than models."""
 
     @property
     def sort(self) -> str:
@@ -205,9 +214,10 @@ class Listing:
 
     def page(self) -> dict[str, Any]:
         """What `parts/data_list.html` draws."""
-        count, sums = self._count_and_sums()
+        shares = self._all_shares()
+        count, sums = self._count_and_sums(shares)
         shown = _Counted(self._sorted(), PAGE, count).get_page(self.query.get("page"))
-        rows = self._read(shown.object_list) if count else []
+        rows = self._read(shown.object_list, shares) if count else []
         return {
             "caption": self.caption,
             "currency": self.words.currency if sums else "",
@@ -235,7 +245,13 @@ class Listing:
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow([safe(column.label) for column in columns])
-        for row in self._read(self._sorted()):
+        rows = self._sorted()
+        found = (
+            _records(rows, self.file_fields)
+            if self.file_fields
+            else self._read(rows, self._all_shares())
+        )
+        for row in found:
             writer.writerow([safe(column.value(row)) for column in columns])
         return out.getvalue().encode("utf-8-sig")
 
@@ -246,39 +262,45 @@ class Listing:
             return self.rows.order_by(by.desc(nulls_last=True), "-pk")
         return self.rows.order_by(by.asc(nulls_last=True), "pk")
 
-    def _count_and_sums(self) -> tuple[int, dict[str, int]]:
-        summed = [column for column in self.columns if column.total]
-        sums: dict[str, Any] = {
-            f"sum_{column.key}": Coalesce(Sum(column.order, filter=self.sum_of), 0)
-            for column in summed
-        }
-        found = self.rows.order_by().aggregate(rows=Count("pk"), **sums)
-        values = {column: int(found[f"sum_{column.key}"]) for column in summed}
-        return found["rows"], {
-            column.key: rounding.minor(value) if column.exact else value
-            for column, value in values.items()
-        }
+    def _all_shares(self) -> dict[int, int]:
+        """The minor units of every row, so that they add up to the sum; {} without such a column.
 
-    def _read(self, rows: Iterable[Any]) -> list[Any]:
-        found = list(rows)
-        exact = next((column for column in self.columns if column.exact), None)
-        if exact is not None and found:
-            shares = self._shares(exact)
-            for row in found:
-                row.shown_minor = shares.get(row.pk, 0)
-        if self.prepare is not None:
-            self.prepare(found)
-        return found
-
-    def _shares(self, column: Column) -> dict[int, int]:
-        """Each row's minor units, so that all rows of the list add up to its rounded sum."""
+        One read of two columns, which also tells the count and the sum.
+        """
+        column = self._exact()
+        if column is None:
+            return {}
         pairs = list(
-            self.rows.exclude(**{column.order: 0})
-            .order_by(F(column.order).desc(), "pk")
-            .values_list("pk", column.order)
+            self.rows.order_by(F(column.order).desc(), "pk").values_list("pk", column.order)
         )
         shares = rounding.list_minor([int(exact) for _pk, exact in pairs])
         return {pk: int(share) for (pk, _exact), share in zip(pairs, shares, strict=True)}
+
+    def _exact(self) -> Column | None:
+        return next((column for column in self.columns if column.exact), None)
+
+    def _count_and_sums(self, shares: Mapping[int, int]) -> tuple[int, dict[str, int]]:
+        exact = self._exact()
+        summed = [column for column in self.columns if column.total and column is not exact]
+        found = {"rows": len(shares)}
+        if summed or exact is None:
+            sums: dict[str, Any] = {
+                f"sum_{column.key}": Coalesce(Sum(column.order, filter=self.sum_of), 0)
+                for column in summed
+            }
+            found = self.rows.order_by().aggregate(rows=Count("pk"), **sums)
+        values = {column.key: int(found[f"sum_{column.key}"]) for column in summed}
+        if exact is not None:
+            values[exact.key] = sum(shares.values())
+        return found["rows"], values
+
+    def _read(self, rows: Iterable[Any], shares: Mapping[int, int]) -> list[Any]:
+        found = list(rows)
+        for row in found:
+            row.shown_minor = shares.get(row.pk, 0)
+        if self.prepare is not None:
+            self.prepare(found)
+        return found
 
     def _total(self, count: int, sums: Mapping[str, int]) -> dict[str, Any] | None:
         if not sums:
@@ -305,6 +327,27 @@ class Listing:
         asked.update({key: value for key, value in self.query.items() if key != "page"})
         asked["format"] = "csv"
         return f"?{asked.urlencode()}"
+
+
+def _records(rows: QuerySet[Any], fields: Sequence[str]) -> Iterable[Any]:
+    """Rows as plain records with only `fields`; "a__b" is read as `row.a.b`."""
+    tree: dict[str, Any] = {}
+    for place, name in enumerate(fields):
+        *above, last = name.split("__")
+        node = tree
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = place
+    return (_record(tree, values) for values in rows.values_list(*fields).iterator(5000))
+
+
+def _record(tree: Mapping[str, Any], values: Sequence[Any]) -> SimpleNamespace | None:
+    """None where everything below is: the row that a foreign key leads to is not there."""
+    found = {
+        name: _record(place, values) if isinstance(place, dict) else values[place]
+        for name, place in tree.items()
+    }
+    return None if all(value is None for value in found.values()) else SimpleNamespace(**found)
 
 
 def _head(column: Column) -> dict[str, Any]:

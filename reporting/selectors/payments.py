@@ -29,6 +29,11 @@ def kind_word(payment: Any) -> str:
     return _("Money") if payment.is_cash else _("Write-off")
 
 
+def number_of(invoice: Any) -> str:
+    """What people call an invoice: its number, or its id before it has one."""
+    return str(invoice.number or invoice.external_id)
+
+
 def _rows() -> Any:
     return Payment.objects.filter(removed_at=None).select_related("invoice__customer", "connection")
 
@@ -53,7 +58,7 @@ def invoice_cell(tenant: Tenant, payment: Any) -> Any:
     if payment.invoice is None:
         return "–"
     url = reverse("invoice", args=[tenant.slug, payment.invoice.public_id])
-    return {"text": str(payment.invoice), "url": url}
+    return {"text": number_of(payment.invoice), "url": url}
 
 
 def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
@@ -84,7 +89,7 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
         listing.text(
             "invoice",
             _("Invoice"),
-            lambda row: str(row.invoice or ""),
+            lambda row: number_of(row.invoice) if row.invoice else "",
             order="invoice__number",
             cell=lambda row: invoice_cell(tenant, row),
         ),
@@ -107,6 +112,17 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
         search_label=_("Search by customer or invoice number"),
         filters=narrowing.given(kind.control, period.control, accounts.control, customer.control),
         sum_of=narrowing.own_currency(accounts, words),
+        file_fields=[
+            "date",
+            "amount_acc_minor",
+            "is_cash",
+            "invoice__number",
+            "invoice__external_id",
+            "invoice__customer_name",
+            "invoice__customer__name",
+            "connection__name",
+            "connection__currency",
+        ],
     )
 
 

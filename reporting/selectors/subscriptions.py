@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, Q
@@ -20,6 +21,7 @@ from reporting.models import LineFigure, Report, Subscription, SubscriptionDecis
 from reporting.selectors import frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Column, Listing
+from reporting.selectors.payments import number_of
 from reporting.services import KIND
 
 RUNNING = ("active", "late")
@@ -63,10 +65,11 @@ def recomputing() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionsList:
-    """The list with its tabs."""
+    """The list with its tabs; `recomputing` while figures that will change it are made."""
 
     listing: Listing
     tabs: list[dict[str, Any]]
+    recomputing: bool
 
 
 def subscriptions_list(
@@ -96,6 +99,7 @@ def subscriptions_list(
         rows = rows.filter(product__public_id=product.value)
     if word := query.get("q", "").strip():
         rows = rows.filter(Q(customer__name__icontains=word) | Q(product_name__icontains=word))
+    running = recomputing()
     tab = query.get("status", "")
     tab = tab if tab in _TABS else ""
     made = Listing(
@@ -111,9 +115,9 @@ def subscriptions_list(
         search_label=_("Search by customer or product"),
         filters=narrowing.given(product.control, said.control, accounts.control, customer.control),
         keep=[("status", tab)] if tab else [],
-        prepare=_mark_changed,
+        prepare=partial(_mark_changed, recomputing=running),
     )
-    return SubscriptionsList(made, _tabs(rows, tab, query, words))
+    return SubscriptionsList(made, _tabs(rows, tab, query, words), running)
 
 
 def _products(query: Mapping[str, str]) -> narrowing.Choice:
@@ -191,16 +195,14 @@ def _columns(
     return columns
 
 
-def _mark_changed(rows: Sequence[Any]) -> None:
+def _mark_changed(rows: Sequence[Any], *, recomputing: bool) -> None:
     """Say of each row whether a person decided on it after the figures were published."""
-    published = Report.objects.values("published_at")[:1]
-    changed = set(
-        SubscriptionDecision.objects.filter(
-            key__in=[row.key for row in rows], at__gt=published
-        ).values_list("key", flat=True)
-        if rows
-        else []
-    )
+    changed: set[str] = set()
+    if rows and recomputing:
+        published = Report.objects.values("published_at")[:1]
+        keys = [row.key for row in rows]
+        said = SubscriptionDecision.objects.filter(key__in=keys, at__gt=published)
+        changed = set(said.values_list("key", flat=True))
     for row in rows:
         row.changed = row.key in changed
 
@@ -340,7 +342,7 @@ def _step(tenant: Tenant, figure: Any, words: Words) -> dict[str, Any]:
     if figure.late:
         covers["sub"] = _("counts on: its next invoice is awaited")
     return {
-        "label": str(invoice),
+        "label": number_of(invoice),
         "url": reverse("invoice", args=[tenant.slug, invoice.public_id]),
         "cells": [
             {"text": words.day(invoice.date), "words": True},

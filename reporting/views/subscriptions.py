@@ -82,7 +82,7 @@ def subscriptions(request: TenantRequest) -> HttpResponse:
         "reporting/subscriptions/list.html",
         tabs=found.tabs,
         may_change=may,
-        recomputing=recomputing(),
+        recomputing=found.recomputing,
     )
 
 
