@@ -32,11 +32,11 @@ def bank(work: Work) -> None:
     oldest = _oldest_wanted(work)
     empty = int(position.get("empty", 0))
     while end >= oldest:
-        work.breathe()
         start = oldest if empty >= _EMPTY_SPANS else max(end - SPAN, oldest)
         found = _span(work, start, end, empty)
         empty = 0 if found else empty + 1
         end = start - _DAY
+        work.breathe()
     with work.page() as page:
         work.finish(Stream.BANK, page)
 

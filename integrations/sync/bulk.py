@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db import connection as database
 from psycopg2 import sql
@@ -36,6 +36,13 @@ class Target:
     keep: tuple[tuple[str, str], ...] = ()
     # The table marks rows that a complete run no longer saw; a row that is loaded was seen.
     revives: bool = False
+
+
+class Owner(TypedDict):
+    """Whose rows are written."""
+
+    tenant_id: int
+    connection_id: int
 
 
 @dataclass(frozen=True, slots=True)

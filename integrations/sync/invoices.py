@@ -211,9 +211,13 @@ def _adopt_payments(work: Work, external_ids: list[str]) -> None:
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE integrations_payment y SET invoice_id = i.id FROM integrations_invoice i"
-            " WHERE y.tenant_id = %(tenant_id)s AND y.connection_id = %(connection_id)s"
+            " WHERE y.tenant_id = %(tenant)s AND y.connection_id = %(owner)s"
             " AND y.invoice_id IS NULL AND y.invoice_external_id = i.external_id"
-            " AND i.tenant_id = %(tenant_id)s AND i.connection_id = %(connection_id)s"
+            " AND i.tenant_id = %(tenant)s AND i.connection_id = %(owner)s"
             " AND i.external_id = ANY(%(ids)s)",
-            {**work.owner, "ids": external_ids},
+            {
+                "tenant": work.connection.tenant_id,
+                "owner": work.connection.pk,
+                "ids": external_ids,
+            },
         )

@@ -98,7 +98,7 @@ class SharedLimiter:
 
     def __init__(
         self,
-        server: redis.Redis[Any],
+        server: redis.Redis,
         *,
         name: str,
         rate: float,

@@ -21,12 +21,12 @@ def payments(work: Work) -> None:
     """Re-read the payments of open invoices; a first or full run has just read them all."""
     after = work.stream(Stream.PAYMENTS).position.get("after", 0)
     while work.incremental:
-        work.breathe()
         found = _open_after(work, after)
         if not found:
             break
         _again(work, found)
         after = found[-1].pk
+        work.breathe()
     with work.page() as page:
         work.finish(Stream.PAYMENTS, page)
 

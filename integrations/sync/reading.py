@@ -7,7 +7,7 @@ Threads do nothing but HTTP; what they bring is written by the worker's own thre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -65,7 +65,7 @@ def read_ahead(
     client: Procountor,
     batches: Iterator[Batch],
     kinds_of: Callable[[list[int]], dict[str, str]],
-) -> Iterator[Fetched]:
+) -> Generator[Fetched, None, None]:
     """The batches in their order, a few of them read while one is being written.
 
     The iterator of batches runs in one thread of its own. `kinds_of` runs in the caller's.
@@ -106,7 +106,7 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
             batch.unlisted += [bad for bad in page.rejected if not bad.external_id]
         window = window.older()
         # With the last id of a window stored, the next one is where to go on.
-        batch.window = window
+        batch.window = window or batch.window
     if batch.ids or batch.unlisted:
         yield batch
 

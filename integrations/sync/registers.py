@@ -90,9 +90,13 @@ def _adopt_lines(work: Work, external_ids: list[str]) -> None:
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE integrations_invoiceline l SET product_id = p.id FROM integrations_product p"
-            " WHERE l.tenant_id = %(tenant_id)s AND l.connection_id = %(connection_id)s"
+            " WHERE l.tenant_id = %(tenant)s AND l.connection_id = %(owner)s"
             " AND l.product_id IS NULL AND l.product_external_id = p.external_id"
-            " AND p.tenant_id = %(tenant_id)s AND p.connection_id = %(connection_id)s"
+            " AND p.tenant_id = %(tenant)s AND p.connection_id = %(owner)s"
             " AND p.external_id = ANY(%(ids)s)",
-            {**work.owner, "ids": external_ids},
+            {
+                "tenant": work.connection.tenant_id,
+                "owner": work.connection.pk,
+                "ids": external_ids,
+            },
         )

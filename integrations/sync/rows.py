@@ -4,7 +4,7 @@ Tenant, connection and references to other rows are added by the load. Amounts a
 units, end dates the day after the last one.
 """
 
-from datetime import date
+import datetime as dt
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -44,8 +44,8 @@ class InvoiceRow(NamedTuple):
     status: str
     issued: bool
     is_credit: bool
-    date: date
-    due_date: date | None
+    date: dt.date
+    due_date: dt.date | None
     currency: str
     rate: Decimal
     net_minor: int
@@ -54,8 +54,8 @@ class InvoiceRow(NamedTuple):
     net_acc_minor: int
     vat_acc_minor: int
     total_acc_minor: int
-    delivery_start: date | None
-    delivery_end: date | None
+    delivery_start: dt.date | None
+    delivery_end: dt.date | None
     version: str
 
 
@@ -73,14 +73,14 @@ class LineRow(NamedTuple):
     vat_percent: Decimal
     net_minor: int
     net_acc_minor: int
-    start: date | None
-    end: date | None
+    start: dt.date | None
+    end: dt.date | None
 
 
 class PaymentRow(NamedTuple):
     external_id: str
     invoice_external_id: str
-    date: date
+    date: dt.date
     amount_acc_minor: int
     paid_minor: int
     paid_currency: str
@@ -100,8 +100,8 @@ class BankAccountRow(NamedTuple):
 class BankStatementRow(NamedTuple):
     external_id: str
     iban: str
-    start: date
-    end: date
+    start: dt.date
+    end: dt.date
     currency: str
     start_minor: int
     end_minor: int
@@ -111,7 +111,7 @@ class BankEventRow(NamedTuple):
     external_id: str
     statement_external_id: str
     iban: str
-    date: date
+    date: dt.date
     amount_minor: int
     currency: str
     counterparty: str

@@ -16,6 +16,8 @@ from integrations.procountor.resources import Procountor
 from integrations.procountor.vocabulary import PAID_STATUSES
 from integrations.sync import evidence, mapping, targets
 from integrations.sync.bulk import found, upsert
+from integrations.sync.rows import PaymentRow
+from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Work
 
 PARTLY_PAID = "PARTLY_PAID"
@@ -125,9 +127,9 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
     news = evidence.news(work, Stream.PAYMENTS, events.documents)
     home = work.connection.currency
 
-    def read(record: records.PaymentEvent) -> mapping.PaymentRow:
+    def read(record: records.PaymentEvent) -> PaymentRow:
         if record.invoice_id is None:
-            raise mapping.Unusable("a payment without its invoice")
+            raise Unusable("a payment without its invoice")
         kind = events.kinds.get(str(record.id))
         return mapping.payment(record, home=home, invoice_id=str(record.invoice_id), kind=kind)
 

@@ -21,6 +21,7 @@ from integrations.models.runs import RunState, Stream
 from integrations.procountor.limits import Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.text import local_text
+from integrations.sync.bulk import Owner
 
 # Procountor's clock and the zone of its stamps are not certain, so each read goes back a day.
 OVERLAP = timedelta(days=1)
@@ -89,7 +90,7 @@ class Work:
         return bool(self.run.mode == "incremental")
 
     @property
-    def owner(self) -> dict[str, int]:
+    def owner(self) -> Owner:
         return {"tenant_id": self.connection.tenant_id, "connection_id": self.connection.pk}
 
     @contextmanager
