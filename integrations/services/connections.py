@@ -45,6 +45,8 @@ def connection_disconnect(
 
     With its data kept, the connection stays visible and can be connected again.
     """
+    # A worker's next page waits for this lock, and then finds its run stopped or gone.
+    connection = Connection.objects.select_for_update().get(pk=connection.pk)
     runs.sync_cancel(connection=connection, by=by)
     Credential.objects.filter(connection=connection).delete()
     ConnectFlow.objects.filter(connection=connection).delete()
