@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calqsync.local.errors import StackError
-from calqsync.local.home import Home
+from calqsync.local.home import Home, free_port
 from calqsync.local.stack import STATE_FOLDER, Stack, pick_port
 
 DEFAULT_PORT = 8000
@@ -104,7 +104,9 @@ def _erase(root: Path) -> None:
 def _start(stack: Stack, options: argparse.Namespace, progress: Progress) -> str:
     """Every process up, the schema current; returns the web address."""
     port: int = options.port or DEFAULT_PORT
-    if options.port is None and (options.once or options.throwaway):
+    if options.port is None and options.throwaway:
+        port = free_port()
+    elif options.port is None and options.once:
         port = pick_port(port)  # nobody waits for the usual address
     with progress.step("Starting PostgreSQL and Valkey", "services"):
         stack.start_services()

@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-# One process runs them all: the demo is started once.
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")
