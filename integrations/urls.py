@@ -16,6 +16,7 @@ urlpatterns = [
     path(_ONE + "cancel/", connections.connection_cancel, name="connection_cancel"),
     path(_ONE + "rename/", connections.connection_rename, name="connection_rename"),
     path(_ONE + "reconnect/", connections.connection_reconnect, name="connection_reconnect"),
+    path(_ONE + "rights/", connections.connection_rights, name="connection_rights"),
     path(_ONE + "disconnect/", connections.connection_disconnect, name="connection_disconnect"),
     path(_ONE + "rejected/", connections.connection_rejected, name="connection_rejected"),
     # Outside any tenant: Procountor knows one address a client. The walk's row says whose it is.

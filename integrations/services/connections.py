@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy.models import User
 from calqsync.tenancy.services import audit
 from integrations.models import ConnectFlow, Connection, Credential
-from integrations.services import runs
+from integrations.procountor.errors import ProcountorError
+from integrations.services import identity, runs
+from integrations.services.connect import RemoteRefused
 from integrations.services.names import clean_name
 from integrations.signals import books_changed
 
@@ -35,6 +37,19 @@ def connection_rename(*, connection: Connection, name: str, by: User) -> Connect
         after={"name": name},
     )
     return connection
+
+
+def rights_check(*, connection: Connection, now: datetime) -> None:
+    """Read anew what the connection's user may not see; raises a ConnectRefused.
+
+    Call with no transaction open: Procountor is asked meanwhile.
+    """
+    try:
+        rights = identity.rights_now(connection)
+    except ProcountorError as failure:
+        raise RemoteRefused(failure) from None
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk).update(rights=rights, rights_read_at=now)
 
 
 @transaction.atomic

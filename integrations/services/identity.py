@@ -1,22 +1,25 @@
 """Whose books a consent opens: the calls to Procountor that connecting needs, and no others.
 
-Nothing here touches the database, so that no transaction stays open while Procountor thinks.
+Call it with no transaction open: none may wait while Procountor thinks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 
-from integrations.models.connections import GrantKind
+from integrations.models.connections import Connection, GrantKind
 from integrations.procountor import rights
 from integrations.procountor.auth import AccessToken, ApiKey, Method
 from integrations.procountor.errors import NotFound, RightMissing
+from integrations.procountor.limits import Usage
 from integrations.procountor.resources import Procountor
-from integrations.procountor.transport import Retries, StaticToken, Timeouts, Transport
-from integrations.sync.access import auth
+from integrations.procountor.transport import Retries, StaticToken, Timeouts, Tokens, Transport
+from integrations.sync.access import StoredTokens, auth
 from integrations.sync.limiter import limiter
 
 # What the connect page names as needed: English constants, translated when shown.
@@ -69,15 +72,28 @@ def consent_from_key(key: str) -> Consent:
 
 def identify(consent: Consent) -> Identity:
     """Which company this is and what its user may not see; raises a ProcountorError."""
+    with _reader(StaticToken(consent.token.value)) as client:
+        return _identity(client)
+
+
+def rights_now(connection: Connection) -> dict[str, Any]:
+    """What the connection's user may not see today; raises a ProcountorError."""
+    with _reader(StoredTokens(connection, Usage())) as client:
+        client.session(expect_company=int(connection.company_id))
+        return _rights(client)
+
+
+@contextmanager
+def _reader(tokens: Tokens) -> Iterator[Procountor]:
     transport = Transport(
         settings.PROCOUNTOR_BASE_URL,
-        StaticToken(consent.token.value),
+        tokens,
         limiter=limiter(),
         timeouts=_TIMEOUTS,
         retries=Retries(most=1),
     )
     try:
-        return _identity(Procountor(transport, api_path=settings.PROCOUNTOR_API_PATH))
+        yield Procountor(transport, api_path=settings.PROCOUNTOR_API_PATH)
     finally:
         transport.close()
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, cast
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -31,6 +32,8 @@ from integrations.services import connect
 from integrations.services.connect import ConnectRefused
 from integrations.services.names import suggested_name
 from integrations.views.words import Words
+
+log = structlog.get_logger(__name__)
 
 
 def connection_of(public_id: UUID) -> Connection:
@@ -136,6 +139,7 @@ def _slug(flow: ConnectFlow) -> str:
 
 @transaction.atomic
 def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -> HttpResponse:
+    log.info("connect.refused", reason=type(refusal).__name__, detail=refusal.detail)
     back = reverse("integrations", args=[slug]) if slug else reverse("home")
     if isinstance(refusal, connect.LoginRefused) and refusal.cancelled:
         messages.info(request, refusal.title)
@@ -144,7 +148,7 @@ def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -
     return render(request, "integrations/refused.html", context, status=refusal.status)
 
 
-def _admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """The usual door for an admin, but with no transaction open while the view runs."""
 
     @tenant_view(Role.ADMIN)
@@ -165,7 +169,7 @@ def _admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[..
     return cast(Callable[..., HttpResponse], transaction.non_atomic_requests(guarded))
 
 
-@_admin_outside_transaction
+@admin_outside_transaction
 @require_http_methods(["GET", "POST"])
 @never_cache
 def connect_key(request: TenantRequest) -> HttpResponse:

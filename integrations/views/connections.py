@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -26,7 +27,13 @@ from integrations.forms import DisconnectForm, NameForm
 from integrations.models import Connection
 from integrations.models.connections import GrantKind
 from integrations.services import connections, identity, runs
-from integrations.views.connect import connection_of, plan_needed, to_login
+from integrations.services.connect import ConnectRefused
+from integrations.views.connect import (
+    admin_outside_transaction,
+    connection_of,
+    plan_needed,
+    to_login,
+)
 from integrations.views.words import Words
 
 _NO_SYNC = (selectors.Code.SYNCING, selectors.Code.DISCONNECTED)
@@ -91,6 +98,7 @@ def _page(
     context = _news(request, shown, words) | {
         "form": form,
         "gaps": words.gaps(shown.rights),
+        "rights_read": words.moment(shown.rights_read_at) if shown.rights_read_at else "",
         "listing": _history(words, page),
         "crumbs": _crumbs(request, shown),
     }
@@ -248,6 +256,21 @@ def connection_rename(request: TenantRequest, public_id: UUID) -> HttpResponse:
 def connection_reconnect(request: TenantRequest, public_id: UUID) -> HttpResponse:
     kind = GrantKind.REFRESH_TOKEN if request.POST.get("way") == "code" else GrantKind.API_KEY
     return to_login(request, kind=kind, connection=connection_of(public_id))
+
+
+@admin_outside_transaction
+@require_POST
+def connection_rights(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    """Ask Procountor again what its user may see."""
+    with transaction.atomic():
+        shown = connection_of(public_id)
+    try:
+        connections.rights_check(connection=shown, now=timezone.now())
+    except ConnectRefused as refusal:
+        messages.error(request, refusal.advice)
+    else:
+        messages.success(request, _("The rights were read again."))
+    return redirect("connection", *_ids(request, shown))
 
 
 @tenant_view(Role.ADMIN)

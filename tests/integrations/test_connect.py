@@ -247,3 +247,26 @@ def test_the_page_lets_its_form_leave_for_procountor(cast):
     rule = next(part for part in policy.split(";") if "form-action" in part)
     target = urlsplit(person.start())
     assert f"{target.scheme}://{target.netloc}" in rule.split()
+
+
+def test_rights_given_later_are_seen_when_asked_again(ann, cast, kuusi, procountor):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+        Connection.objects.update(rights={"gaps": [{"code": "x", "words": "Bank: no access"}]})
+    answer = ann.client.post(ann.url(f"{made.public_id}/rights/"))
+    assert "read again" in said(answer)
+    with scope.tenant(cast.tenant.pk):
+        told = [gap["code"] for gap in Connection.objects.get().rights["gaps"]]
+    assert "x" not in told
+
+
+def test_rights_that_cannot_be_read_leave_what_is_known(ann, cast, kuusi, procountor):
+    ann.connect(kuusi, "EU account")
+    procountor.fault("status", times=None, status=503, path="rights")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+    answer = ann.client.post(ann.url(f"{made.public_id}/rights/"))
+    assert "does not answer" in said(answer)
+    with scope.tenant(cast.tenant.pk):
+        assert Connection.objects.get().rights == made.rights

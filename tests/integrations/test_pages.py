@@ -29,6 +29,7 @@ POST = {
     "connection_cancel": True,
     "connection_rename": True,
     "connection_reconnect": True,
+    "connection_rights": True,
     "connection_disconnect": True,
 }
 ONLY_LOOKS = ["integrations", "connection", "connection_progress", "connection_rejected"]
