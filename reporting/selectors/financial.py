@@ -269,7 +269,7 @@ def _revenue_chart(tenant: Tenant, rows: list[Revenue], words: Words) -> dict[st
         return None
     total = sum(row["recurring_minor"] + row["non_recurring_minor"] for row in rows)
     parts = [
-        ("mrr", _("Recurring"), "recurring_minor", "recurring"),
+        ("revenue", _("Recurring"), "recurring_minor", "recurring"),
         ("other", _("One-off and usage"), "non_recurring_minor", "non_recurring"),
     ]
 
