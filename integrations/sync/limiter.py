@@ -16,6 +16,8 @@ from typing import Any
 import redis
 import structlog
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from integrations.procountor.errors import RateLimited
 
@@ -53,7 +55,7 @@ if wait <= longest then
   redis.call('LTRIM', KEYS[1], 0, n - 1)
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return string.format('%.0f', wait)
+return {string.format('%.0f', turn), string.format('%.0f', wait)}
 """
 
 _PAUSE = """
@@ -116,7 +118,7 @@ class SharedLimiter:
         self._sleep, self._clock = sleep, clock
 
     def acquire(self, weight: int = 1) -> float:
-        wait = self._book(min(max(weight, 1), self._n))
+        _turn, wait = self.book(weight)
         if wait > LONGEST_WAIT:
             raise RateLimited("waiting for our turn", retry_after=wait)
         if wait > 0:
@@ -129,12 +131,18 @@ class SharedLimiter:
         length = max(int(seconds * 1000), 1)
         self._ask(lambda: self._pause_script([self._keys[1]], [length * 1000, length]))
 
-    def _book(self, weight: int) -> float:
+    def book(self, weight: int = 1) -> tuple[float | None, float]:
+        """The next turn on the server's clock (None without a server) and the seconds to it.
+
+        A turn further away than LONGEST_WAIT is told but not kept.
+        """
+        weight = min(max(weight, 1), self._n)
         args = [self._n, self._window_us, weight, int(LONGEST_WAIT * 1e6), _KEPT_MS]
         answer = self._ask(lambda: self._book_script(list(self._keys), args))
         if answer is None:
-            return self._local.book(weight)
-        return float(answer) / 1e6
+            return None, self._local.book(weight)
+        turn, wait = (int(value) / 1e6 for value in answer)
+        return turn, wait
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         """The server's answer, or None while it cannot be asked."""
@@ -150,7 +158,10 @@ class SharedLimiter:
 
 @lru_cache(maxsize=4)
 def _limiter(url: str, client_id: str, host: str, rate: float) -> SharedLimiter:
-    server = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0)
+    # No retries: a process that cannot ask goes on alone at once.
+    server = redis.Redis.from_url(
+        url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
+    )
     name = hashlib.sha256(f"{host}\n{client_id}".encode()).hexdigest()[:16]
     return SharedLimiter(server, name=name, rate=rate)
 
