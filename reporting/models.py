@@ -14,6 +14,9 @@ from calqsync.tenancy.models import User
 from calqsync.tenancy.owned import TenantOwned, public_id_field
 from integrations.models import BankEvent, Customer, Invoice, InvoiceLine, Product
 
+# The kind of the job that recomputes a tenant's figures.
+REFRESH = "reporting.refresh"
+
 
 class ReportSettings(TenantOwned):
     """How a tenant wants its figures; one row a tenant, made with defaults when first read."""

@@ -85,6 +85,9 @@ def loading_notes(found: Published, words: Words) -> list[str]:
         "credits_unmatched": _(
             "%(count)s credit notes match no invoice; each lowers one month from its date."
         ),
+        "invoices_without_customer": _(
+            "%(count)s invoices name no customer; they stand in no MRR."
+        ),
         "negative_customers": _(
             "In %(count)s cases credits exceeded invoices; those customers count as 0."
         ),

@@ -17,12 +17,11 @@ from calqsync.jobs.services import live_job
 from calqsync.tenancy.models import Tenant
 from integrations.models import Product
 from reporting.domain import rounding
-from reporting.models import LineFigure, Report, Subscription, SubscriptionDecision
+from reporting.models import REFRESH, LineFigure, Report, Subscription, SubscriptionDecision
 from reporting.selectors import frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Column, Listing
 from reporting.selectors.payments import number_of
-from reporting.services import KIND
 
 RUNNING = ("active", "late")
 _TABS: dict[str, tuple[str, ...]] = {
@@ -60,7 +59,7 @@ def badge(subscription: Any) -> dict[str, str]:
 
 def recomputing() -> bool:
     """Whether figures are being computed now, so that a page may say that they will change."""
-    return live_job(kind=KIND) is not None
+    return live_job(kind=REFRESH) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.scope import required
 from reporting import feed
 from reporting.domain.report import measure
-from reporting.models import Report
+from reporting.models import REFRESH, Report
 from reporting.services.composing import compose
 from reporting.services.storing import store
 
 log = structlog.get_logger(__name__)
-KIND = "reporting.refresh"
+KIND = REFRESH
 SWEEP = "reporting.sweep"
 TRIES = 3
 

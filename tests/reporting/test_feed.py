@@ -194,5 +194,5 @@ def test_reading_takes_the_same_queries_however_many_lines(
     customer = customer_make(connection_make())
     product = product_make(customer.connection)
     monthly_make(customer, product, [f"2025-{month:02d}" for month in range(1, 13)])
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         books_of(kuura)
