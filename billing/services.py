@@ -25,8 +25,10 @@ def provider() -> Provider:
 
 def account_of_tenant() -> Account:
     """The account of the tenant in scope; its trial began when the company was created."""
+    account: Account | None = Account.objects.first()
+    if account is not None:
+        return account
     tenant = Tenant.objects.get(pk=scope.required())
-    account: Account
     account, _created = Account.objects.get_or_create(
         defaults={
             "tenant_id": tenant.pk,

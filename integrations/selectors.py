@@ -170,8 +170,7 @@ def connection_status(
 
 def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
     """`connection_status` with the run and the job looked up."""
-    [(_same, status, _run)] = _statuses([connection], now or timezone.now())
-    return status
+    return _standings([connection], now or timezone.now())[0].status
 
 
 def connections_page(*, now: datetime) -> list[ConnectionRow]:
@@ -180,15 +179,17 @@ def connections_page(*, now: datetime) -> list[ConnectionRow]:
     connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
     counts = _counts(connections)
     return [
-        ConnectionRow(connection=c, status=status, run=run, counts=counts[c.pk])
-        for c, status, run in _statuses(connections, now)
+        ConnectionRow(
+            connection=s.connection, status=s.status, run=s.run, counts=counts[s.connection.pk]
+        )
+        for s in _standings(connections, now)
     ]
 
 
 def connection_page(connection: Connection, *, now: datetime) -> ConnectionPage:
     """What the page of one connection shows beside its history."""
-    [(_same, status, run)] = _statuses([connection], now)
-    job = _jobs([connection]).get(connection.pk)
+    [standing] = _standings([connection], now)
+    status, run, job = standing.status, standing.run, standing.job
     grant = Credential.objects.filter(connection=connection).values_list("kind", flat=True).first()
     return ConnectionPage(
         connection=connection,
@@ -241,13 +242,13 @@ def freshness(*, now: datetime | None = None) -> list[Freshness]:
     limit = timedelta(hours=2 * settings.SYNC_EVERY_HOURS)
     return [
         Freshness(
-            public_id=c.public_id,
-            name=c.name,
-            data_as_of=c.data_as_of,
-            status=status,
-            stale=c.data_as_of is None or now - c.data_as_of > limit,
+            public_id=s.connection.public_id,
+            name=s.connection.name,
+            data_as_of=s.connection.data_as_of,
+            status=s.status,
+            stale=s.connection.data_as_of is None or now - s.connection.data_as_of > limit,
         )
-        for c, status, _run in _statuses(connections, now)
+        for s in _standings(connections, now)
     ]
 
 
@@ -260,9 +261,15 @@ def seconds_left(view: RunView, *, now: datetime) -> int | None:
     return round(elapsed * (expected - done) / done)
 
 
-def _statuses(
-    connections: list[Connection], now: datetime
-) -> list[tuple[Connection, Status, SyncRun | None]]:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    connection: Connection
+    status: Status
+    run: SyncRun | None
+    job: Job | None
+
+
+def _standings(connections: list[Connection], now: datetime) -> list[_Standing]:
     if not connections:
         return []
     newest = SyncRun.objects.filter(connection__in=connections).order_by(
@@ -271,14 +278,12 @@ def _statuses(
     runs = {run.connection_id: run for run in newest.distinct("connection")}
     jobs = _jobs(connections)
     may_import = entitlement_now(now=now).may_import
-    return [
-        (
-            c,
-            connection_status(c, runs.get(c.pk), jobs.get(c.pk), now=now, may_import=may_import),
-            runs.get(c.pk),
-        )
-        for c in connections
-    ]
+    found = []
+    for c in connections:
+        run, job = runs.get(c.pk), jobs.get(c.pk)
+        status = connection_status(c, run, job, now=now, may_import=may_import)
+        found.append(_Standing(c, status, run, job))
+    return found
 
 
 def _jobs(connections: Iterable[Connection]) -> dict[int, Job]:
