@@ -89,6 +89,13 @@ def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Colum
     return Written(added=added, changed=changed, removed=removed)
 
 
+def check_keys() -> None:
+    """Have the deferred foreign keys of the transaction checked now rather than at its end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
 def _copy_text(model: type[TenantOwned], columns: Columns) -> StringIO:
     texts = [_column_text(model._meta.get_field(name), values) for name, values in columns.items()]
     text = "\n".join(map("\t".join, zip(*texts, strict=True)))

@@ -50,10 +50,9 @@ def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
         books = feed.books(tenant=tenant, as_of=business_day(tenant, now))
     report = measure(books.lines, books.bank, books.receivables, books.words, books.settings)
     with transaction.atomic():
-        job.fence()
         body = compose(books, report)
         spent = round(1000 * (time.monotonic() - began))
-        written = store(books, report, body, now=now, compute_ms=spent)
+        written = store(books, report, body, fence=job.fence, now=now, compute_ms=spent)
     log.info(
         "report.refreshed",
         lines=len(books.lines),

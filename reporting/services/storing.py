@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calqsync.tenancy.bulk import Columns, Written, replace_rows
+from calqsync.tenancy.bulk import Columns, Written, check_keys, replace_rows
 from reporting.body import Body
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
 from reporting.domain.findings import LineType, Source, Status, Sure
@@ -37,17 +37,30 @@ KINDS = {
 
 
 def store(
-    books: Books, measured: Measured, body: Body, *, now: datetime, compute_ms: int
+    books: Books,
+    measured: Measured,
+    body: Body,
+    *,
+    fence: Callable[[], None],
+    now: datetime,
+    compute_ms: int,
 ) -> Written:
-    """Publish all figures in the caller's transaction; returns how many rows differed."""
+    """Publish all figures in the caller's transaction; returns how many rows differed.
+
+    The fence comes last: it locks the job's row, and whoever says something about figures
+    meanwhile waits for that lock to ask for the next computation. A worker that lost its lease
+    fails there, and nothing of its work is committed.
+    """
     parts = [
         replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
         replace_rows(LineFigure, key=["line_id"], columns=_lines(measured)),
         replace_rows(CustomerFigure, key=["customer_id"], columns=_customers(measured)),
         replace_rows(InvoiceFigure, key=["invoice_id"], columns=_invoices(books, measured)),
         replace_rows(CashFigure, key=["event_id"], columns=_cash(books, measured)),
-        _publish(books, body, now=now, compute_ms=compute_ms),
     ]
+    check_keys()
+    fence()
+    parts.append(_publish(books, body, now=now, compute_ms=compute_ms))
     return Written(
         added=sum(part.added for part in parts),
         changed=sum(part.changed for part in parts),

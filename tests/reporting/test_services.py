@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection as database
+from django.db import transaction
 
 from calqsync.jobs.models import Job
 from calqsync.jobs.services import LostLease, claim, enqueue
 from calqsync.tenancy import scope
+from calqsync.tenancy.bulk import replace_rows
 from calqsync.tenancy.models import AuditEvent
 from integrations.models import Product
 from reporting import feed, services
@@ -26,8 +28,9 @@ from reporting.models import (
     Report,
     Subscription,
 )
+from reporting.services import storing
 from tests.conftest import Cast
-from tests.factories import Row, customer_make, invoice_make
+from tests.factories import Row, connection_make, customer_make, invoice_make
 from tests.reporting.conftest import NOON, refreshed
 
 
@@ -193,6 +196,31 @@ def test_a_worker_without_the_lease_publishes_nothing(books: Any) -> None:
         services.report_refresh(job=job, now=NOON)
     assert not Report.objects.exists()
     assert not LineFigure.objects.exists()
+
+
+def test_readers_see_the_old_figures_until_all_new_ones_are_there(
+    committed_cast: Cast, truth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def count() -> int:
+        truth.execute("SELECT count(*) FROM reporting_customerfigure")
+        return int(truth.fetchone()[0])
+
+    def watched(*args: Any, **values: Any) -> Any:
+        seen.append(count())
+        return replace_rows(*args, **values)
+
+    with scope.tenant(committed_cast.tenant.pk):
+        with transaction.atomic():
+            invoice_make(customer_make(connection_make()), "2026-01-01", [Row(net="9.00")])
+            job_id = enqueue(kind=services.KIND).pk
+        job = claim(job_id)
+        assert job is not None
+        monkeypatch.setattr(storing, "replace_rows", watched)
+        services.report_refresh(job=job, now=NOON)
+    assert seen == [0] * 5
+    assert count() == 1
 
 
 def test_nothing_of_the_stranger_is_written(books: Any, cast: Cast) -> None:
