@@ -114,7 +114,7 @@ def test_from_sign_up_to_figures_to_a_plan(page: Page, stack: JourneyStack) -> N
     page.get_by_role("button", name="Choose Starter").click()
     expect(page.get_by_text("Your plan is active. Imports run again.")).to_be_visible()
     open_integrations(page)
-    page.get_by_role("button", name="Sync Finland now").click()
+    page.get_by_role("button", name="Sync now: Finland").click()
     stack.until(lambda: runs(office) >= 2 and office.figures_ready())
 
 
