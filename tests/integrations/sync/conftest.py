@@ -105,6 +105,7 @@ class Books:
         return found
 
 
+OWNERS = {"tenant_id", "connection_id"}
 VOLATILE = {"id", "public_id", "customer_id", "invoice_id", "product_id", "statement_id"}
 TABLES = (
     models.Customer,
@@ -125,7 +126,7 @@ def contents(books: Books) -> dict[str, list[str]]:
         rows = []
         for row in books.all(model):
             values = {f.attname: getattr(row, f.attname) for f in model._meta.concrete_fields}
-            kept = {name: values[name] for name in values.keys() - VOLATILE}
+            kept = {name: values[name] for name in values.keys() - VOLATILE - OWNERS}
             linked = {name: values[name] is not None for name in values.keys() & VOLATILE}
             rows.append(str(sorted((kept | linked).items())))
         found[model.__name__] = sorted(rows)
