@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import User
@@ -77,7 +75,9 @@ def connection_disconnect(
     )
     tenant_id, connection_id = connection.tenant_id, connection.pk
     if delete_data:
-        _erase(Connection.objects.filter(pk=connection_id))
+        # The database's own cascade takes the books and, in rooms above, what hangs on them;
+        # Django's would read every invoice line into memory first.
+        Connection.objects.filter(pk=connection_id)._raw_delete("default")
         books_changed.send(sender=Connection, tenant_id=tenant_id, connection_id=connection_id)
         return
     connection.disconnected_at = connection.disconnected_at or now
@@ -89,18 +89,3 @@ def connection_disconnect(
             "retry_at",
         ]
     )
-
-
-def _erase(rows: models.QuerySet[Any]) -> None:
-    """Delete rows and whatever hangs on them, in any room, without loading any of it.
-
-    Django's own cascade would read every invoice line into memory first.
-    """
-    for relation in rows.model._meta.related_objects:
-        child, field = relation.related_model, relation.field
-        hanging = child.objects.filter(**{f"{field.name}__in": rows.values("pk")})
-        if field.remote_field.on_delete is models.SET_NULL:
-            hanging.update(**{field.name: None})
-        else:
-            _erase(hanging)
-    rows._raw_delete(rows.db)
