@@ -6,7 +6,7 @@ tables, and a temporary table that lives for one transaction needs no session be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -155,24 +155,26 @@ def copy_in(
 
 def as_text(rows: Iterable[Sequence[Any]]) -> str:
     """The rows in COPY's text form."""
-    return "".join(["\t".join(map(_field, row)) + "\n" for row in rows])
+    return "".join(["\t".join([_FORMS[v.__class__](v) for v in row]) + "\n" for row in rows])
 
 
-def _field(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    kind = type(value)
-    if kind is str:
-        return str(value.translate(_ESCAPES))
-    if kind is bool:
-        return "t" if value else "f"
-    if kind is bytes:
-        return "\\\\x" + value.hex()
-    if kind is date or kind is datetime:
-        return str(value.isoformat())
-    if kind is Decimal:
-        return format(value, "f")
-    return str(value)
+def _text(value: str) -> str:
+    """The text with the characters escaped that COPY would read as its own; few have any."""
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.translate(_ESCAPES)
+
+
+_FORMS: dict[type, Callable[[Any], str]] = {
+    str: _text,
+    type(None): lambda value: "\\N",
+    bool: lambda value: "t" if value else "f",
+    int: str,
+    bytes: lambda value: "\\\\x" + value.hex(),
+    date: date.isoformat,
+    datetime: datetime.isoformat,
+    Decimal: lambda value: format(value, "f"),
+}
 
 
 def _names(columns: Sequence[str], prefix: str = "") -> sql.Composed:

@@ -86,6 +86,7 @@ _LAST_LETTERS = str.maketrans(
 )
 
 
+@lru_cache(maxsize=4096)
 def sort_key(name: str) -> str:
     """Text whose plain order is the Finnish and Swedish one: Å, Ä and Ö after Z."""
     folded = unicodedata.normalize("NFC", name).casefold().translate(_LAST_LETTERS)
