@@ -46,3 +46,4 @@ class SyncRunAdmin(DirectoryAdmin):
     search_fields = ["=public_id", "error_kind", "error", "connection__name"]
     related = ["connection"]
     inlines = [StreamInline]
+    ordering = ["-started_at"]
