@@ -30,10 +30,6 @@ def plan_for_whole_tables() -> None:
 def chunks(sql: str, params: dict[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
     """Rows of a query on the tenant's tables, a chunk at a time."""
     with connection.chunked_cursor() as cursor:
-        # Right after a first import the tables have no statistics yet, and the planner would
-        # choose nested loops over whole tables: minutes instead of a second.
-        with connection.cursor() as planner:
-            planner.execute("SELECT set_config('enable_nestloop', 'off', true)")
         cursor.execute(sql, {"tenant": scope.required(), **params})
         while rows := cursor.fetchmany(CHUNK):
             yield rows
