@@ -150,6 +150,7 @@ def _fill(stack: Stack, address: str, progress: Progress) -> Any:
     founder = people.founder(FOUNDER, secrets["founder_password"])
     people.support_staff(SUPPORT, secrets["support_password"])
     tenant = people.tenant_of(founder, TENANT)
+    people.keep_importing(tenant)
     with progress.step("Connecting and importing two companies from Procountor", "sync"):
         visitor = people.sign_in(address, FOUNDER, secrets["founder_password"], at=tenant)
         since = waiting.now()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from billing import services as billing
 from calqsync.local.visitor import Visitor
 from calqsync.tenancy import scope, services
 from calqsync.tenancy.models import Tenant, User
@@ -74,3 +78,11 @@ def sync_now(visitor: Visitor, tenant: Tenant, *, name: str) -> None:
     visitor.open(f"/t/{tenant.slug}/settings/integrations/")
     visitor.press(name)
     visitor.press("Sync now")
+
+
+def keep_importing(tenant: Tenant) -> None:
+    """Start the trial anew once it has ended, so that an old demo still imports."""
+    now = timezone.now()
+    with scope.tenant(tenant.pk), transaction.atomic():
+        if not billing.entitlement_now(now=now).may_import:
+            billing.trial_extend(until=now + timedelta(days=settings.TRIAL_DAYS), by=None)

@@ -211,7 +211,7 @@ def _run_as_server(home: Home, command: list[str]) -> subprocess.CompletedProces
     account = {}
     if home.user:
         account = {"user": home.user.uid, "group": home.user.gid, "extra_groups": []}
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(  # type: ignore[call-overload]
         command,
         cwd=home.servers(),
         env=_plain_env(),

@@ -76,13 +76,20 @@ class Visitor:
         if form.method == "post":
             self._take("POST", target, data=data)
         else:
-            self._take("GET", target, params=data)
+            self._take("GET", target, query=data)
 
-    def _take(self, method: str, url: str, **content: dict[str, str]) -> None:
+    def _take(
+        self,
+        method: str,
+        url: str,
+        *,
+        data: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> None:
         headers = {"Referer": self.url}
         try:
             answer = self.session.request(
-                method, url, headers=headers, timeout=TIMEOUT_SECONDS, **content
+                method, url, params=query, data=data, headers=headers, timeout=TIMEOUT_SECONDS
             )
         except requests.RequestException as problem:
             raise StackError(f"{url} did not answer: {problem}") from problem
