@@ -166,7 +166,9 @@ def _columns(
             _("Customer"),
             customer_of,
             order="customer__sort_key",
-            cell=lambda row: customer_link(tenant, row.customer, customer_of(row)),
+            cell=narrowing.under(
+                accounts, lambda row: customer_link(tenant, row.customer, customer_of(row))
+            ),
         ),
         listing.day("date", _("Date"), words, lambda row: row.date, order="date"),
         listing.day("due", _("Due"), words, lambda row: row.due_date, order="due_date"),
@@ -220,7 +222,10 @@ def invoice_page(*, tenant: Tenant, invoice: Any, today: date) -> InvoicePage:
         books=[
             {"term": _("Id in Procountor"), "text": invoice.external_id},
             narrowing.account_fact(tenant, invoice.connection),
-            {"term": _("Status in Procountor"), "text": invoice.status},
+            {
+                "term": _("Status in Procountor"),
+                "text": invoice.status.replace("_", " ").capitalize(),
+            },
             {"term": _("Company"), "text": invoice.connection.company_name},
             {"term": _("Version"), "text": invoice.version},
         ],

@@ -49,6 +49,7 @@ class Column:
     numeric: bool = False
     hint: str = ""
     in_file: bool = True
+    on_page: bool = True
 
 
 def text(
@@ -70,10 +71,15 @@ def day(
         key=key,
         label=label,
         value=value,
-        cell=lambda row: words.day(value(row)),
+        cell=lambda row: whole(words.day(value(row))),
         order=order,
         **more,
     )
+
+
+def whole(text: str) -> str:
+    """The text kept on one line."""
+    return text.replace(" ", formats.NO_BREAK)
 
 
 def count(key: str, label: str, words: Words, order: str, **more: Any) -> Column:
@@ -200,6 +206,11 @@ class Listing:
     """What the columns' values read, for long files: plain records cost far less than models."""
 
     @property
+    def shown(self) -> list[Column]:
+        """The columns of the page."""
+        return [column for column in self.columns if column.on_page]
+
+    @property
     def sort(self) -> str:
         """The column to sort by, with "-" for descending; only columns that allow it."""
         asked = self.query.get("sort", "")
@@ -218,22 +229,23 @@ class Listing:
         count, sums = self._count_and_sums(shares)
         shown = _Counted(self._sorted(), PAGE, count).get_page(self.query.get("page"))
         rows = self._read(shown.object_list, shares) if count else []
+        searchable = bool(count or self.narrowed)
         return {
             "caption": self.caption,
             "currency": self.words.currency if sums else "",
-            "columns": [_head(column) for column in self.columns],
+            "columns": [_head(column) for column in self.shown],
             "rows": [
-                {"url": self.url(row), "cells": [_cell(column, row) for column in self.columns]}
+                {"url": self.url(row), "cells": [_cell(column, row) for column in self.shown]}
                 for row in rows
             ],
             "total": self._total(count, sums),
             "count_text": self.counted(count),
             "page": shown,
             "empty": self._empty(),
-            "searchable": bool(self.search_label),
+            "searchable": searchable and bool(self.search_label),
             "search_label": self.search_label,
             "query": self.query.get("q", ""),
-            "filters": list(self.filters),
+            "filters": list(self.filters) if searchable else [],
             "sort": self.sort,
             "keep": list(self.keep),
             "export_url": self._export_url() if count else "",
@@ -305,7 +317,7 @@ class Listing:
     def _total(self, count: int, sums: Mapping[str, int]) -> dict[str, Any] | None:
         if not sums:
             return None
-        cells = [column.total(sums[column.key]) if column.total else "" for column in self.columns]
+        cells = [column.total(sums[column.key]) if column.total else "" for column in self.shown]
         label = _("Sum of all %(count)s") % {"count": self.words.count(count)}
         if self.sum_of is not None:
             label = _("Sum of those in %(currency)s") % {"currency": self.words.currency}

@@ -5,7 +5,7 @@ Anything unreadable falls back to "all": a shared address must never break.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
@@ -82,11 +82,29 @@ def accounts(query: Mapping[str, str], words: Words, path: str = "connection") -
 
 
 def account_column(of: Accounts) -> list[listing.Column]:
-    """Which account a row is from; no column while there is one account."""
+    """Which account a row is from, for files; pages say it under the row's name."""
     if not of.several:
         return []
-    name = attrgetter(of.path.replace("__", ".") + ".name")
-    return [listing.text("account", _("Account"), name, order=f"{of.path}__name")]
+    return [listing.text("account", _("Account"), _account_name(of), on_page=False)]
+
+
+def under(of: Accounts, cell: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same cell with the row's account beneath it, once there are several."""
+    if not of.several:
+        return cell
+    name = _account_name(of)
+
+    def with_account(row: Any) -> dict[str, Any]:
+        made = cell(row)
+        made = dict(made) if isinstance(made, dict) else {"text": made}
+        made["sub"] = " · ".join(word for word in (name(row), made.get("sub")) if word)
+        return made
+
+    return with_account
+
+
+def _account_name(of: Accounts) -> Callable[[Any], str]:
+    return attrgetter(of.path.replace("__", ".") + ".name")
 
 
 def account_fact(tenant: Tenant, connection: Any) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             _("Customer"),
             _customer_name,
             order="invoice__customer__sort_key",
-            cell=lambda row: _customer_cell(tenant, row),
+            cell=narrowing.under(accounts, lambda row: _customer_cell(tenant, row)),
         ),
         listing.text(
             "invoice",

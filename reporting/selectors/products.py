@@ -137,7 +137,13 @@ def products_list(
     if word := query.get("q", "").strip():
         rows = rows.filter(Q(name__icontains=word) | Q(code__icontains=word))
     columns = [
-        listing.text("name", _("Product"), lambda row: row.name, order="sort_key"),
+        listing.text(
+            "name",
+            _("Product"),
+            lambda row: row.name,
+            order="sort_key",
+            cell=narrowing.under(accounts, lambda row: row.name),
+        ),
         listing.text("code", _("Code"), lambda row: row.code, order="code"),
         *narrowing.account_column(accounts),
         Column(

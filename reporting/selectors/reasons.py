@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from reporting.selectors.frame import Words
+from reporting.selectors.listing import whole
 
 
 def period(months: int) -> str:
@@ -39,7 +40,10 @@ def span(words: Words, start: date | None, end: date | None) -> str:
     if end is None:
         return _("from %(start)s") % {"start": words.day(start)}
     last = max(start, end - timedelta(days=1))
-    return _("%(start)s – %(end)s") % {"start": words.day(start), "end": words.day(last)}
+    return _("%(start)s – %(end)s") % {
+        "start": whole(words.day(start)),
+        "end": whole(words.day(last)),
+    }
 
 
 def line_type(code: str) -> str:

@@ -101,22 +101,38 @@ def subscriptions_list(
     running = recomputing()
     tab = query.get("status", "")
     tab = tab if tab in _TABS else ""
+    reviewing = tab == "detected" or said.value == "detected"
+    tabs = _tabs(rows, tab, query, words)
     made = Listing(
         caption=_("Subscriptions"),
         rows=rows.filter(status__in=_TABS[tab]),
-        columns=_columns(words, accounts, tenant, buttons),
+        columns=_columns(words, accounts, buttons if reviewing else None),
         default_sort="-mrr",
         query=query,
         words=words,
         counted=lambda n: ngettext("%d subscription", "%d subscriptions", n) % n,
         url=lambda row: reverse("subscription", args=[tenant.slug, row.public_id]),
-        nothing=narrowing.nothing(tenant, _("No subscriptions yet"), "subscriptions"),
+        nothing=_nothing_here(tenant, tabs),
         search_label=_("Search by customer or product"),
         filters=narrowing.given(product.control, said.control, accounts.control, customer.control),
         keep=[("status", tab)] if tab else [],
         prepare=partial(_mark_changed, recomputing=running),
     )
-    return SubscriptionsList(made, _tabs(rows, tab, query, words), running)
+    return SubscriptionsList(made, tabs, running)
+
+
+def _nothing_here(tenant: Tenant, tabs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the tab of running ones says when it is empty, but another one is not."""
+    other = next((tab for tab in tabs if tab["number"]), None)
+    if other is None:
+        return narrowing.nothing(tenant, _("No subscriptions yet"), "subscriptions")
+    return {
+        "icon": "subscriptions",
+        "title": _("None runs now"),
+        "text": _("See “%(tab)s”.") % {"tab": other["label"]},
+        "url": other["url"],
+        "action": other["label"],
+    }
 
 
 def _products(query: Mapping[str, str]) -> narrowing.Choice:
@@ -133,7 +149,6 @@ def _products(query: Mapping[str, str]) -> narrowing.Choice:
 def _columns(
     words: Words,
     accounts: narrowing.Accounts,
-    tenant: Tenant,
     buttons: Callable[[Any], Any] | None,
 ) -> list[listing.Column]:
     def status(row: Any) -> dict[str, Any]:
@@ -151,6 +166,7 @@ def _columns(
             _("Customer"),
             lambda row: row.customer.name,
             order="customer__sort_key",
+            cell=narrowing.under(accounts, lambda row: row.customer.name),
         ),
         listing.text("product", _("Product"), lambda row: row.product_name, order="product_name"),
         *narrowing.account_column(accounts),
@@ -222,6 +238,7 @@ def _tabs(rows: Any, chosen: str, query: Mapping[str, str], words: Words) -> lis
                     "url": "?" + narrowing.address(keep, status=tab).urlencode(),
                     "active": tab == chosen,
                     "count": words.count(number),
+                    "number": number,
                 }
             )
     return tabs
@@ -324,34 +341,30 @@ def _timeline(tenant: Tenant, subscription: Any, words: Words) -> dict[str, Any]
         "note": _("Newest first"),
         "head": [
             _("Invoice"),
-            *(
-                {"label": label, "words": True}
-                for label in (_("Date"), _("Row"), _("Covers"), _("Where the period is from"))
-            ),
+            *({"label": label, "words": True} for label in (_("Date"), _("Row"), _("Covers"))),
             _("Net"),
             {"label": _("MRR"), "hint": _("The row's share of a month while it runs")},
         ],
-        "rows": [_step(tenant, figure, words) for figure in figures],
+        "rows": [_step(tenant, subscription, figure, words) for figure in figures],
     }
 
 
-def _step(tenant: Tenant, figure: Any, words: Words) -> dict[str, Any]:
+def _step(tenant: Tenant, subscription: Any, figure: Any, words: Words) -> dict[str, Any]:
     invoice = figure.line.invoice
+    row = {"text": figure.line.name, "words": True}
+    if figure.reason != subscription.reason:
+        row["sub"] = reasons.sentence(figure.reason, figure.reason_params)
     covers = {"text": reasons.span(words, figure.start, figure.end), "words": True}
+    covers["sub"] = reasons.source(figure.source)
     if figure.late:
-        covers["sub"] = _("counts on: its next invoice is awaited")
+        covers["sub"] = _("Counts on: its next invoice is awaited")
     return {
         "label": number_of(invoice),
         "url": reverse("invoice", args=[tenant.slug, invoice.public_id]),
         "cells": [
-            {"text": words.day(invoice.date), "words": True},
-            {
-                "text": figure.line.name,
-                "words": True,
-                "sub": reasons.sentence(figure.reason, figure.reason_params),
-            },
+            {"text": listing.whole(words.day(invoice.date)), "words": True},
+            row,
             covers,
-            {"text": reasons.source(figure.source), "words": True},
             words.amount(figure.line.net_acc_minor),
             words.amount(rounding.minor(figure.mrr_e4)),
         ],
