@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import connection as database
 from django.db import transaction
 from django.db.models import Count
@@ -24,12 +25,17 @@ from integrations.sync.rows import MappedInvoice
 from integrations.sync.windows import Window
 from integrations.sync.work import OVERLAP, Page, Work
 
+log = structlog.get_logger(__name__)
+
 # A version has whole seconds: what changed just before a read may have changed again after it.
 SETTLED_AFTER = timedelta(minutes=5)
+# This many invoices may vanish at once and be believed.
+MOST_GONE = 20
 
 
 def invoices(work: Work) -> None:
     work.learn_products()
+    seen: set[int] | None = None
     if work.incremental:
         batches = changed_batches(work)
     else:
@@ -37,13 +43,18 @@ def invoices(work: Work) -> None:
         if stored.position:
             window: Window | None = Window.from_json(stored.position)
         else:
+            seen = set()
             window = Window.newest(work.run.window_to.astimezone(work.zone).date())
             _expect(work)
         batches = billed_batches(work.client, window)
     with closing(read_ahead(work.client, batches, _kinds_of(work))) as read:
         for fetched in read:
             _write(work, fetched)
+            if seen is not None:
+                seen.update(fetched.batch.ids)
             work.breathe()
+    if seen is not None and work.run.mode == "full":
+        _look_for_missing(work, seen)
     with work.page() as page:
         work.finish(Stream.INVOICES, page)
 
@@ -145,6 +156,29 @@ def _write(work: Work, fetched: Fetched) -> None:
                 Connection.objects.filter(pk=work.connection.pk).update(complete_back_to=back_to)
 
 
+def _look_for_missing(work: Work, seen: set[int]) -> None:
+    """Ask by number for stored invoices that no list had; mark those that are really gone.
+
+    `seen` is what one unbroken walk over all windows listed.
+    """
+    with transaction.atomic():
+        rows = Invoice.objects.filter(connection=work.connection, removed_at=None)
+        stored = [int(name) for name in rows.values_list("external_id", flat=True)]
+    unseen = sorted(set(stored) - seen)
+    # So many at once are more likely a right that was taken away than documents.
+    if len(unseen) > max(MOST_GONE, len(stored) // 20):
+        log.warning("sync.many_missing", unseen=len(unseen), stored=len(stored))
+        return
+    for start in range(0, len(unseen), BATCH):
+        details = work.client.invoice_details(unseen[start : start + BATCH])
+        with work.page() as page:
+            load_invoices(work, page, details.documents)
+            gone = Invoice.objects.filter(
+                connection=work.connection, external_id__in=list(map(str, details.missing))
+            )
+            page.tally(Stream.INVOICES).removed += gone.update(removed_at=page.now)
+
+
 def load_invoices(
     work: Work,
     page: Page,
@@ -182,6 +216,10 @@ def load_invoices(
     upsert(targets.LINES, lines, **work.owner)
     existing = [one for one in mapped if one.invoice.external_id not in written.added]
     _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
+    if work.run.mode == "full":
+        names = [document.external_id for document in documents]
+        back = Invoice.objects.filter(connection=work.connection, external_id__in=names)
+        back.exclude(removed_at=None).update(removed_at=None)
     if work.rejected_before and written.added:
         _adopt_payments(work, list(written.added))
     evidence.keep(work, Stream.INVOICES, [document for document, _ in good])

@@ -437,6 +437,34 @@ def test_after_a_week_everything_is_read_again(books):
     assert books.streams()["invoices"].unchanged == len(books.all(Invoice))
 
 
+def test_an_invoice_that_vanished_is_marked_by_the_weekly_run_and_comes_back(books, koivu):
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        trial_extend(until=books.now() + timedelta(days=30), by=None)
+    books.sync()
+    gone = books.all(Invoice)[7]
+    number = int(gone.external_id)
+    shelf = koivu.invoices
+    head, item, detail = shelf.heads[number], shelf.items[number], shelf.details[number]
+    edits.delete_invoice(koivu, number)
+    books.late = timedelta(days=8)
+    books.slice()
+    assert [i.pk for i in books.all(Invoice) if i.removed_at] == [gone.pk]
+    assert books.streams()["invoices"].removed == 1
+    shelf.put(head, item, detail)
+    books.late = timedelta(days=16)
+    books.slice()
+    assert books.one(Invoice, pk=gone.pk).removed_at is None
+
+
+def test_when_nearly_everything_vanished_nothing_is_believed(books, koivu):
+    books.sync()
+    for invoice in books.all(Invoice)[5:]:
+        edits.delete_invoice(koivu, int(invoice.external_id))
+    books.late = timedelta(days=8)
+    books.slice()
+    assert [i for i in books.all(Invoice) if i.removed_at] == []
+
+
 def test_a_disconnected_connection_ends_its_job(books):
     with scope.tenant(books.connection.tenant_id), transaction.atomic():
         books.request()
