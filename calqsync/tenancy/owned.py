@@ -44,7 +44,8 @@ class TenantOwned(models.Model):
     security still binds it.
     """
 
-    tenant = models.ForeignKey("tenancy.Tenant", models.CASCADE, related_name="+")
+    # No index of its own: UNIQUE (tenant_id, id) begins with it in every table.
+    tenant = models.ForeignKey("tenancy.Tenant", models.CASCADE, related_name="+", db_index=False)
 
     objects: ClassVar[Any] = TenantManager()
     unscoped: ClassVar[Any] = models.Manager()

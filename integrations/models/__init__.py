@@ -9,7 +9,7 @@ from integrations.models.books import (
     Product,
     RawDocument,
 )
-from integrations.models.connections import Connection, ConnectFlow, Credential
+from integrations.models.connections import ConnectFlow, Connection, Credential
 from integrations.models.runs import Rejection, StreamCursor, SyncRun, SyncStream
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -101,7 +101,7 @@ def _kind(tenant: Tenant, figure: str, month: str, index: int, body: Body, words
     if figure in {"revenue", "recurring", "non_recurring"}:
         return _revenue(tenant, figure, month_name, month, words)
     if figure == "open" or figure.startswith(("open-", "expected-")):
-        return _open(tenant, figure, words)
+        return _open(tenant, figure, body, words)
     if figure in {"money_in", "money_out", "operating", "financing", "own_transfers"}:
         return _cash(figure, month_name, index, words)
     raise Http404
@@ -302,7 +302,7 @@ def _invoice_rows(
     return rows
 
 
-def _open(tenant: Tenant, figure: str, words: Words) -> _Kind:
+def _open(tenant: Tenant, figure: str, body: Body, words: Words) -> _Kind:
     found = InvoiceFigure.objects.exclude(age="")
     title = _("Open invoices")
     if figure.startswith("open-"):
@@ -312,12 +312,17 @@ def _open(tenant: Tenant, figure: str, words: Words) -> _Kind:
         found = found.filter(age=age)
         title = _("Open invoices: %(age)s") % {"age": age_names()[age].lower()}
     elif figure.startswith("expected-"):
-        try:
-            monday = date.fromisoformat(figure.removeprefix("expected-"))
-        except ValueError:
-            raise Http404 from None
-        found = found.filter(expected__gte=monday, expected__lt=monday + timedelta(days=7))
-        title = _("Money expected in the week from %(day)s") % {"day": words.day(monday)}
+        starts = [week["start"] for week in body["receivables"]["weeks"]]
+        start = figure.removeprefix("expected-")
+        if start not in starts:
+            raise Http404
+        place = starts.index(start)
+        # The first row also holds what was expected earlier, the last one all that comes later.
+        if place > 0:
+            found = found.filter(expected__gte=start)
+        if place + 1 < len(starts):
+            found = found.filter(expected__lt=starts[place + 1])
+        title = _("Money expected in the week from %(day)s") % {"day": words.day(start)}
     parts = found.order_by("-open_minor", "pk").values_list("invoice_id", "open_minor")
     return _Kind(
         title,

@@ -245,7 +245,7 @@ def _expected(tenant: Tenant, found: Published, words: Words) -> dict[str, Any] 
 def _accounts(body: Body, words: Words) -> dict[str, Any] | None:
     if not body["accounts"]:
         return None
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "label": account["iban"],
             "cells": [

@@ -283,7 +283,7 @@ def _revenue_chart(tenant: Tenant, rows: list[Revenue], words: Words) -> dict[st
             for row in rows
         ]
 
-    table = [
+    table: list[dict[str, Any]] = [
         {"label": label, "kind": kind, "cells": cells(field, figure)}
         for kind, label, field, figure in parts
     ]
