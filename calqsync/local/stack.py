@@ -191,7 +191,7 @@ class Stack:
         child = self._python(
             "worker",
             *("-m", "celery", "-A", "calqsync", "worker", *options),
-            orphan_signal=signal.SIGQUIT,  # with the supervisor gone there is no time to finish
+            orphan_signal=signal.SIGKILL,  # a graceful end would wait for a broker that is gone
         )
         if wait:
             self.await_worker()
@@ -264,6 +264,10 @@ class Stack:
             "PROCOUNTOR_CLIENT_ID": secrets["procountor_client_id"],
             "PROCOUNTOR_CLIENT_SECRET": secrets["procountor_client_secret"],
             "DJANGO_SETTINGS_MODULE": "calqsync.settings",
+            # On one machine a worker is dead soon after it falls silent.
+            "JOB_LEASE_SECONDS": "20",
+            "JOB_HEARTBEAT_SECONDS": "4",
+            "DISPATCH_SECONDS": "2",
         }
         self.env = {**defaults, **self.env, "PYTHONPATH": str(self.root)}
         direct = [self.env.get("NO_PROXY", self.env.get("no_proxy", "")), "localhost", "127.0.0.1"]
