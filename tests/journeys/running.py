@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
+import pytest
 import requests
 
 from calqsync.local.home import free_port
@@ -26,6 +27,8 @@ from calqsync.local.visitor import Visitor
 from calqsync.tenancy.roles import create_roles
 
 ROOT = Path(__file__).parents[2]
+# One process runs all journeys: they share the servers.
+TOGETHER = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 PASSWORD = "correct horse battery"
 COMPANIES = {"kuusi": "Kuusi Data Oy", "aalto-us": "Aalto Analytics Inc", "koivu": "Koivu Software"}
 # A worker that died is noticed in seconds rather than in minutes.

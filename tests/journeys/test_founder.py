@@ -10,9 +10,9 @@ from playwright.sync_api import Page, expect
 
 from calqsync.local.visitor import Visitor
 from calqsync.tenancy import formats
-from tests.journeys.running import PASSWORD, JourneyStack, Office
+from tests.journeys.running import PASSWORD, TOGETHER, JourneyStack, Office
 
-pytestmark = [pytest.mark.journey, pytest.mark.stack]
+pytestmark = [pytest.mark.journey, *TOGETHER]
 EMAIL = "alma@alku.example"
 
 

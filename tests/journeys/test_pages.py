@@ -15,9 +15,9 @@ from django.urls import reverse
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from tests.architecture.test_url_guard import TENANT_PAGES, filled
-from tests.journeys.running import ROOT, JourneyStack, Office, found_company
+from tests.journeys.running import ROOT, TOGETHER, JourneyStack, Office, found_company
 
-pytestmark = [pytest.mark.journey, pytest.mark.stack]
+pytestmark = [pytest.mark.journey, *TOGETHER]
 
 LAPTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 Screens = tuple[tuple[dict[str, int], str], ...]

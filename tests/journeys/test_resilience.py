@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.journeys.running import JourneyStack, Office, found_company
+from tests.journeys.running import TOGETHER, JourneyStack, Office, found_company
 
-pytestmark = pytest.mark.stack
+pytestmark = TOGETHER
 WAITING = "Procountor is busy or does not answer. We try again"
 
 
