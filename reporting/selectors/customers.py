@@ -77,7 +77,7 @@ def customers_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
     state = narrowing.choice(query, "status", _("Status"), _states())
     product = narrowing.one_product(query)
     rows = customer_rows().filter(accounts.where, _WHERE[state.value])
-    if word := query.get("q", "").strip():
+    if word := narrowing.searched(query):
         rows = rows.filter(
             Q(name__icontains=word)
             | Q(business_id__icontains=word)

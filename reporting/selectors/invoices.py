@@ -127,7 +127,7 @@ def invoices_list(*, tenant: Tenant, query: Mapping[str, str], today: date) -> L
         rows = rows.filter(customer=customer.pk)
     if product.pk:
         rows = rows.filter(pk__in=product.invoiced("invoice"))
-    if word := query.get("q", "").strip():
+    if word := narrowing.searched(query):
         rows = rows.filter(
             Q(number__icontains=word)
             | Q(customer_name__icontains=word)

@@ -50,6 +50,11 @@ def choice(
     )
 
 
+def searched(query: Mapping[str, str]) -> str:
+    """What to search for, without what no text in the database holds."""
+    return query.get("q", "").replace("\0", "").strip()[:200]
+
+
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """The tenant's connections, for the filter that stands on pages once there are several."""

@@ -71,7 +71,7 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
     rows = _rows().filter(accounts.where, _WHERE[kind.value], period.where("date"))
     if customer.pk:
         rows = rows.filter(invoice__customer=customer.pk)
-    if word := query.get("q", "").strip():
+    if word := narrowing.searched(query):
         rows = rows.filter(
             Q(invoice__number__icontains=word)
             | Q(invoice__customer_name__icontains=word)

@@ -134,7 +134,7 @@ def products_list(
         rows = rows.filter(marks__isnull=state.value == "unmarked")
     elif state.value:
         rows = rows.filter(marks__mark=state.value)
-    if word := query.get("q", "").strip():
+    if word := narrowing.searched(query):
         rows = rows.filter(Q(name__icontains=word) | Q(code__icontains=word))
     columns = [
         listing.text(

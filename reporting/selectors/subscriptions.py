@@ -96,7 +96,7 @@ def subscriptions_list(
         rows = rows.filter(customer=customer.pk)
     if product.value:
         rows = rows.filter(product__public_id=product.value)
-    if word := query.get("q", "").strip():
+    if word := narrowing.searched(query):
         rows = rows.filter(Q(customer__name__icontains=word) | Q(product_name__icontains=word))
     running = recomputing()
     tab = query.get("status", "")

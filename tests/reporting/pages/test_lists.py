@@ -54,24 +54,17 @@ def test_queries_do_not_grow_with_rows(cast: Cast, bob: Client, shop: Any, name:
     assert len(queries_of(bob, cast.url(f"{name}/"))) == before
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "?sort=nothing",
-        "?sort=-tenant__name",
-        "?page=zz",
-        "?page=999",
-        "?period=2026-99",
-        "?status=x",
-    ],
-)
+BROKEN = ["sort=nothing", "sort=-tenant__name", "page=zz", "page=999", "period=2026-99", "status=x"]
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_an_unreadable_address_shows_the_list(
-    cast: Cast, vera: Client, shop: Any, name: str, address: str
+    cast: Cast, vera: Client, shop: Any, name: str
 ) -> None:
-    response = vera.get(cast.url(f"{name}/{address}"))
-    assert response.status_code == 200
-    assert response.context["listing"]["rows"]
+    for address in [*BROKEN, "customer=zz&product=1", "account=%00", "q=%00"]:
+        response = vera.get(cast.url(f"{name}/?{address}"))
+        assert response.status_code == 200, address
+        assert response.context["listing"]["rows"], address
 
 
 def test_every_column_that_offers_sorting_sorts(cast: Cast, shop: Any) -> None:
@@ -134,14 +127,11 @@ def test_a_period_narrows_to_its_month(cast: Cast, vera: Client, shop: Any) -> N
     assert {row["Date"] for row in rows} == {"2026-02-01", "2026-02-10"}
 
 
-@pytest.mark.parametrize(
-    ("status", "count"),
-    [("", 5), ("overdue", 2), ("part_paid", 0), ("paid", 2), ("credit", 0), ("draft", 1)],
-)
-def test_invoices_are_told_apart_by_status(
-    cast: Cast, vera: Client, shop: Any, status: str, count: int
-) -> None:
-    assert len(file_of(vera, cast.url(f"invoices/?status={status}"))) == count
+def test_invoices_are_told_apart_by_status(cast: Cast, vera: Client, shop: Any) -> None:
+    counts = {"": 5, "overdue": 2, "part_paid": 0, "paid": 2, "credit": 0, "draft": 1}
+    for status, count in counts.items():
+        rows = file_of(vera, cast.url(f"invoices/?status={status}"))
+        assert len(rows) == count, status
 
 
 def test_an_account_narrows_every_list(cast: Cast, vera: Client, shop: Any) -> None:
