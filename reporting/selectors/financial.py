@@ -132,7 +132,7 @@ def _mrr_tile(
     note = note_url = ""
     if now["detected_minor"]:
         note = _("of which detected: %(amount)s") % {"amount": words.money(now["detected_minor"])}
-        note_url = reverse("subscriptions", args=[tenant.slug]) + "?confirmed=no"
+        note_url = reverse("subscriptions", args=[tenant.slug]) + "?found=detected"
     return {
         "id": "mrr",
         "name": _("Monthly recurring revenue"),
