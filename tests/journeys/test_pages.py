@@ -85,6 +85,7 @@ class Watched:
         for screen, scheme in screens:
             self.page.set_viewport_size(screen)  # type: ignore[arg-type]
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.wait_for_function(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
             headings = self.page.locator("h1").count()
             found = [f"{headings} h1"] if headings != 1 else []
             found += self.page.evaluate(WIDER) + self.page.evaluate(RUN_AXE)
@@ -139,6 +140,16 @@ TABLES = {
     "invoice": ("integrations_invoice", "AND EXISTS (SELECT 1 FROM integrations_payment p"
                 " WHERE p.invoice_id = t.id)"),
 }  # fmt: skip
+
+
+def test_the_watch_sees_what_is_wrong(watched: Watched, stack: JourneyStack) -> None:
+    answer = watched.page.goto(f"{stack.site}/terms/")
+    assert answer is not None
+    bad = "<h1 style='width: 3000px'>Twice</h1><img src='/nothing.png'><a href='/'></a>"
+    watched.page.evaluate("(bad) => document.body.insertAdjacentHTML('beforeend', bad)", bad)
+    found = " ".join(watched.check(answer))
+    for one in ("2 h1", "image-alt", "link-name", "Content Security Policy", "404"):
+        assert one in found
 
 
 @pytest.mark.parametrize("name", MAIN + SETTINGS)
