@@ -150,6 +150,8 @@ def run_create(connection: Connection, *, trigger: str, now: datetime) -> SyncRu
             stream=stream,
             position=old.position if old else {},
             complete=old.complete if old else False,
+            started_at=old.started_at if old else None,
+            finished_at=old.finished_at if old else None,
             expected=old.expected if old else None,
             fetched=old.fetched if old else 0,
         )
@@ -159,10 +161,11 @@ def run_create(connection: Connection, *, trigger: str, now: datetime) -> SyncRu
 def _mode(connection: Connection, now: datetime) -> str:
     if connection.first_import_at is None:
         return "first"
-    whole = SyncRun.objects.filter(
-        connection=connection,
-        mode__in=["first", "full"],
-        state__in=[RunState.COMPLETE, RunState.COMPLETE_WITH_REJECTS],
+    whole = SyncStream.objects.filter(
+        run__connection=connection,
+        run__mode__in=["first", "full"],
+        stream=Stream.INVOICES,
+        complete=True,
         finished_at__gt=now - FULL_EVERY,
     )
     return "incremental" if whole.exists() else "full"
@@ -194,8 +197,11 @@ class _Slice:
                 transport.close()
         except (LostLease, OperationalError, InterfaceError):
             raise
-        except (Cancelled, RunStopped):
+        except RunStopped:
             return self._stopped()
+        except Cancelled:
+            self._stopped()
+            raise
         except (TryLater, Nonsense) as error:
             return self._wait(error)
         except (NeedsOwner, WrongCompany) as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.db import connection as database
+from django.db import transaction
 
-from integrations.models import Product
+from integrations.models import Product, Rejection
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
+from integrations.procountor.paging import LARGEST
 from integrations.sync import evidence, mapping, targets
 from integrations.sync.bulk import mark_unseen, upsert
 from integrations.sync.work import Page, Work
@@ -29,8 +31,21 @@ def partners(work: Work) -> None:
                 _load_partners(
                     work, page, [*details.documents, *seen], [*details.rejected, *nameless]
                 )
+    if work.incremental and work.rejected_before:
+        _again(work)
     with work.page() as page:
         work.finish(Stream.PARTNERS, page)
+
+
+def _again(work: Work) -> None:
+    """Read once more what could not be understood before."""
+    with transaction.atomic():
+        rows = Rejection.objects.filter(connection=work.connection, stream=Stream.PARTNERS)
+        ids = [int(name) for name in rows.values_list("external_id", flat=True) if name.isdigit()]
+    for start in range(0, len(ids), LARGEST):
+        details = work.client.partner_details(ids[start : start + LARGEST])
+        with work.page() as page:
+            _load_partners(work, page, list(details.documents), list(details.rejected))
 
 
 def _load_partners(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import connection as database
 from django.db import transaction
 from django.db.models import F
 
@@ -97,6 +98,9 @@ class Work:
     def page(self) -> Iterator[Page]:
         """A transaction in which this worker may write: fenced, counted, all or nothing."""
         with transaction.atomic():
+            # A crash of the server may cost the last pages with their positions, never half.
+            with database.cursor() as cursor:
+                cursor.execute("SET LOCAL synchronous_commit TO off")
             self.job.fence()
             page = Page(self.clock())
             self._hold_run()

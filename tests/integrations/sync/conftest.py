@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from calqsync.tenancy.secrets import sealer
 from integrations import models
 from integrations.models import Connection, Credential, SyncRun, SyncStream
 from integrations.procountor.limits import NoLimit
+from integrations.procountor.transport import Transport
 from integrations.sandbox import Company, Handle, build_company, start_server
 from integrations.services import runs
 from integrations.signals import books_changed
@@ -41,6 +43,8 @@ def sandbox(koivu: Company, settings: Any, monkeypatch: pytest.MonkeyPatch) -> I
         settings.PROCOUNTOR_CLIENT_ID = CLIENT["client_id"]
         settings.PROCOUNTOR_CLIENT_SECRET = CLIENT["client_secret"]
         monkeypatch.setattr(access, "limiter", NoLimit)
+        # Quick repeats of a request need not be waited for.
+        monkeypatch.setattr(access, "Transport", partial(Transport, sleep=lambda seconds: None))
         monkeypatch.setattr(jobs, "nudge", lambda *args: True)
         yield handle
 

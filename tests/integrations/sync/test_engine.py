@@ -350,6 +350,23 @@ def test_a_missing_right_to_statements_does_not_stop_the_invoices(books, sandbox
     assert books.connection.data_as_of == run.window_to
 
 
+def test_a_right_that_stays_away_does_not_make_every_run_a_full_one(books, sandbox):
+    sandbox.fault("status", status=403, times=None, path="bankstatements")
+    books.sync()
+    assert books.sync().mode == "incremental"
+
+
+def test_a_customer_who_made_no_sense_is_tried_again(books, koivu):
+    [*_, broken] = (i for i, head in koivu.partners.heads.items() if head.type == "CUSTOMER")
+    good = koivu.partners.details[broken]
+    koivu.partners.details[broken] = b'{"id": %d, "name": 7}' % broken
+    books.sync()
+    assert books.one(Rejection).stream == "partners"
+    koivu.partners.details[broken] = good
+    assert books.sync().state == RunState.COMPLETE
+    assert books.all(Rejection) == []
+
+
 def test_without_a_plan_nothing_is_read_and_a_plan_starts_it_again(books, sandbox, committed_cast):
     with scope.tenant(books.connection.tenant_id), transaction.atomic():
         books.request()

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrations.procountor import records
@@ -266,6 +266,7 @@ def test_a_statement_without_events_is_a_balance():
 amounts = st.decimals(-9999, 9999, places=4)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(amounts, amounts, st.sampled_from([0, 10, 33, 100])), max_size=6),
     st.sampled_from(["0.5", "1", "1.0873", "11.3"]),
@@ -286,11 +287,13 @@ def test_lines_always_add_up_to_their_invoice(rows, rate, included, header):
     assert one.net_acc_minor + one.vat_acc_minor == one.total_acc_minor
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.decimals("0.0001", 1000, places=4))
 def test_conversion_errs_by_less_than_a_unit(units, rate):
     assert abs(converted(units, "USD", "EUR", rate) - units / rate) <= Decimal("0.5000001")
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_any_amount_is_a_number_of_cents_or_unusable(amount):
     try:
