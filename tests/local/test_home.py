@@ -9,8 +9,8 @@ from calqsync.local.home import Home, port_is_free, reachable, throwaway_home
 
 
 @pytest.fixture
-def home(tmp_path):
-    home = Home(tmp_path / "state")
+def home(open_path):
+    home = Home(open_path / "state")
     home.open()
     yield home
     home.close()

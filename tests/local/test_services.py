@@ -2,7 +2,7 @@
 
 import os
 import signal
-from pathlib import Path
+import socket
 
 import psycopg2
 import pytest
@@ -11,19 +11,15 @@ import redis
 from calqsync.local.errors import StackError
 from calqsync.local.stack import ROLE_VARIABLES, Stack
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A checkout's folder that the servers' account can reach, with no servers of our own set."""
+def root(open_path, monkeypatch):
+    """A checkout's folder, with no servers of our own set."""
     for variable in (*ROLE_VARIABLES, "REDIS_URL", "PROCOUNTOR_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
-    for folder in [tmp_path, *tmp_path.parents]:
-        if str(folder).startswith(os.path.realpath(os.environ.get("TMPDIR", "/tmp")) + "/"):
-            folder.chmod(folder.stat().st_mode | 0o111)
-    return tmp_path
+    return open_path
 
 
 def one(dsn, query):
@@ -114,8 +110,6 @@ def test_an_own_database_replaces_the_embedded_one_with_all_four_roles(root, mon
 
 
 def test_a_taken_web_port_is_told_with_another_to_try(root):
-    import socket
-
     with socket.socket() as other, Stack(root, throwaway=True) as stack:
         other.bind(("127.0.0.1", 0))
         other.listen()
