@@ -90,8 +90,8 @@ def _with_processes(arguments: list[str]) -> list[str]:
     if any(part.split("=")[0] in RUNS_ALONE or part[:2] == "-n" for part in arguments):
         return arguments
     count = max(2, min(MAX_PROCESSES, os.cpu_count() or 1))
-    # pytest-randomly shuffles by itself; the journeys share one set of servers, so one process.
-    return ["-n", str(count), "--dist", "loadgroup", *arguments]
+    # pytest-randomly shuffles by itself; tests that share servers go to one process.
+    return ["-n", str(count), "-p", "tests.scheduling", *arguments]
 
 
 def _pytest(root: Path, arguments: list[str], env: dict[str, str]) -> int:
