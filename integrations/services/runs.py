@@ -29,7 +29,7 @@ def sync_request(*, connection: Connection, by: User | None, now: datetime) -> S
     """
     require_import(now=now)
     # The row lock lets two clicks make one run.
-    held = Connection.objects.select_for_update().get(pk=connection.pk)
+    held = Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
     if held.disconnected_at is not None or held.paused_at is not None:
         return None
     run: SyncRun | None = SyncRun.objects.filter(connection=held, state__in=OPEN_STATES).first()

@@ -77,9 +77,12 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
     started = time.monotonic()
     with transaction.atomic():
         job.fence()
-        connection = Connection.objects.filter(
-            pk=int(job.key), disconnected_at=None, paused_at=None
-        ).first()
+        # Locked against a person who asks for a run in the same moment.
+        connection = (
+            Connection.objects.select_for_update(no_key=True)
+            .filter(pk=int(job.key), disconnected_at=None, paused_at=None)
+            .first()
+        )
         if connection is None:
             return Outcome.done()
         run, wait = _run_to_work_on(connection, now=clock())

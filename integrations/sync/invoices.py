@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from integrations.models import Connection, Invoice, InvoiceLine, Rejection
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document
+from integrations.procountor.documents import Page as Listed
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import evidence, mapping, settling, targets
@@ -93,51 +94,57 @@ def changed_batches(work: Work) -> Iterator[Batch]:
         if since:
             recent = recent.filter(version__gte=since.isoformat())
         versions = dict(recent.values_list("external_id", "version"))
+    after = work.stream(Stream.INVOICES).position
     settled = cursor and (cursor - SETTLED_AFTER).astimezone(work.zone).replace(tzinfo=None)
-    return _changed(work, window, versions, settled, retried)
+
+    def known(item: records.InvoiceListItem) -> bool:
+        """Whether the document is stored as the list shows it."""
+        if item.version is None or settled is None or item.version >= settled:
+            return False
+        return versions.get(str(item.id)) == item.version.isoformat()
+
+    return _changed(work, window, known, retried, after)
 
 
 def _changed(
     work: Work,
     window: ChangedWindow,
-    versions: dict[str, str],
-    settled: datetime | None,
+    known: Callable[[records.InvoiceListItem], bool],
     retried: Sequence[int],
+    after: dict[str, int],
 ) -> Iterator[Batch]:
-    batch, seen = Batch(), set[int]()
-    # Whether a list without a status shows void documents is not certain, so they are asked for.
-    for status in ((), tuple(sorted(VOID_STATUSES))):
-        for page in work.client.invoice_list(window, status=status):
-            for document in page.documents:
-                item = document.record
-                if item.id in seen:
-                    continue
-                seen.add(item.id)
-                if (
-                    item.version is not None
-                    and settled is not None
-                    and item.version < settled
-                    and versions.get(document.external_id) == item.version.isoformat()
-                ):
-                    batch.unchanged += 1
-                else:
-                    batch.add(item.id, item.status)
-                if len(batch.ids) >= BATCH:
-                    yield batch
-                    batch = Batch()
-            for bad in page.rejected:
-                if not bad.external_id:
-                    batch.unlisted.append(bad)
-                elif int(bad.external_id) not in seen:
-                    batch.add(int(bad.external_id), None)
-    for invoice_id in retried:
-        if invoice_id not in seen:
-            batch.add(invoice_id, None)
+    batch, seen = Batch(after=after), set[int]()
+    for invoice_id in () if after else retried:
+        batch.add(invoice_id, None)
+        seen.add(invoice_id)
         if len(batch.ids) >= BATCH:
             yield batch
-            batch = Batch()
+            batch = Batch(after=after)
+    # Whether a list without a status shows void documents is not certain, so they are asked for.
+    for name, status in (("all", ()), ("void", tuple(sorted(VOID_STATUSES)))):
+        listed = work.client.invoice_list(window, status=status, previous_id=after.get(name))
+        for page in listed:
+            for invoice_id, item in sorted(_items(page), key=lambda one: one[0]):
+                if item is not None and known(item):
+                    batch.unchanged += invoice_id not in seen
+                elif invoice_id not in seen:
+                    batch.add(invoice_id, item.status if item else None)
+                seen.add(invoice_id)
+                batch.after = {**batch.after, name: invoice_id}
+                if len(batch.ids) >= BATCH:
+                    yield batch
+                    batch = Batch(after=batch.after)
+            batch.unlisted += [bad for bad in page.rejected if not bad.external_id]
     if batch.ids or batch.unlisted or batch.unchanged:
         yield batch
+
+
+def _items(
+    page: Listed[records.InvoiceListItem],
+) -> Iterator[tuple[int, records.InvoiceListItem | None]]:
+    yield from ((document.record.id, document.record) for document in page.documents)
+    # A list item that cannot be read may still be a good document.
+    yield from ((int(bad.external_id), None) for bad in page.rejected if bad.external_id)
 
 
 def _write(work: Work, fetched: Fetched) -> None:
@@ -149,6 +156,8 @@ def _write(work: Work, fetched: Fetched) -> None:
         tally = page.tally(Stream.INVOICES)
         tally.unchanged += fetched.batch.unchanged
         tally.fetched += fetched.batch.unchanged
+        if fetched.batch.after:
+            tally.position = fetched.batch.after
         if window is not None:
             tally.position = window.as_json()
             back_to = window.complete_back_to

@@ -34,6 +34,8 @@ class Batch:
     with_payments: list[int] = field(default_factory=list)
     unlisted: list[Rejected] = field(default_factory=list)
     window: Window | None = None
+    # For an update: the last ids of its two lists that are behind this batch.
+    after: dict[str, int] = field(default_factory=dict)
     unchanged: int = 0
 
     def add(self, invoice_id: int, status: str | None) -> None:

@@ -81,7 +81,7 @@ class Work:
     deadline: float
     rejected_before: bool = True
     changed_books: bool = False
-    pages: int = 0
+    cleared: bool = False
     # Ids of products by external id, for the lines of invoices.
     products: dict[str, int] = field(default_factory=dict)
     _told: tuple[int, float] = (0, 0.0)
@@ -107,9 +107,11 @@ class Work:
             yield page
             for stream, tally in page.tallies.items():
                 self._count(stream, tally, page.now)
-            if not self.pages:
+            # Until something was read, a trouble lasts and its waits grow.
+            progress = any(tally.fetched or tally.complete for tally in page.tallies.values())
+            if progress and not self.cleared:
                 self._all_clear()
-        self.pages += 1
+                self.cleared = True
         self.changed_books |= any(tally.touched for tally in page.tallies.values())
 
     def breathe(self) -> None:

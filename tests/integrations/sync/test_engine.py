@@ -342,6 +342,32 @@ def test_waits_grow_with_the_time_that_the_trouble_lasts(books, sandbox):
     assert books.slice().again_in < timedelta(hours=1, minutes=10)
 
 
+def test_waits_grow_as_long_as_nothing_is_read(books, sandbox):
+    sandbox.fault("status", status=503, times=None, path=r"invoices/\d")
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        books.request()
+    books.slice()
+    books.late = timedelta(minutes=10)
+    assert books.slice().again_in > timedelta(minutes=8)
+
+
+def test_an_update_in_slices_of_no_time_reads_every_change(books, koivu, settings):
+    books.sync()
+    changed = books.all(Invoice)
+    for invoice in changed:
+        edits.edit_invoice(koivu, int(invoice.external_id), fields={"notes": "checked"})
+    settings.JOB_SLICE_SECONDS = 0
+    books.sync()
+    slices = 1
+    while books.run().state == RunState.RUNNING:
+        books.slice()
+        slices += 1
+        assert slices < 20
+    assert books.run().mode == "incremental"
+    assert slices > 2
+    assert books.streams()["invoices"].changed == len(changed)
+
+
 def test_a_missing_right_to_statements_does_not_stop_the_invoices(books, sandbox):
     sandbox.fault("status", status=403, times=None, path="bankstatements")
     run = books.sync()
