@@ -16,7 +16,6 @@ from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import (
     format_currency,
     get_currency_precision,
-    get_currency_symbol,
     get_decimal_symbol,
     get_group_symbol,
 )
@@ -148,11 +147,6 @@ def ago(value: datetime | None, *, now: datetime, language: str | None = "en") -
     return format_timedelta(
         value - now, add_direction=True, threshold=0.95, locale=locale_for(language)
     )
-
-
-def currency_sign(currency: str, *, language: str | None = "en") -> str:
-    """Return the short sign of a currency, "€" for EUR, or its code where it has none."""
-    return str(get_currency_symbol(currency, locale=locale_for(language)))
 
 
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import os
 import uuid
-from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -104,9 +103,6 @@ class Sealer:
 
     def _bound_to(self, connection_id: int, field: str) -> bytes:
         return f"1|tenant={self._tenant_id}|connection={connection_id}|field={field}".encode()
-
-
-SealerFor = Callable[[], Sealer]
 
 
 def sealer() -> Sealer:

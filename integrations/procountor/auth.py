@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -236,71 +235,6 @@ class ProcountorAuth:
         except (TypeError, ValueError):
             life = USUAL_LIFE
         return AccessToken(value, self._now() + timedelta(seconds=life))
-
-
-class KeyTokens:
-    """Access tokens from an API key, shared by threads; one request for a token at a time."""
-
-    def __init__(
-        self,
-        auth: ProcountorAuth,
-        api_key: ApiKey,
-        *,
-        token: AccessToken | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._auth, self._key, self._now = auth, api_key, now
-        self._token = token
-        self._lock = Lock()
-
-    def bearer(self) -> str:
-        with self._lock:
-            if self._token is None or not self._token.fresh(self._now()):
-                self._token = self._auth.token_from_key(self._key)
-            return self._token.value
-
-    def renew(self, rejected: str) -> str:
-        with self._lock:
-            # Another thread may have been here with the same rejected token.
-            if self._token is None or self._token.value == rejected:
-                self._token = self._auth.token_from_key(self._key)
-            return self._token.value
-
-
-class PairTokens:
-    """Access tokens from a refresh token, shared by threads.
-
-    `keep` stores every new pair before its token is used: a refresh token that was replaced and
-    then lost cannot be had again. Processes that share a connection must take turns around this.
-    """
-
-    def __init__(
-        self,
-        auth: ProcountorAuth,
-        pair: TokenPair,
-        *,
-        keep: Callable[[TokenPair], None],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._auth, self._pair, self._keep, self._now = auth, pair, keep, now
-        self._lock = Lock()
-
-    def bearer(self) -> str:
-        with self._lock:
-            if not self._pair.access.fresh(self._now()):
-                self._refresh()
-            return self._pair.access.value
-
-    def renew(self, rejected: str) -> str:
-        with self._lock:
-            if self._pair.access.value == rejected:
-                self._refresh()
-            return self._pair.access.value
-
-    def _refresh(self) -> None:
-        pair = self._auth.refresh(self._pair.refresh_token)
-        self._keep(pair)
-        self._pair = pair
 
 
 def secured(host: str) -> str:

@@ -3,7 +3,7 @@ are kept as text, and amounts are `Decimal` from the digits on the wire.
 
 A field without a default is one that the figures cannot do without: a document that lacks it is
 rejected rather than stored half. For the others, absent and null both read as `None`.
-Date-times are the company's wall clock, without a zone (see `text.instant_of`).
+Date-times are the company's wall clock, without a zone (see `text.local_text`).
 """
 
 import datetime as dt

@@ -1,11 +1,8 @@
 """What Procountor has, as pages of documents. The only part that knows paths and JSON."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
 from typing import Generic, TypeVar
 
 import msgspec
@@ -182,25 +179,6 @@ class Procountor:
     def invoice_details(self, ids: Sequence[int]) -> Page[records.Invoice]:
         """Up to 200 whole invoices; those that Procountor left out are `missing`."""
         return self._batch("/invoices", self._invoices, ids)
-
-    def details_in_parallel(
-        self, ids: Iterable[int], *, workers: int = 4, size: int = LARGEST
-    ) -> Iterator[Page[records.Invoice]]:
-        """Whole invoices in batches, in the order of `ids`, a few batches read ahead."""
-        wanted = iter(ids)
-        batches = iter(lambda: list(islice(wanted, size)), [])
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="procountor")
-        ahead: deque[Future[Page[records.Invoice]]] = deque()
-        try:
-            for batch in islice(batches, workers):
-                ahead.append(pool.submit(self.invoice_details, batch))
-            while ahead:
-                page = ahead.popleft().result()
-                for batch in islice(batches, 1):
-                    ahead.append(pool.submit(self.invoice_details, batch))
-                yield page
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     # Payments and bank
 

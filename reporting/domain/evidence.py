@@ -17,8 +17,6 @@ from reporting.domain.texts import TextFacts, read_texts
 
 MARKS = (None, Mark.RECURRING, Mark.ONE_OFF, Mark.USAGE, Mark.IGNORE)
 RECURRING = MARKS.index(Mark.RECURRING)
-SHORTEST = 6
-"""Fewer days are a delivery, not a period of service."""
 _IN_BAND = ((27, 32), (58, 63), (88, 93), (180, 185), (360, 367))
 _MAYBE = ((6, 8), (12, 16))
 

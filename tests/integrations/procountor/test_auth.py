@@ -6,12 +6,8 @@ import pytest
 import responses
 
 from integrations.procountor.auth import (
-    AccessToken,
     ApiKey,
-    KeyTokens,
-    PairTokens,
     ProcountorAuth,
-    TokenPair,
 )
 from integrations.procountor.errors import (
     ClientsNotAllowed,
@@ -206,54 +202,3 @@ def test_no_secret_reaches_a_log_or_an_error(name, caplog):
     said = caplog.text + repr(got) + str(caught.value) + repr(caught.value)
     for secret in ("client-s3cret", sent_secret, "a-secret", "r-secret", "k-secret"):
         assert secret not in said
-
-
-class Hands:
-    """An auth that hands out numbered tokens."""
-
-    def __init__(self) -> None:
-        self.given = 0
-
-    def token_from_key(self, api_key):
-        self.given += 1
-        return AccessToken(f"token-{self.given}", NOON + timedelta(hours=1))
-
-    def refresh(self, refresh_token):
-        return TokenPair(self.token_from_key(None), f"{refresh_token}+")
-
-
-def test_a_token_is_used_until_shortly_before_its_end():
-    clock = [NOON]
-    tokens = KeyTokens(Hands(), ApiKey("k"), now=lambda: clock[0])
-    assert tokens.bearer() == tokens.bearer() == "token-1"
-    clock[0] = NOON + timedelta(minutes=59, seconds=30)
-    assert tokens.bearer() == "token-2"
-
-
-def test_threads_with_the_same_refused_token_share_one_new_one():
-    hands = Hands()
-    tokens = KeyTokens(hands, ApiKey("k"), now=lambda: NOON)
-    old = tokens.bearer()
-    assert tokens.renew(old) == tokens.renew(old) == "token-2"
-    assert hands.given == 2
-
-
-def test_a_refreshed_pair_is_kept_before_it_is_used():
-    kept = []
-    old = TokenPair(AccessToken("old", NOON), "refresh")
-    tokens = PairTokens(Hands(), old, keep=kept.append, now=lambda: NOON)
-    assert tokens.bearer() == "token-1"
-    assert [pair.refresh_token for pair in kept] == ["refresh+"]
-    assert tokens.renew("old") == tokens.bearer() == "token-1"
-    assert tokens.renew("token-1") == "token-2"
-    assert [pair.refresh_token for pair in kept] == ["refresh+", "refresh++"]
-
-
-def test_a_pair_that_cannot_be_kept_is_not_used():
-    def fail(pair):
-        raise OSError("no disk")
-
-    old = TokenPair(AccessToken("old", NOON), "refresh")
-    tokens = PairTokens(Hands(), old, keep=fail, now=lambda: NOON)
-    with pytest.raises(OSError, match="no disk"):
-        tokens.bearer()

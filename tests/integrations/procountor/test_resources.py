@@ -1,5 +1,4 @@
 import json
-import threading
 from datetime import date
 
 import pytest
@@ -11,7 +10,6 @@ from integrations.procountor.errors import (
     KeyRevoked,
     Nonsense,
     OurFault,
-    RateLimited,
     RightMissing,
     WrongCompany,
 )
@@ -262,55 +260,6 @@ def test_bank_accounts_and_statements_are_read(books):
         "page": "0",
         "size": "200",
     }
-
-
-class Shelf:
-    """A transport that answers batch reads from memory and notes how many run at once."""
-
-    def __init__(self, *, together: int = 1) -> None:
-        self.barrier = threading.Barrier(together)
-        self.asked: list[str] = []
-        self.failing: set[int] = set()
-
-    def get(self, path, query=None):
-        self.asked.append(path)
-        ids = [int(number) for number in path.rsplit("/", 1)[1].split(",")]
-        self.barrier.wait(5)
-        if self.failing & set(ids):
-            raise RateLimited("busy")
-        return json.dumps([numbered(examples.INVOICE, number) for number in ids]).encode()
-
-
-def test_parallel_details_come_in_the_order_asked():
-    pages = Procountor(Shelf(together=3)).details_in_parallel(range(1, 13), workers=3, size=2)
-    assert [[one.record.id for one in page.documents] for page in pages] == [
-        [n, n + 1] for n in range(1, 13, 2)
-    ]
-
-
-def test_parallel_details_read_only_a_few_batches_ahead():
-    shelf = Shelf()
-    taken = []
-
-    def ids():
-        for number in range(1, 1000):
-            taken.append(number)
-            yield number
-
-    pages = Procountor(shelf).details_in_parallel(ids(), workers=2, size=2)
-    next(pages)
-    pages.close()
-    assert len(taken) <= 6
-    assert len(shelf.asked) <= 3
-
-
-def test_a_failure_in_one_batch_comes_after_the_batches_before_it():
-    shelf = Shelf()
-    shelf.failing = {5}
-    pages = Procountor(shelf).details_in_parallel(range(1, 9), workers=2, size=2)
-    assert [next(pages).documents[0].record.id for _ in range(2)] == [1, 3]
-    with pytest.raises(RateLimited):
-        next(pages)
 
 
 @responses.activate
