@@ -42,9 +42,7 @@ def test_enqueueing_twice_makes_one_live_job(tenant):
     assert services.enqueue(kind=KIND, key="b").pk != first.pk
 
 
-def test_the_doorbell_rings_only_after_the_commit(
-    tenant, bell, django_capture_on_commit_callbacks
-):
+def test_the_doorbell_rings_only_after_the_commit(tenant, bell, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         job = services.enqueue(kind=KIND)
         assert bell == []
