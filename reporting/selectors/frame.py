@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations import selectors as integrations
-from reporting.body import Body
+from reporting.body import BODY_VERSION, Body
 from reporting.models import Report
 
 PPM = 1_000_000
@@ -94,9 +94,12 @@ class Published:
 
 
 def published() -> Published | None:
-    """The published figures of the tenant in scope; None before the first import is done."""
+    """The published figures of the tenant in scope; None before the first import is done.
+
+    Also None while figures of another version of the program wait to be computed anew.
+    """
     report = Report.objects.first()
-    if report is None:
+    if report is None or report.body["version"] != BODY_VERSION:
         return None
     return Published(report, cast(Body, report.body))
 

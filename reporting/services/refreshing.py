@@ -15,6 +15,7 @@ from calqsync.tenancy.bulk import Written
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.scope import required
 from reporting import feed
+from reporting.body import BODY_VERSION
 from reporting.domain.report import measure
 from reporting.models import REFRESH, Report
 from reporting.services.composing import compose
@@ -91,7 +92,7 @@ def sweep_ensure() -> None:
 
 @transaction.atomic
 def stale_refresh(*, now: datetime) -> bool:
-    """Recompute figures that are older than the books or the day; True when they were.
+    """Recompute figures older than the books, the day or the program; True when they were.
 
     What a message that was lost, or a computation that failed for good, left behind.
     """
@@ -101,7 +102,11 @@ def stale_refresh(*, now: datetime) -> bool:
     if report is None:
         stale = any(one["as_of"] for one in fresh)
     else:
-        stale = report.freshness != fresh or report.as_of != business_day(tenant, now)
+        stale = (
+            report.freshness != fresh
+            or report.as_of != business_day(tenant, now)
+            or report.body["version"] != BODY_VERSION
+        )
     job = live_job(kind=KIND)
     if not stale or (job is not None and job.state == JobState.LEASED):
         return False

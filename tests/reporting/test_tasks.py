@@ -14,6 +14,7 @@ from calqsync.tenancy import scope
 from integrations.signals import books_changed
 from reporting import services, tasks
 from reporting.models import Report
+from reporting.selectors import frame
 from tests.conftest import Cast
 from tests.factories import connection_make
 from tests.reporting.conftest import refreshed
@@ -84,6 +85,15 @@ class TestSweep:
     def test_figures_of_yesterday_are_recomputed(self, kuura: Any) -> None:
         connection_make()
         refreshed(timezone.now() - timedelta(days=1))
+        assert services.stale_refresh(now=timezone.now())
+
+    def test_figures_of_another_version_are_recomputed_and_not_shown(self, kuura: Any) -> None:
+        connection_make()
+        refreshed(timezone.now())
+        report = Report.objects.get()
+        report.body["version"] -= 1
+        report.save()
+        assert frame.published() is None
         assert services.stale_refresh(now=timezone.now())
 
     def test_current_figures_are_left_alone(self, kuura: Any) -> None:
