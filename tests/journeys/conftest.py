@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.journeys.running import JourneyStack, Office, found_company
 
 SHOTS = Path(os.environ.get("CALQSYNC_SHOTS", ""))
+POLICY = "Content Security Policy"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions"]
 
 
@@ -74,9 +75,16 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A tab; when the test fails, its picture is kept in the folder CALQSYNC_SHOTS."""
+    """A tab in which no script fails and no policy is broken.
+
+    When the test fails, the tab's picture is kept in the folder CALQSYNC_SHOTS.
+    """
     tab = context.new_page()
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda line: wrong.append(line.text) if POLICY in line.text else None)
     yield tab
     if request.node.stash.get(_FAILED, False) and SHOTS.name:
         SHOTS.mkdir(parents=True, exist_ok=True)
         tab.screenshot(path=SHOTS / f"{request.node.name[:80].replace('/', '_')}.png")
+    assert wrong == []
