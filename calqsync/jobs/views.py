@@ -10,8 +10,6 @@ from kombu.exceptions import OperationalError as BrokerDown
 
 from calqsync.jobs import services
 
-DUE_TOO_LONG_SECONDS = 600
-
 
 @transaction.non_atomic_requests
 @require_GET
