@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
+from django.utils.cache import patch_cache_control
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, Role, Tenant, User
@@ -48,6 +49,8 @@ def tenant_view(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
                     response = view(member, *args, **kwargs)
                     if isinstance(response, SimpleTemplateResponse):
                         response.render()  # here, because a template may still read rows
+                    # A company's figures stay in no cache: not a proxy's, not behind Back.
+                    patch_cache_control(response, private=True, no_store=True)
                     return response
 
         guarded.min_role = min_role  # type: ignore[attr-defined]

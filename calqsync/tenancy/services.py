@@ -20,6 +20,8 @@ from calqsync.tenancy import scope, secrets
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 INVITATION_LIFE = timedelta(days=7)
+# Each one is a mail to an address of the sender's choice, with words of the sender's choice.
+INVITATIONS_A_DAY = 50
 TERMS_VERSION = "2026-11"
 
 
@@ -100,6 +102,9 @@ def invitation_create(
     members = Membership.objects.filter(user__email=email)
     if members.exists():
         raise ValidationError(_("This person is already on the team."))
+    sent = AuditEvent.objects.filter(act="invitation.sent", at__gt=now - timedelta(days=1))
+    if sent.count() >= INVITATIONS_A_DAY:
+        raise ValidationError(_("Many invitations were sent today. Send more tomorrow."))
     token = tokens.token_urlsafe(32)
     Invitation.objects.filter(email=email).delete()
     invitation = Invitation.objects.create(

@@ -47,7 +47,7 @@ def terms(request: HttpRequest) -> HttpResponse:
 def company_create(request: HttpRequest) -> HttpResponse:
     """Found another company, for a person who already has an account."""
     name = request.POST.get("name", "").strip()
-    if not 1 <= len(name) <= 120:
+    if not 1 <= len(name) <= 120 or "\0" in name:
         messages.error(request, _("Give the company a name of up to 120 characters."))
         return redirect("home")
     with scope.user(request.user.pk):

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from calqsync.tenancy import scope, services
-from calqsync.tenancy.models import Invitation, Membership, Role, User
+from calqsync.tenancy.models import Invitation, Membership, Role, Tenant, User
 
 NOW = timezone.now()
 
@@ -111,3 +111,26 @@ def test_a_strangers_member_id_is_not_found(client, cast):
     assert client.post(url, {"remove": "1"}).status_code == 404
     with scope.tenant(cast.tenant.pk):
         assert Membership.objects.filter(pk=theirs.pk).exists()
+
+
+def test_invitations_cannot_be_used_to_flood_mailboxes(cast, monkeypatch):
+    monkeypatch.setattr(services, "INVITATIONS_A_DAY", 1)
+    invite = {"tenant": cast.tenant, "role": Role.VIEWER, "by": cast.alice, "now": timezone.now()}
+    with scope.tenant(cast.tenant.pk):
+        services.invitation_create(email="one@example.com", **invite)
+        Invitation.objects.all().delete()  # withdrawing one does not make room for another
+        with pytest.raises(ValidationError):
+            services.invitation_create(email="two@example.com", **invite)
+
+
+def test_pages_of_a_company_are_kept_in_no_cache(client, cast):
+    client.force_login(cast.bob)
+    answer = client.get(cast.url("settings/team/"))
+    assert {"private", "no-store"} <= set(answer["Cache-Control"].split(", "))
+
+
+def test_a_company_name_with_bytes_that_no_text_holds_is_refused(client, cast):
+    client.force_login(cast.bob)
+    assert client.post("/companies/new/", {"name": "a\0b"}).status_code == 302
+    with scope.user(cast.bob.pk):
+        assert list(Tenant.objects.all()) == [cast.tenant]
