@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import Http404, HttpResponse
 from django.template.loader import get_template
 from django.urls import reverse
@@ -29,6 +30,8 @@ from reporting.selectors.subscriptions import (
 from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
 
 _DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+# A slip in the year would otherwise stretch the figures over centuries, or end the calendar.
+_SENSIBLE = [MinValueValidator(date(1990, 1, 1)), MaxValueValidator(date(2099, 12, 31))]
 
 
 class EditForm(forms.Form):
@@ -40,11 +43,14 @@ class EditForm(forms.Form):
         empty_value=None,
         required=False,
     )
-    start = forms.DateField(label=gettext_lazy("First day"), required=False, widget=_DAY)
+    start = forms.DateField(
+        label=gettext_lazy("First day"), required=False, widget=_DAY, validators=_SENSIBLE
+    )
     last = forms.DateField(
         label=gettext_lazy("Last day"),
         required=False,
         widget=_DAY,
+        validators=_SENSIBLE,
         help_text=gettext_lazy("Set it when you know that the customer leaves."),
     )
     paused = forms.BooleanField(

@@ -74,6 +74,16 @@ def test_a_mistake_in_the_form_keeps_what_was_typed(cast: Cast, bob: Client, fou
     assert not SubscriptionDecision.objects.exists()
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+@pytest.mark.parametrize("end", ["start", "last"])
+def test_a_slip_in_the_year_is_refused(
+    cast: Cast, bob: Client, found: Any, end: str, day: str
+) -> None:
+    edit = cast.url(f"subscriptions/{found.public_id}/edit/")
+    assert bob.post(edit, {end: day}).status_code == 422
+    assert not SubscriptionDecision.objects.exists()
+
+
 def test_a_product_is_marked_with_its_period(cast: Cast, bob: Client, shop: Any) -> None:
     plan = shop["plan"]
     data = {"save": str(plan.public_id), f"mark-{plan.public_id}": "recurring-3"}
