@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-if settings.EMAIL_FILE_PATH:
-    # Mails that go to a folder can be read on a page: the demo's mailbox.
+if settings.EMAIL_FILE_PATH and not settings.PRODUCTION:
+    # Mails that go to a folder can be read on a page: the demo's mailbox. Anyone can open it, and
+    # sign-in codes are in it, so that it must never stand on a real installation.
     urlpatterns += [path("local/", include("calqsync.local.mailbox"))]
