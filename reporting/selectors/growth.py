@@ -103,27 +103,8 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
     before = complete[-2] if len(complete) > 1 else None
     if last is None:
         return []
-    net = net_new(last)
     return [
-        {
-            "id": "net-new",
-            "name": _("Net new MRR"),
-            "value": words.money(net, signed=True),
-            "changes": frame.given(
-                [
-                    frame.money_change(
-                        words,
-                        net,
-                        net_new(before) if before else None,
-                        against=_("on the month before"),
-                    )
-                ]
-            ),
-            "points": [net_new(month) for month in complete[-24:]],
-            "note": _("in %(month)s") % {"month": words.month(last["month"], long=True)},
-            "definition": _("How much recurring revenue grew in the last complete month."),
-            "formula": _("new + expansion + reactivation − contraction − churn"),
-        },
+        _net_new_tile(last, before, complete, words),
         _rate_tile(
             "gross-churn",
             _("Gross MRR churn"),
@@ -172,18 +153,47 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
             definition=_("What last year's customers bring today, of what they brought then."),
             formula=_("their MRR now ÷ their MRR twelve months ago"),
         ),
-        {
-            "id": "quick-ratio",
-            "name": _("Quick ratio"),
-            "value": words.ratio(last["quick_ratio_ppm"]),
-            "reason": ""
-            if last["quick_ratio_ppm"] is not None
-            else _("Nothing was lost in the month, so there is nothing to divide by."),
-            "points": [month["quick_ratio_ppm"] for month in complete[-24:]],
-            "definition": _("How many euros are gained for each one lost."),
-            "formula": _("(new + expansion + reactivation) ÷ (contraction + churn)"),
-        },
+        _quick_ratio_tile(last, complete, words),
     ]
+
+
+def _net_new_tile(
+    last: Month, before: Month | None, complete: list[Month], words: Words
+) -> dict[str, Any]:
+    net = net_new(last)
+    return {
+        "id": "net-new",
+        "name": _("Net new MRR"),
+        "value": words.money(net, signed=True),
+        "changes": frame.given(
+            [
+                frame.money_change(
+                    words,
+                    net,
+                    net_new(before) if before else None,
+                    against=_("on the month before"),
+                )
+            ]
+        ),
+        "points": [net_new(month) for month in complete[-24:]],
+        "note": _("in %(month)s") % {"month": words.month(last["month"], long=True)},
+        "definition": _("How much recurring revenue grew in the last complete month."),
+        "formula": _("new + expansion + reactivation − contraction − churn"),
+    }
+
+
+def _quick_ratio_tile(last: Month, complete: list[Month], words: Words) -> dict[str, Any]:
+    return {
+        "id": "quick-ratio",
+        "name": _("Quick ratio"),
+        "value": words.ratio(last["quick_ratio_ppm"]),
+        "reason": ""
+        if last["quick_ratio_ppm"] is not None
+        else _("Nothing was lost in the month, so there is nothing to divide by."),
+        "points": [month["quick_ratio_ppm"] for month in complete[-24:]],
+        "definition": _("Revenue gained, as a multiple of revenue lost."),
+        "formula": _("(new + expansion + reactivation) ÷ (contraction + churn)"),
+    }
 
 
 def net_new(month: Month) -> int:
