@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from calqsync.jobs.runner import job_task
 from calqsync.jobs.services import ClaimedJob, Outcome
 from integrations.sync import engine
 
 
-@job_task(name=engine.KIND, queue="sync")
+@job_task(name=engine.KIND, queue="sync", revive_after=timedelta(hours=1))
 def sync(job: ClaimedJob) -> Outcome:
     """Import what is due for the connection that the job's key names."""
     return engine.sync_slice(job)

@@ -13,14 +13,14 @@ from reporting import services
 SWEEP_EVERY = timedelta(hours=1)
 
 
-@job_task(name=services.KIND, queue="report")
+@job_task(name=services.KIND, queue="report", revive_after=timedelta(hours=1))
 def refresh(job: ClaimedJob) -> Outcome:
     """Recompute a tenant's figures: now, and at each of the company's midnights."""
     services.report_refresh(job=job, now=timezone.now())
     return Outcome.again(services.until_midnight(tenant_id=job.tenant_id, now=timezone.now()))
 
 
-@job_task(name=services.SWEEP, queue="report")
+@job_task(name=services.SWEEP, queue="report", revive_after=timedelta(hours=1))
 def sweep(job: ClaimedJob) -> Outcome:
     """Look every hour for figures that fell behind the books."""
     services.stale_refresh(now=timezone.now())

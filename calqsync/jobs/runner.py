@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -17,16 +18,19 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[ClaimedJob], Outcome]
 
 
-def job_task(*, name: str, queue: str) -> Callable[[Handler], Any]:
+def job_task(
+    *, name: str, queue: str, revive_after: timedelta | None = None
+) -> Callable[[Handler], Any]:
     """Register a handler as the Celery task of a job kind.
 
     The message carries (tenant id, job id). The handler runs with the tenant in scope and no
     transaction open; it opens its own and fences each one that writes. What it raises is
     retried with growing waits, except LostLease (another worker has it) and Cancelled.
+    `revive_after` is for jobs that are their own schedule, see `services.register`.
     """
 
     def decorate(handler: Handler) -> Any:
-        services.register(name, queue)
+        services.register(name, queue, revive_after=revive_after)
 
         @shared_task(name=name, queue=queue, acks_late=True, ignore_result=True)
         def wake(tenant_id: int, job_id: int) -> None:

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 6
 MAX_DELIVERIES = 3
 _QUEUES: dict[str, str] = {}
+_REVIVED: dict[str, timedelta] = {}
 # The one definition of "should be running and is not", for claim, dispatch and health.
 _DUE = (
     "((state = 'queued' AND run_after <= statement_timestamp())"
@@ -98,9 +99,15 @@ class ClaimedJob:
             raise Cancelled(self.id)
 
 
-def register(kind: str, queue: str) -> None:
-    """Make a kind known, with the queue its wake-ups travel in."""
+def register(kind: str, queue: str, *, revive_after: timedelta | None = None) -> None:
+    """Make a kind known, with the queue its wake-ups travel in.
+
+    A job that is its own schedule names `revive_after`: given up, it is tried again after that
+    time, because a row that ended would end the schedule with it.
+    """
     _QUEUES[kind] = queue
+    if revive_after is not None:
+        _REVIVED[kind] = revive_after
 
 
 def kinds() -> dict[str, str]:
@@ -263,7 +270,20 @@ def finish(job: ClaimedJob, outcome: Outcome) -> None:
 
 @transaction.atomic
 def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
-    """End the job as failed; a person or the next schedule starts it again."""
+    """Give the job up: it ends as failed, or waits long if it is its own schedule."""
+    log.error("job.given_up", job=job.id, kind=job.kind, error_class=error_class)
+    if revive_after := _REVIVED.get(job.kind):
+        _mine(job).update(
+            state=JobState.QUEUED,
+            run_after=Now() + revive_after,
+            attempts=0,
+            deliveries=0,
+            lease_until=None,
+            nudged_at=None,
+            error_class=error_class[:120],
+            error=error[:2000],
+        )
+        return
     _mine(job).update(
         state=JobState.FAILED,
         finished_at=Now(),

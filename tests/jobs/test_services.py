@@ -103,6 +103,20 @@ def test_a_job_that_kills_its_worker_every_time_is_given_up(tenant):
     assert (job.state, job.error_class) == (JobState.FAILED, "WorkerLost")
 
 
+def test_a_job_that_is_its_own_schedule_is_tried_again_after_a_while(tenant, monkeypatch):
+    monkeypatch.setitem(services._REVIVED, KIND, timedelta(hours=1))
+    job = services.enqueue(kind=KIND)
+    for _ in range(services.MAX_DELIVERIES):
+        services.claim(job.pk)
+        past(job)
+    assert services.claim(job.pk) is None
+    job.refresh_from_db()
+    assert (job.state, job.error_class) == (JobState.QUEUED, "WorkerLost")
+    assert services.claim(job.pk) is None, "it waits first"
+    Job.objects.filter(pk=job.pk).update(run_after=Now())
+    assert services.claim(job.pk) is not None
+
+
 def test_a_job_wanted_again_while_it_runs_is_due_when_it_ends(tenant):
     job = services.enqueue(kind=KIND)
     held = services.claim(job.pk)
