@@ -10,9 +10,11 @@ from typing import Any
 
 from django.db.models import Count, Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from calqsync.jobs.models import JobState
 from calqsync.jobs.services import live_job
 from calqsync.tenancy.models import Tenant
 from integrations.models import Product
@@ -24,6 +26,7 @@ from reporting.selectors.listing import Column, Listing
 from reporting.selectors.payments import number_of
 
 RUNNING = ("active", "late")
+_SOON = timedelta(minutes=5)
 _TABS: dict[str, tuple[str, ...]] = {
     "": RUNNING,
     "active": ("active",),
@@ -59,7 +62,11 @@ def badge(subscription: Any) -> dict[str, str]:
 
 def recomputing() -> bool:
     """Whether figures are being computed now, so that a page may say that they will change."""
-    return live_job(kind=REFRESH) is not None
+    job = live_job(kind=REFRESH)
+    # The same row waits for the next midnight once the figures are made.
+    return job is not None and (
+        job.state == JobState.LEASED or job.run_after <= timezone.now() + _SOON
+    )
 
 
 @dataclass(frozen=True, slots=True)
