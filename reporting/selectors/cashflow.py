@@ -68,7 +68,6 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
         else ""
     )
     no_history = _("Needs at least two complete months of bank statements.")
-    last_month = used[-1] if used else body["as_of"][:7]
     burn = runway["net_burn_minor"]
     return [
         {
@@ -96,7 +95,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
             "name": _("Net burn a month"),
             "value": words.money(burn),
             "reason": "" if burn is not None else no_history,
-            "url": behind(tenant, "operating", last_month) if burn is not None else "",
+            "url": "#cash-table-caption" if burn is not None else "",
             "note": span,
             "points": [row["net_burn_minor"] for row in body["cash"] if row["complete"]][-24:],
             "definition": _(
@@ -109,9 +108,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
             "name": _("Gross burn a month"),
             "value": words.money(runway["gross_burn_minor"]),
             "reason": "" if runway["gross_burn_minor"] is not None else no_history,
-            "url": behind(tenant, "money_out", last_month)
-            if runway["gross_burn_minor"] is not None
-            else "",
+            "url": "#cash-table-caption" if runway["gross_burn_minor"] is not None else "",
             "note": span,
             "points": [row["money_out_minor"] for row in body["cash"] if row["complete"]][-24:],
             "definition": _("Money paid out in operations, over the same months."),
