@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
 
 urlpatterns = [
     path("", include("calqsync.tenancy.urls")),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("", include("reporting.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),
 ]
 
 if settings.EMAIL_FILE_PATH and not settings.PRODUCTION:

@@ -96,6 +96,10 @@ class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.get_fields(request, obj)
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        # The role cannot read the other columns: asking for one is a wrong request.
+        return lookup.split("__")[0] in {"id", "pk", "tenant", *self.columns, *self.related}
+
     def _owned(self) -> bool:
         return self.tenant_field == "tenant_id"
 

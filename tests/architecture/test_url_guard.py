@@ -14,6 +14,7 @@ OPEN = {
     "invitation": "opened by a secret token",
     "healthz": "for load balancers; tells nothing of tenants",
     "procountor_callback": "one redirect URI for all; found by its single-use state",
+    "api_schema": "describes the API and holds no figure",
     "mailbox": "exists in the demo only",
     "mailbox_mail": "exists in the demo only",
 }
