@@ -36,7 +36,7 @@ OWN += ["/accounts/logout/", "/accounts/2fa/totp/activate/"]
 GUEST = ["/", "/terms/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 GUEST += ["/accounts/password/reset/done/", "/nowhere/", "/invite/unknown/"]
 # Pages of a company that a link cannot open: they answer a form, a poll or another site.
-NO_PAGE = {"connection_progress", "connect_confirm"}
+NO_PAGE = {"connection_progress", "connect_confirm", "api_figures"}
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 RUN_AXE = """async () => {
