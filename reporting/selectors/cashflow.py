@@ -175,7 +175,7 @@ def _cash_table(tenant: Tenant, rows: list[CashMonth], words: Words) -> dict[str
         ("", _("Own transfers"), "own_transfers_minor", "own_transfers", 1),
         ("", _("Not explained by statements"), "unexplained_minor", "", 1),
         ("cash", _("Closing balance"), "closing_minor", "", 1),
-        ("", _("Net burn"), "net_burn_minor", "operating", 1),
+        ("", _("Net burn"), "net_burn_minor", "burn", 1),
     ]
     optional = {"financing_minor", "own_transfers_minor", "unexplained_minor"}
     table = []

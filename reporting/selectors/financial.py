@@ -70,7 +70,7 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
             "id": "arr",
             "name": _("Annual run rate"),
             "value": words.money(now["arr_minor"]),
-            "url": behind(tenant, "mrr", now["month"]),
+            "url": behind(tenant, "arr", now["month"]),
             "changes": _money_changes(words, now["arr_minor"], last_month, last_year, "arr_minor"),
             "points": [row["arr_minor"] for row in months[-24:]],
             "definition": _("The recurring revenue of a year if nothing changed (ARR)."),
@@ -80,7 +80,7 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
             "id": "customers",
             "name": _("Customers"),
             "value": words.count(now["customers"]),
-            "url": behind(tenant, "mrr", now["month"]),
+            "url": behind(tenant, "customers", now["month"]),
             "changes": frame.given(
                 [
                     frame.change(
@@ -98,8 +98,8 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
             "points": [row["customers"] for row in months[-24:]],
             "definition": _("Customers with recurring revenue on the day of the snapshot."),
         },
-        _churn_tile(body, words, months),
-        _retention_tile(body, words, months),
+        _churn_tile(tenant, body, words, months),
+        _retention_tile(tenant, body, words, months),
         runway_tile(tenant, body["runway"], words),
     ]
 
@@ -147,7 +147,7 @@ def _mrr_tile(
     }
 
 
-def _churn_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
+def _churn_tile(tenant: Tenant, body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
     now = body["now"]
     assert now is not None
     value = now["customer_churn_ppm"]
@@ -155,8 +155,9 @@ def _churn_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]
     before = complete[-2]["customer_churn_ppm"] if len(complete) > 1 else None
     return {
         "id": "churn",
-        "name": _("Customers who left"),
+        "name": _("Customer churn"),
         "value": words.rate(value),
+        "url": behind(tenant, "churn-customers", now["rates_month"]) if now["rates_month"] else "",
         "reason": "" if value is not None else _("Needs a complete month with customers."),
         "note": _("in %(month)s") % {"month": words.month(now["rates_month"], long=True)}
         if now["rates_month"]
@@ -170,14 +171,16 @@ def _churn_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]
         ),
         "points": [row["customer_churn_ppm"] for row in complete[-24:]],
         "definition": _(
-            "Customer churn: those who left in the month, of those at its start. Customers who"
+            "Customers who left in the month, of those at its start. Customers who"
             " joined and left, or left and came back, within the month do not count."
         ),
         "formula": _("customers lost ÷ customers at the start"),
     }
 
 
-def _retention_tile(body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
+def _retention_tile(
+    tenant: Tenant, body: Body, words: Words, months: list[Month]
+) -> dict[str, Any]:
     now = body["now"]
     assert now is not None
     value = now["nrr_12_ppm"]
@@ -187,6 +190,11 @@ def _retention_tile(body: Body, words: Words, months: list[Month]) -> dict[str, 
         "id": "nrr",
         "name": _("Net revenue retention"),
         "value": words.rate(value),
+        "url": reverse("growth", args=[tenant.slug]),
+        "note": _("twelve months to %(month)s")
+        % {"month": words.month(now["rates_month"], long=True)}
+        if now["rates_month"] and value is not None
+        else "",
         "reason": ""
         if value is not None
         else _("Needs twelve months of history with recurring revenue."),

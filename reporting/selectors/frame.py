@@ -243,6 +243,8 @@ def rate_change(
 ) -> dict[str, Any] | None:
     if now is None or before is None:
         return None
+    # Compared as they are shown: a change that rounds to 0.0 points is none.
+    now, before = round(now / 1000) * 1000, round(before / 1000) * 1000
     points = formats.decimal((now - before) / 10_000, language=words.language, digits=1)
     sign = formats.PLUS if now > before else ""
     text = _("%(points)s points") % {"points": f"{sign}{points}".replace("-", formats.MINUS)}

@@ -420,10 +420,10 @@ def _rates_chart(rows: list[Month], words: Words) -> dict[str, Any]:
 def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[str, Any]:
     fields = [
         (_("At the start"), "customers_start", ""),
-        (_("New"), "new_customers", "new"),
-        (_("Returned"), "reactivated_customers", "reactivation"),
-        (_("Left"), "churned_customers", "churn"),
-        (_("At month end"), "customers", "mrr"),
+        (_("New"), "new_customers", "new-customers"),
+        (_("Returned"), "reactivated_customers", "reactivation-customers"),
+        (_("Left"), "churned_customers", "churn-customers"),
+        (_("At month end"), "customers", "customers"),
     ]
     head: list[Any] = [_("Customers")]
     head += [

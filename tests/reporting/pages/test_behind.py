@@ -1,0 +1,119 @@
+"""Every figure of a dashboard opens its documents, and their sum is the figure, to the cent."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from calqsync.tenancy.models import Tenant
+from integrations.models import BankEvent
+from reporting.models import CashFigure
+from reporting.selectors import behind
+from reporting.selectors.frame import published
+from tests.factories import account_make, statement_make
+from tests.reporting.conftest import refreshed
+
+MONEY = {
+    "mrr": "mrr_minor",
+    "arr": "arr_minor",
+    "new": "new_minor",
+    "expansion": "expansion_minor",
+    "reactivation": "reactivation_minor",
+    "fx": "fx_minor",
+}
+LOSSES = {"contraction": "contraction_minor", "churn": "churn_minor"}
+COUNTS = {
+    "customers": "customers",
+    "new-customers": "new_customers",
+    "reactivation-customers": "reactivated_customers",
+    "churn-customers": "churned_customers",
+}
+
+
+def parts(figure, month, body, tenant):
+    from reporting.selectors.frame import month_index, words_for
+
+    return behind._kind(tenant, figure, month, month_index(month), body, words_for(tenant)).parts
+
+
+@pytest.fixture
+def book(shop, cast):
+    body = published().body
+    assert len(body["months"]) >= 3, "there is no month to walk"
+    return body
+
+
+def walked(book, cast, table, measure):
+    tenant = Tenant.objects.get(pk=cast.tenant.pk)
+    wrong = {}
+    for month in book["months"]:
+        for figure, field in table.items():
+            got = measure(parts(figure, month["month"], book, tenant))
+            if got != month[field]:
+                wrong[month["month"], figure] = (got, month[field])
+    return wrong
+
+
+def test_every_amount_of_every_month_is_the_sum_of_its_documents(book, cast):
+    total = lambda found: sum(part.minor for part in found)  # noqa: E731
+    assert walked(book, cast, MONEY, total) == {}
+    assert walked(book, cast, LOSSES, lambda found: -total(found)) == {}
+
+
+def test_every_count_of_customers_is_the_number_of_its_rows(book, cast):
+    assert walked(book, cast, COUNTS, len) == {}
+
+
+def test_revenue_of_every_month_is_the_sum_of_its_invoices(book, cast):
+    tenant = Tenant.objects.get(pk=cast.tenant.pk)
+    for month in book["revenue"]:
+        recurring, rest, whole = (
+            sum(part.minor for part in parts(figure, month["month"], book, tenant))
+            for figure in ("recurring", "non_recurring", "revenue")
+        )
+        assert (recurring, rest) == (month["recurring_minor"], month["non_recurring_minor"])
+        assert whole == recurring + rest
+
+
+def test_receivables_of_every_age_and_week_are_the_sum_of_their_invoices(book, cast):
+    tenant = Tenant.objects.get(pk=cast.tenant.pk)
+    as_of = book["as_of"][:7]
+    found = book["receivables"]
+    figures = {f"open-{age['age']}": age["minor"] for age in found["ages"]}
+    figures |= {f"expected-{week['start']}": week["minor"] for week in found["weeks"]}
+    figures["open"] = found["total_minor"]
+    assert found["total_minor"] > 0
+    for figure, minor in figures.items():
+        assert sum(part.minor for part in parts(figure, as_of, book, tenant)) == minor, figure
+
+
+def test_cash_of_every_month_is_the_sum_of_its_bank_events(shop, cast):
+    account = account_make(shop["eu"])
+    for month in ("2026-01", "2026-02"):
+        statement_make(
+            account,
+            f"{month}-01",
+            f"{month}-28",
+            opening="1000.00",
+            events=[(f"{month}-05", "300.00"), (f"{month}-20", "-450.25")],
+        )
+    refreshed()
+    tenant = Tenant.objects.get(pk=cast.tenant.pk)
+    book = published().body
+    assert CashFigure.objects.count() == BankEvent.objects.count() == 4
+    fields = {"money_in": 1, "money_out": -1}
+    for month in book["cash"]:
+        for figure, sign in fields.items():
+            got = sum(part.minor for part in parts(figure, month["month"], book, tenant))
+            assert got * sign == month[f"{figure}_minor"]
+        burn = sum(part.minor for part in parts("burn", month["month"], book, tenant))
+        assert burn == month["net_burn_minor"]
+
+
+@pytest.mark.parametrize("page", ["", "growth/", "cashflow/"])
+def test_every_link_of_a_dashboard_leads_somewhere(vera, shop, cast, page):
+    html = vera.get(cast.url(page) + "?period=all").content.decode()
+    links = set(re.findall(r'href="(/t/[^"]+/figures/[^"]+)"', html))
+    assert links or page == "cashflow/"
+    assert {link: vera.get(link).status_code for link in links} == dict.fromkeys(links, 200)
