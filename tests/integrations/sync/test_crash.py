@@ -39,6 +39,8 @@ def slow(kuusi: Company, settings: Any) -> Iterator[Handle]:
     """A sandbox that takes its time, so that there is a middle to be killed in."""
     with start_server([kuusi], **CLIENT, latency=0.1) as handle:
         settings.PROCOUNTOR_BASE_URL = handle.base_url
+        settings.PROCOUNTOR_CLIENT_ID = CLIENT["client_id"]
+        settings.PROCOUNTOR_CLIENT_SECRET = CLIENT["client_secret"]
         settings.PROCOUNTOR_MAX_RPS = 200.0
         yield handle
 
