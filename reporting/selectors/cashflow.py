@@ -83,6 +83,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
             "id": "cash",
             "name": _("Cash in the bank"),
             "value": words.money(runway["cash_minor"]),
+            "url": "#accounts-caption" if runway["cash_minor"] is not None else "",
             "reason": "" if runway["cash_minor"] is not None else _("No bank statements yet."),
             "note": _("on %(day)s") % {"day": words.day(runway["balance_date"])}
             if runway["balance_date"]

@@ -165,6 +165,7 @@ def _net_new_tile(
         "id": "net-new",
         "name": _("Net new MRR"),
         "value": words.money(net, signed=True),
+        "url": "#movements-table-caption",
         "changes": frame.given(
             [
                 frame.money_change(
@@ -225,6 +226,7 @@ def _rate_tile(
         "id": tile_id,
         "name": name,
         "value": words.rate(value),
+        "url": "#rates-table-caption" if value is not None else "",
         "reason": "" if value is not None else _("Needs recurring revenue at the start."),
         "changes": frame.given(
             [
@@ -312,18 +314,27 @@ def _movements_table(
     kinds: list[tuple[str, str]],
     names: dict[str, str],
 ) -> dict[str, Any]:
-    def cells(field: str, figure: str | None, *, sign: int = 1) -> list[dict[str, Any]]:
+    def cells(
+        field: str, figure: str | None, *, sign: int = 1, months_back: int = 0
+    ) -> list[dict[str, Any]]:
         made = []
         for month in rows:
             value: int = month[field] * sign  # type: ignore[literal-required]
-            url = behind(tenant, figure, month["month"]) if figure and value else ""
+            of = frame.month_text(frame.month_index(month["month"]) - months_back)
+            url = behind(tenant, figure, of) if figure and value else ""
             made.append(
                 {"text": words.amount(value), "url": url, "incomplete": not month["complete"]}
             )
         return made
 
     losses = {field for field, _kind in LOSSES}
-    table = [{"label": _("MRR at the start"), "cells": cells("start_minor", None), "sub": True}]
+    table = [
+        {
+            "label": _("MRR at the start"),
+            "cells": cells("start_minor", "mrr", months_back=1),
+            "sub": True,
+        }
+    ]
     table += [
         {
             "label": names[kind],
