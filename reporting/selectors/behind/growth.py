@@ -17,7 +17,7 @@ from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, LineFigure
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
 from reporting.selectors.frame import Words
-from reporting.selectors.growth import movement_names
+from reporting.selectors.movements import movement_names
 
 
 def _month_row(body: Body, month: str) -> Any:
