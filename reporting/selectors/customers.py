@@ -20,9 +20,9 @@ from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure
 from reporting.selectors import frame, listing, narrowing
 from reporting.selectors.frame import Words
-from reporting.selectors.growth import movement_names
 from reporting.selectors.invoices import invoices_table
 from reporting.selectors.listing import Listing
+from reporting.selectors.movements import movement_names
 from reporting.selectors.payments import payments_table
 from reporting.selectors.subscriptions import subscriptions_table
 
