@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 import pytest
+from allauth.account.internal.flows import login
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connections
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 
 from calqsync.tenancy import roles, scope
 
@@ -107,6 +109,26 @@ def _no_real_outside(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     # Rate limits live in the cache: one test's attempts must not count in the next.
     cache.clear()
+
+
+class SignedInClient(Client):
+    """The test client, whose `force_login` counts as a sign-in of this moment, as a real one does.
+
+    With `recently=False` the session is as old as one that was left open.
+    """
+
+    def force_login(self, user: Any, backend: str | None = None, *, recently: bool = True) -> None:
+        super().force_login(user, backend)
+        at = time.time() - (0 if recently else 86_400)
+        session = self.session
+        session[login.AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": at}]
+        session[login._AUTHENTICATION_METHODS_USER_SESSION_KEY] = str(user.pk)
+        session.save()
+
+
+@pytest.fixture
+def client() -> SignedInClient:
+    return SignedInClient()
 
 
 @dataclass

@@ -6,33 +6,41 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
+from allauth.core.exceptions import ReauthenticationRequired
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
 
-from calqsync.tenancy import scope
-from calqsync.tenancy.models import Membership, Role, Tenant, User
+from calqsync.tenancy import accounts, scope
+from calqsync.tenancy.models import Membership, Role, SupportGrant, Tenant, User
 
 
 class TenantRequest(HttpRequest):
-    """A request that has passed the door: a member's, for one tenant."""
+    """A request that has passed the door: a member's, or a looking-in helper's, for one tenant."""
 
     user: User
     tenant: Tenant
     membership: Membership
+    # By which a member of support staff looks in; None for members.
+    support_grant: SupportGrant | None
     htmx: Any
 
 
 View = Callable[..., HttpResponse]
 
 
-def tenant_view(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
+def tenant_view(min_role: Role = Role.VIEWER, *, fresh: bool = False) -> Callable[[View], View]:
     """Open the tenant named by the address for a member with at least this role.
 
     A stranger and a missing tenant look the same (404); a member without the role gets 403.
-    The view runs with the tenant in scope, inside the request's transaction.
+    With `fresh`, a change (any method but GET and HEAD) asks for the password or second step
+    again when the sign-in is older than ten minutes, and goes on afterwards. The view runs with
+    the tenant in scope, inside the request's transaction.
     """
 
     def decorate(view: View) -> View:
@@ -43,10 +51,9 @@ def tenant_view(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
             with scope.user(member.user.pk):
                 member.membership = _membership(member.user, slug)
                 member.tenant = member.membership.tenant
+                member.support_grant = None
                 with scope.tenant(member.tenant.pk):
-                    if not member.membership.may(min_role):
-                        raise PermissionDenied
-                    response = view(member, *args, **kwargs)
+                    response = _judged(member, min_role, fresh) or view(member, *args, **kwargs)
                     if isinstance(response, SimpleTemplateResponse):
                         response.render()  # here, because a template may still read rows
                     # A company's figures stay in no cache: not a proxy's, not behind Back.
@@ -54,9 +61,27 @@ def tenant_view(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
                     return response
 
         guarded.min_role = min_role  # type: ignore[attr-defined]
+        guarded.fresh = fresh  # type: ignore[attr-defined]
         return guarded
 
     return decorate
+
+
+def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse | None:
+    """What stands in the way of this member, if anything; raises PermissionDenied for the role."""
+    if not request.membership.may(min_role):
+        raise PermissionDenied
+    if request.tenant.mfa_required and not accounts.has_second_step(request.user):
+        messages.warning(
+            request,
+            _("%(company)s asks for two-step sign-in. Turn it on to go on.")
+            % {"company": request.tenant.name},
+        )
+        return redirect("mfa_index")
+    changes = request.method not in {"GET", "HEAD", "OPTIONS"}
+    if fresh and changes and not accounts.recently_authenticated(request):
+        raise ReauthenticationRequired
+    return None
 
 
 def _membership(user: User, slug: str) -> Membership:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.mfa.utils import is_mfa_enabled
 from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -22,3 +26,15 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             user.save()
         return user
+
+
+def recently_authenticated(request: HttpRequest) -> bool:
+    """Whether this session proved who it is within the last ten minutes, by any method."""
+    records = get_authentication_records(request, request.user)
+    at = max((record["at"] for record in records), default=0.0)
+    return time.time() - at < app_settings.REAUTHENTICATION_TIMEOUT
+
+
+def has_second_step(user: Any) -> bool:
+    """Whether signing in as this person asks for more than a password."""
+    return bool(is_mfa_enabled(user))

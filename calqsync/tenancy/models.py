@@ -45,8 +45,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Role(models.TextChoices):
-    """From reading to owning; a role includes what the ones below it may do."""
+    """From aggregates only to owning; a role includes what the ones below it may do."""
 
+    INVESTOR = "investor", _("Investor")
     VIEWER = "viewer", _("Viewer")
     MEMBER = "member", _("Member")
     ADMIN = "admin", _("Admin")
@@ -72,6 +73,10 @@ class Tenant(models.Model):
     fiscal_year_start = models.PositiveSmallIntegerField(
         _("fiscal year starts in month"), default=1
     )
+    mfa_required = models.BooleanField(_("require two-step sign-in"), default=False)
+    support_consent_required = models.BooleanField(_("ask before support looks in"), default=False)
+    # When the company is erased for good; until then its deletion can be undone.
+    deletes_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     data_key_id = models.UUIDField()
     data_key_wrapped = models.BinaryField()
@@ -111,6 +116,7 @@ class Invitation(TenantOwned):
     token_hash = models.CharField(max_length=64)
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)
 
@@ -125,11 +131,16 @@ class Invitation(TenantOwned):
 
 
 class AuditEvent(TenantOwned):
-    """Who did what to which thing, when and from where; rows are never changed."""
+    """Who did what to which thing, when and from where; rows are never changed.
+
+    What support staff do carries a second identity: the person on whose behalf they look in.
+    """
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     actor_name = models.CharField(max_length=200, blank=True)
+    on_behalf_of = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    on_behalf_of_name = models.CharField(max_length=200, blank=True)
     act = models.CharField(max_length=60)
     target = models.CharField(max_length=200, blank=True)
     before = models.JSONField(default=dict)
@@ -144,16 +155,27 @@ class AuditEvent(TenantOwned):
 
 
 class SupportGrant(TenantOwned):
-    """A time-boxed permission for one member of staff to read one tenant's rows."""
+    """A time-boxed permission for one member of staff to read one tenant's rows.
 
+    It opens nothing until it has an end: where the company wants to be asked first,
+    `expires_at` is empty until one of its admins approves.
+    """
+
+    public_id = public_id_field()
     staff = models.ForeignKey(User, models.CASCADE, related_name="+")
+    on_behalf_of = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    approved_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    refused_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=300)
     ticket = models.CharField(max_length=60)
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="grant_public_id")
+        ]
         indexes = [models.Index(fields=["tenant", "staff"], name="grant_lookup")]
 
     def __str__(self) -> str:
