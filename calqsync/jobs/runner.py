@@ -32,7 +32,8 @@ def job_task(
     def decorate(handler: Handler) -> Any:
         services.register(name, queue, revive_after=revive_after)
 
-        @shared_task(name=name, queue=queue, acks_late=True, ignore_result=True)
+        # The queue travels with each message; the task itself needs none.
+        @shared_task(name=name, acks_late=True, ignore_result=True)
         def wake(tenant_id: int, job_id: int) -> None:
             run(handler, tenant_id=tenant_id, job_id=job_id)
 
