@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import scope, secrets
+from calqsync.tenancy import acting, scope, secrets
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 INVITATION_LIFE = timedelta(days=7)
@@ -32,17 +32,19 @@ def audit(
     target: str = "",
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
-    address: str | None = None,
 ) -> None:
-    """Record an act in the audit log of the tenant in scope."""
+    """Record an act in the audit log of the tenant in scope, with what `acting` knows."""
+    known = acting.current()
     AuditEvent.objects.create(
         act=act,
         actor=by,
         actor_name=str(by) if by else "",
+        on_behalf_of=known.on_behalf_of,
+        on_behalf_of_name=str(known.on_behalf_of) if known.on_behalf_of else "",
         target=target[:200],
         before=before or {},
         after=after or {},
-        address=address,
+        address=known.address,
     )
 
 
