@@ -9,7 +9,7 @@ from integrations.models.books import (
     Product,
     RawDocument,
 )
-from integrations.models.connections import ConnectFlow, Connection, Credential
+from integrations.models.connections import ConnectFlow, Connection, Credential, TokenRenewal
 from integrations.models.runs import Rejection, StreamCursor, SyncRun, SyncStream
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "StreamCursor",
     "SyncRun",
     "SyncStream",
+    "TokenRenewal",
 ]

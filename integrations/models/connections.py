@@ -45,10 +45,17 @@ class Connection(TenantOwned):
     created_at = models.DateTimeField(auto_now_add=True)
     disconnected_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
+    # A pause by our support staff ends by them; the reason is shown to the customer.
+    paused_by_support = models.BooleanField(default=False)
+    pause_reason = models.CharField(max_length=200, blank=True)
+    # Its data are being deleted by a job; nothing brings it back.
+    deleting_at = models.DateTimeField(null=True)
     trouble = models.CharField(max_length=12, choices=Trouble.choices, blank=True)
     trouble_kind = models.CharField(max_length=40, blank=True)
     trouble_detail = models.CharField(max_length=500, blank=True)
     trouble_since = models.DateTimeField(null=True)
+    # When its owners and admins were written to about the trouble that lasts.
+    trouble_told_at = models.DateTimeField(null=True)
     retry_at = models.DateTimeField(null=True)
     first_import_at = models.DateTimeField(null=True)
     data_as_of = models.DateTimeField(null=True)
@@ -89,6 +96,29 @@ class Credential(TenantOwned):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class TokenRenewal(TenantOwned):
+    """A refresh token on its way to a new one: written before the call and after the answer.
+
+    Each write is a transaction of its own, so that a worker that dies between Procountor's
+    answer and the commit of the credential loses nothing. At most one a connection; deleted
+    with the commit that stores the new token.
+    """
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="+")
+    # SHA-256 of the refresh token that was handed in.
+    replaces = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    secret = models.BinaryField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "connection"], name="renewal_once")
+        ]
+
+    def __str__(self) -> str:
+        return "answered" if self.secret else "asked"
 
 
 class ConnectFlow(TenantOwned):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from billing.gate import PlanNeeded
 from billing.services import require_import
 from billing.signals import imports_allowed
 from calqsync.jobs.models import Job, JobState
@@ -18,6 +21,7 @@ from calqsync.tenancy.models import User
 from calqsync.tenancy.services import audit
 from integrations.models import Connection, SyncRun
 from integrations.models.runs import OPEN_STATES, RunState
+from integrations.services.names import tidy
 from integrations.sync.engine import KIND, next_slot, run_create
 
 
@@ -63,6 +67,60 @@ def sync_cancel(*, connection: Connection, by: User | None) -> bool:
     return bool(stopped)
 
 
+class PausedBySupport(Exception):
+    """Only our support staff end a pause that they began."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Our support paused the imports of this connection and will start them again.")
+        )
+
+
+@transaction.atomic
+def connection_pause(
+    *, connection: Connection, by: User, now: datetime, by_support: bool = False, reason: str = ""
+) -> Connection:
+    """Stop imports until `connection_resume`; data, key and schedule stay.
+
+    `reason` is shown to the customer. A pause by support can only be ended by support.
+    """
+    held: Connection = Connection.objects.select_for_update().get(pk=connection.pk)
+    if held.paused_at is not None and held.paused_by_support and not by_support:
+        raise PausedBySupport
+    sync_cancel(connection=held, by=by)
+    held.paused_at = held.paused_at or now
+    held.paused_by_support, held.pause_reason = by_support, tidy(reason)[:200]
+    held.save(update_fields=["paused_at", "paused_by_support", "pause_reason"])
+    audit(
+        act="connection.paused",
+        by=by,
+        target=held.name,
+        after={"connection": str(held.public_id), "reason": held.pause_reason},
+    )
+    return held
+
+
+@transaction.atomic
+def connection_resume(
+    *, connection: Connection, by: User, now: datetime, by_support: bool = False
+) -> Connection:
+    """End a pause and import at once if the plan allows; raises PausedBySupport."""
+    held: Connection = Connection.objects.select_for_update().get(pk=connection.pk)
+    if held.paused_at is None:
+        return held
+    if held.paused_by_support and not by_support:
+        raise PausedBySupport
+    before = {"since": held.paused_at.isoformat(), "reason": held.pause_reason}
+    held.paused_at, held.paused_by_support, held.pause_reason = None, False, ""
+    held.save(update_fields=["paused_at", "paused_by_support", "pause_reason"])
+    audit(act="connection.resumed", by=by, target=held.name, before=before)
+    # After trial and plan the run is not made; the job finds that out and says so.
+    enqueue(kind=KIND, key=str(held.pk))
+    with suppress(PlanNeeded):
+        sync_request(connection=held, by=by, now=now)
+    return held
+
+
 def _live_job(connection: Connection) -> Any:
     return Job.objects.filter(
         kind=KIND, key=str(connection.pk), state__in=[JobState.QUEUED, JobState.LEASED]
@@ -70,7 +128,7 @@ def _live_job(connection: Connection) -> Any:
 
 
 @receiver(imports_allowed)
-def wake_syncs(sender: type, tenant_id: int, **_: Any) -> None:
+def wake_syncs(sender: type, tenant_id: int, **_kw: Any) -> None:
     """A plan was chosen: every connection of the tenant imports at once."""
     with scope.tenant(tenant_id), transaction.atomic():
         for pk in Connection.objects.filter(disconnected_at=None, paused_at=None).values_list(
