@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_POST, require_safe
 
 from billing import services
 from billing.models import Plan
@@ -17,7 +17,7 @@ from calqsync.tenancy.models import Role
 
 
 @tenant_view()
-@require_http_methods(["GET"])
+@require_safe
 def plan(request: TenantRequest) -> HttpResponse:
     now = timezone.now()
     context = {
@@ -30,7 +30,7 @@ def plan(request: TenantRequest) -> HttpResponse:
 
 
 @tenant_view(Role.OWNER)
-@require_http_methods(["POST"])
+@require_POST
 def plan_choose(request: TenantRequest) -> HttpResponse:
     try:
         services.plan_choose(plan=request.POST.get("plan", ""), by=request.user, now=timezone.now())

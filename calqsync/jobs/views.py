@@ -5,14 +5,14 @@ from __future__ import annotations
 from celery import current_app
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError as BrokerDown
 
 from calqsync.jobs import services
 
 
 @transaction.non_atomic_requests
-@require_GET
+@require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 while the database answers; the body tells of the broker and the oldest due job.
 

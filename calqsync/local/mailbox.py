@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 _SEPARATOR = "-" * 79
 
@@ -60,7 +60,7 @@ def _mail(key: str, text: str) -> Mail:
     )
 
 
-@require_GET
+@require_safe
 def mailbox(request: HttpRequest, key: str = "") -> HttpResponse:
     """All mails, or the one that `key` names; exists in the demo only."""
     found = mails(Path(settings.EMAIL_FILE_PATH))

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from calqsync.tenancy import scope, services
 from calqsync.tenancy.access import TenantRequest, tenant_view
@@ -20,7 +20,7 @@ from calqsync.tenancy.forms import CompanyForm, InvitationForm
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 
-@require_GET
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Signed out: what this is. Signed in: the company, or a choice among several.
 
@@ -37,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "tenancy/choose.html", {"tenants": tenants})
 
 
-@require_GET
+@require_safe
 def terms(request: HttpRequest) -> HttpResponse:
     return render(request, "tenancy/terms.html", {"version": services.TERMS_VERSION})
 
@@ -56,7 +56,7 @@ def company_create(request: HttpRequest) -> HttpResponse:
 
 
 @tenant_view(Role.ADMIN)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def company(request: TenantRequest) -> HttpResponse:
     form = CompanyForm(request.POST or None, instance=request.tenant)
     if request.method == "POST" and form.is_valid():
@@ -68,7 +68,7 @@ def company(request: TenantRequest) -> HttpResponse:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def team(request: TenantRequest) -> HttpResponse:
     return render(request, "tenancy/team.html", _team_page(request, InvitationForm()))
 
@@ -145,7 +145,7 @@ def member_edit(request: TenantRequest, public_id: Any) -> HttpResponse:
     return redirect("settings_team", request.tenant.slug)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Show an invitation; accept it once signed in with the invited address."""
     now = timezone.now()
@@ -171,13 +171,13 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def security(request: TenantRequest) -> HttpResponse:
     return render(request, "tenancy/security.html")
 
 
 @tenant_view(Role.ADMIN)
-@require_GET
+@require_safe
 def audit_log(request: TenantRequest) -> HttpResponse:
     events = AuditEvent.objects.order_by("-at", "-pk")
     page = Paginator(events, 50).get_page(request.GET.get("page"))

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.gate import PlanNeeded
 from calqsync.tenancy import scope
@@ -91,7 +91,7 @@ def _browser(request: HttpRequest, cookie: str) -> str:
 
 
 @transaction.non_atomic_requests
-@require_GET
+@require_safe
 @never_cache
 def procountor_callback(request: HttpRequest) -> HttpResponse:
     """Procountor sends the browser here; tenant and person come from the walk itself.
@@ -170,7 +170,7 @@ def admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[...
 
 
 @admin_outside_transaction
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def connect_key(request: TenantRequest) -> HttpResponse:
     """The second way: a key that someone made in Procountor; it is never echoed."""
@@ -212,7 +212,7 @@ def _named(public_id: str) -> Connection | None:
 
 
 @tenant_view(Role.ADMIN)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def connect_confirm(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Which company this is, what its user may not see, and the name it gets here."""

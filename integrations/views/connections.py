@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.gate import PlanNeeded
 from billing.services import entitlement_now
@@ -47,7 +47,7 @@ _COUNT_WORDS = {
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def integrations(request: TenantRequest) -> HttpResponse:
     now = timezone.now()
     words = Words(request.tenant, now)
@@ -82,7 +82,7 @@ def _counts(words: Words, counts: dict[str, int]) -> list[dict[str, Any]]:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def connection(request: TenantRequest, public_id: UUID) -> HttpResponse:
     return _page(request, connection_of(public_id), NameForm())
 
@@ -197,7 +197,7 @@ def _history(words: Words, page: Any) -> dict[str, Any]:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 @never_cache
 def connection_progress(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """The open import alone; when its state changes, everything on the page that changes too."""
@@ -274,7 +274,7 @@ def connection_rights(request: TenantRequest, public_id: UUID) -> HttpResponse:
 
 
 @tenant_view(Role.ADMIN)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def connection_disconnect(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """What goes and what stays, then the act."""
     shown = connection_of(public_id)
@@ -312,7 +312,7 @@ def _disconnected(shown: Connection, delete: bool) -> str:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def connection_rejected(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Documents that an import set aside, each with its reason."""
     shown, words = connection_of(public_id), Words(request.tenant, timezone.now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from integrations.models import Customer
@@ -14,13 +14,13 @@ from reporting.views.answering import answer, answer_list, one_of, today
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def customers(request: TenantRequest) -> HttpResponse:
     return answer_list(request, customers_list(tenant=request.tenant, query=request.GET))
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def customer(request: TenantRequest, public_id: UUID) -> HttpResponse:
     found = one_of(Customer.objects.select_related("connection"), public_id)
     page = customer_page(tenant=request.tenant, customer=found, today=today(request))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from reporting.selectors import behind as behind_selectors
@@ -15,7 +15,7 @@ from reporting.selectors.growth import growth_page
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def financial(request: TenantRequest) -> HttpResponse:
     page = financial_page(tenant=request.tenant, query=request.GET, now=timezone.now())
     context = {"page": page, "freshness": page.freshness}
@@ -23,14 +23,14 @@ def financial(request: TenantRequest) -> HttpResponse:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def growth(request: TenantRequest) -> HttpResponse:
     page = growth_page(tenant=request.tenant, query=request.GET, now=timezone.now())
     return render(request, "reporting/growth.html", {"page": page, "freshness": page.freshness})
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def cashflow(request: TenantRequest) -> HttpResponse:
     page = cashflow_page(tenant=request.tenant, query=request.GET, now=timezone.now())
     context = {"page": page, "freshness": page.freshness}
@@ -38,7 +38,7 @@ def cashflow(request: TenantRequest) -> HttpResponse:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def behind(request: TenantRequest, figure: str, month: str) -> HttpResponse:
     """The documents whose amounts add up to one figure of one month."""
     page = behind_selectors.behind_page(

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
@@ -30,7 +30,7 @@ from reporting.views.answering import answer, answer_list, back, changed, may_ch
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def products(request: TenantRequest) -> HttpResponse:
     """The list; members mark products one by one or several at once."""
     may = may_change(request)
@@ -60,7 +60,7 @@ def _control() -> Any:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def product(request: TenantRequest, public_id: UUID) -> HttpResponse:
     found = one_of(Product.objects.select_related("connection"), public_id)
     page = product_page(tenant=request.tenant, product=found)

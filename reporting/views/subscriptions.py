@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
@@ -75,7 +75,7 @@ class EditForm(forms.Form):
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def subscriptions(request: TenantRequest) -> HttpResponse:
     """The list by status; members confirm or reject what was detected."""
     may = may_change(request)
@@ -106,7 +106,7 @@ def _found(public_id: UUID) -> Any:
 
 
 @tenant_view()
-@require_GET
+@require_safe
 def subscription(request: TenantRequest, public_id: UUID) -> HttpResponse:
     return _page(request, _found(public_id), None)
 
