@@ -84,9 +84,9 @@ TEMPLATES = [
     }
 ]
 
-# One database, four roles: the app role owns nothing and is bound by row-level security.
+# One database, four roles: the app role owns nothing and is bound by row-level security. A process
+# gets the addresses that it needs; an alias without an address does not exist in it.
 _ENGINE = "calqsync.tenancy.backend"
-_APP_URL = env.str("DATABASE_URL")
 
 
 def _database(url: str, *, max_age: int) -> dict[str, object]:
@@ -96,12 +96,15 @@ def _database(url: str, *, max_age: int) -> dict[str, object]:
 
 
 DATABASES = {
-    "default": {**_database(_APP_URL, max_age=600), "ATOMIC_REQUESTS": True},
-    "owner": _database(env.str("DATABASE_OWNER_URL", _APP_URL), max_age=0),
-    "dispatcher": _database(env.str("DATABASE_DISPATCHER_URL", _APP_URL), max_age=600),
-    "support": _database(env.str("DATABASE_SUPPORT_URL", _APP_URL), max_age=60),
+    "default": {**_database(env.str("DATABASE_URL"), max_age=600), "ATOMIC_REQUESTS": True},
 }
-DATABASE_ROUTERS = ["calqsync.tenancy.roles.OwnerMigrates"]
+for _alias, _max_age in {"owner": 0, "dispatcher": 600, "support": 60}.items():
+    if _url := env.str(f"DATABASE_{_alias.upper()}_URL", ""):
+        DATABASES[_alias] = _database(_url, max_age=_max_age)
+DATABASE_ROUTERS = [
+    "calqsync.tenancy.roles.OwnerMigrates",
+    "calqsync.tenancy.routing.SupportReads",
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "tenancy.User"

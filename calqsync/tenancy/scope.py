@@ -30,11 +30,17 @@ class Scope:
     tenant_id: int | None = None
     user_id: int | None = None
     token_hash: str | None = None
+    looking_in: bool = False
 
-    def settings(self) -> tuple[str, str, str]:
-        return (str(self.tenant_id or ""), str(self.user_id or ""), self.token_hash or "")
+    def settings(self, alias: str) -> tuple[str, str, str]:
+        # While support looks in, the app's own connection is told no tenant: a read that does
+        # not go through the support role finds nothing.
+        tenant_id = None if self.looking_in and alias != SUPPORT else self.tenant_id
+        return (str(tenant_id or ""), str(self.user_id or ""), self.token_hash or "")
 
 
+# The connection of the support role.
+SUPPORT = "support"
 _NOBODY = Scope()
 _scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=_NOBODY)
 _SQL = (
@@ -71,6 +77,20 @@ def token(token_hash: str) -> Any:
     return _pushed(replace(_scope.get(), token_hash=token_hash))
 
 
+def looking_in(tenant_id: int) -> Any:
+    """Read this tenant's rows as support may: by the support role alone, and never write.
+
+    The role's policies show the directory, and the books only to a person (`user`) with a live
+    grant. Open a transaction of the `support` connection inside.
+    """
+    return _pushed(replace(_scope.get(), tenant_id=tenant_id, looking_in=True))
+
+
+def is_looking_in() -> bool:
+    """Whether the running code may see only what support may see."""
+    return _scope.get().looking_in
+
+
 def nothing() -> Any:
     """Act for nobody: what a worker does between two jobs."""
     return _pushed(_NOBODY)
@@ -100,7 +120,7 @@ def tell(connection: Any) -> None:
     if raw.closed or raw.info.transaction_status == TRANSACTION_STATUS_INERROR:
         return
     with raw.cursor() as cursor:
-        cursor.execute(_SQL, _scope.get().settings())
+        cursor.execute(_SQL, _scope.get().settings(connection.alias))
 
 
 def tell_new_transaction(connection: Any) -> None:
