@@ -95,6 +95,16 @@ class KeyRevoked(NeedsOwner):
     )
 
 
+class RenewalLost(KeyRevoked):
+    """A renewal's answer never arrived, and the key it replaced no longer works."""
+
+    kind = "renewal_lost"
+    advice = _(
+        "The connection broke off while Procountor renewed our key, and the old key no longer "
+        "works. Reconnect to keep your figures fresh."
+    )
+
+
 class CodeRefused(NeedsOwner):
     """The code from the login was used, too old, or made for someone else."""
 

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--retry-after", action="store_true", help="send Retry-After with 429")
     made.add_argument("--omit-empty-results", action="store_true")
     made.add_argument("--token-type", action="store_true")
+    made.add_argument("--rotate-refresh", action="store_true", help="refresh tokens work once")
     made.add_argument("--latency", type=float, default=0.0, help="seconds added to API answers")
     made.add_argument("--control", action="store_true", help="serve /_sandbox/")
     return made
@@ -55,6 +56,7 @@ def main() -> int:
         retry_after=options.retry_after,
         omit_empty_results=options.omit_empty_results,
         token_type=options.token_type,
+        rotate_refresh=options.rotate_refresh,
         latency=options.latency,
         control=options.control,
     )

@@ -32,6 +32,8 @@ class Settings:
     retry_after: bool = False
     omit_empty_results: bool = False
     token_type: bool = False
+    # A refresh token works once; its second use revokes it and all that came of it.
+    rotate_refresh: bool = False
     latency: float = 0.0
     control: bool = False
 
@@ -166,6 +168,12 @@ def make_app(companies: list[Company], settings: Settings, *, issuer: str) -> Ap
         settings,
         mint,
         Login(mint, by_id, settings.redirect_uri),
-        OAuth(mint, settings.client_secret, settings.redirect_uri, settings.token_type),
+        OAuth(
+            mint,
+            settings.client_secret,
+            settings.redirect_uri,
+            settings.token_type,
+            settings.rotate_refresh,
+        ),
         meter=Meter(settings.max_rps),
     )

@@ -17,6 +17,7 @@ class OAuth:
     client_secret: str
     redirect_uri: str | None = None
     token_type: bool = False
+    rotate_refresh: bool = False
 
     def __call__(self, request: Request, path: str) -> Response:
         if request.method != "POST":
@@ -53,13 +54,14 @@ class OAuth:
             grant = self.mint.redeem(
                 form.get("code", ""), purpose="login", redirect_uri=form.get("redirect_uri", "")
             )
+            refresh = self.mint.refresh(grant)
+            family = self.mint.family(refresh)
             answer = {
-                "access_token": self.mint.access(grant, machine=False),
-                "refresh_token": self.mint.refresh(grant),
+                "access_token": self.mint.access(grant, machine=False, family=family),
+                "refresh_token": refresh,
             }
         elif kind == "refresh_token":
-            grant = self.mint.check(form.get("refresh_token", ""), "refresh")
-            answer = {"access_token": self.mint.access(grant, machine=False)}
+            answer = self._refreshed(form.get("refresh_token", ""))
         elif kind == "client_credentials":
             self._check_redirect(form)
             grant = self.mint.check(form.get("api_key", ""), "key")
@@ -70,6 +72,17 @@ class OAuth:
         if self.token_type:
             answer["token_type"] = "Bearer"  # noqa: S105  (the scheme, no secret)
         return Response(200, encode(answer))
+
+    def _refreshed(self, token: str) -> dict[str, object]:
+        if not self.rotate_refresh:
+            grant = self.mint.check(token, "refresh")
+            return {"access_token": self.mint.access(grant, machine=False)}
+        grant, successor = self.mint.rotate(token)
+        family = self.mint.family(successor)
+        return {
+            "access_token": self.mint.access(grant, machine=False, family=family),
+            "refresh_token": successor,
+        }
 
     def _check_redirect(self, form: Mapping[str, str]) -> None:
         """Optional here, but if it is sent it must be the registered one."""

@@ -46,6 +46,10 @@ class Handle:
         """A key for that company, as key login would give it."""
         return self.app.mint.key(Grant(USERS[user].id, company.id))
 
+    def refresh_token(self, company: Company, *, user: int = 0) -> str:
+        """A refresh token for that company, as the authorization-code login would give it."""
+        return self.app.mint.refresh(Grant(USERS[user].id, company.id))
+
     def access_token(self, company: Company, *, user: int = 0) -> str:
         return self.app.mint.access(Grant(USERS[user].id, company.id), machine=True)
 

@@ -41,6 +41,11 @@ def _unb64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def _claims(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_unb64(token.split(".")[1]))
+    return found
+
+
 @dataclass(slots=True)
 class Mint:
     """Makes and checks every token of one API client."""
@@ -51,6 +56,9 @@ class Mint:
     codes: dict[str, _Code] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
     revoked_companies: dict[int, int] = field(default_factory=dict)
+    # Refresh tokens that rotate: each works once, and a second use ends all that came of it.
+    spent: set[str] = field(default_factory=set)
+    dead_families: set[str] = field(default_factory=set)
 
     def code(self, grant: Grant, *, purpose: str, redirect_uri: str) -> str:
         """A code for one use within five minutes; purpose is `login` or `keylogin`."""
@@ -66,17 +74,32 @@ class Mint:
             raise Refused("Authorization code was issued for another use")
         return found.grant
 
-    def access(self, grant: Grant, *, machine: bool) -> str:
+    def access(self, grant: Grant, *, machine: bool, family: str = "") -> str:
         now = int(time.time())
         extra = {"auth_time": now, "exp": now + ACCESS_SECONDS}
+        extra |= {"family": family} if family else {}
         return self._sign(grant, "access", **extra, scope="m2m" if machine else "user")
 
     def key(self, grant: Grant) -> str:
         """An API key: a token without an end."""
         return self._sign(grant, "key")
 
-    def refresh(self, grant: Grant) -> str:
-        return self._sign(grant, "refresh")
+    def refresh(self, grant: Grant, *, family: str = "") -> str:
+        return self._sign(grant, "refresh", family=family or secrets.token_hex(8))
+
+    def rotate(self, token: str) -> tuple[Grant, str]:
+        """The grant of a refresh token and its successor; its second use revokes the family."""
+        grant, claims = self.check(token, "refresh"), _claims(token)
+        family = str(claims["family"])
+        if claims["jti"] in self.spent:
+            self.dead_families.add(family)
+            raise Refused("Refresh token has been used before")
+        self.spent.add(claims["jti"])
+        return grant, self.refresh(grant, family=family)
+
+    def family(self, token: str) -> str:
+        """Which refresh tokens belong together, the first and all that replaced it."""
+        return str(_claims(token)["family"])
 
     def check(self, token: str, use: str) -> Grant:
         """The grant of a token of that use; raises `Refused` otherwise."""
@@ -92,6 +115,8 @@ class Mint:
             raise Refused("Token has been revoked")
         made = int(claims["jti"].partition("-")[0], 16)
         if made <= self.revoked_companies.get(claims["cid"], -1):
+            raise Refused("Token has been revoked")
+        if claims.get("family") in self.dead_families:
             raise Refused("Token has been revoked")
         if "exp" in claims and claims["exp"] < time.time():
             raise Refused("Token has expired")

@@ -7,23 +7,27 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
+from django.db import OperationalError, transaction
 from django.db import connection as database
-from django.db import transaction
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.secrets import Sealer, sealer
 from integrations.models import Connection, Credential
 from integrations.models.connections import GrantKind
-from integrations.procountor.auth import AccessToken, ProcountorAuth
-from integrations.procountor.errors import KeyRevoked
+from integrations.procountor.auth import AccessToken, ProcountorAuth, TokenPair
+from integrations.procountor.errors import KeyRevoked, RenewalLost, TryLater
 from integrations.procountor.limits import Limiter, Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.transport import Timeouts, Transport
+from integrations.sync import renewals
 from integrations.sync.limiter import limiter
 
 # Tokens are asked for with a lock on the credential's row, so the answer must come soon.
 _TOKEN_TIMEOUTS = Timeouts(connect=5.0, read=10.0, whole=15.0)
+# Longer than a call takes, so that whoever waits finds its result.
+_LOCK_WAIT = "20s"
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def auth(*, usage: Usage | None = None, held_by: Limiter | None = None) -> ProcountorAuth:
@@ -43,44 +47,134 @@ def token_fresh(
     connection: Connection,
     *,
     rejected: str = "",
+    anew: bool = False,
     usage: Usage | None = None,
     now: Callable[[], datetime] = timezone.now,
 ) -> AccessToken:
     """An access token that should work now, stored before it is used.
 
     One caller at a time asks Procountor; the others find what it stored. A token equal to
-    `rejected` counts as spent whatever its age. Raises KeyRevoked without a credential.
+    `rejected` counts as spent whatever its age, with `anew` any. Raises KeyRevoked without a
+    credential, TryLater when another caller takes too long. Call with no transaction open.
     """
-    with transaction.atomic():
-        held = Credential.objects.select_for_update().filter(connection=connection).first()
-        if held is None:
-            raise KeyRevoked("the connection has no stored key")
-        seal = sealer()
-        if held.access_token and held.access_expires_at:
-            value = seal.open_text(
-                bytes(held.access_token), connection_id=connection.pk, field="access_token"
-            )
-            stored = AccessToken(value, held.access_expires_at)
-            if stored.fresh(now()) and value != rejected:
-                return stored
-        secret = seal.open_text(bytes(held.secret), connection_id=connection.pk, field="secret")
-        fields = ["access_token", "access_expires_at", "changed_at"]
-        if held.kind == GrantKind.REFRESH_TOKEN:
-            pair = auth(usage=usage).refresh(secret)
-            token = pair.access
-            if pair.refresh_token != secret:
-                held.secret = seal.seal_text(
-                    pair.refresh_token, connection_id=connection.pk, field="secret"
-                )
-                fields.append("secret")
-        else:
-            token = auth(usage=usage).token_from_key(secret)
-        held.access_token = seal.seal_text(
-            token.value, connection_id=connection.pk, field="access_token"
+    try:
+        for _ in range(3):
+            _recover(connection)
+            with transaction.atomic():
+                token = _token(connection, rejected=rejected, anew=anew, usage=usage, now=now)
+            if token is not None:
+                return token
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", "") != _LOCK_NOT_AVAILABLE:
+            raise
+    raise TryLater("the key is being renewed elsewhere")
+
+
+@transaction.atomic
+def _recover(connection: Connection) -> None:
+    """Store what an earlier caller got from Procountor and died with."""
+    if not renewals.answers(connection).exists():
+        return
+    held = _held(connection)
+    answer = renewals.answers(connection).first()
+    if answer is None:
+        return  # its caller lives, and has stored it meanwhile
+    seal = sealer()
+    secret = seal.open_text(bytes(held.secret), connection_id=connection.pk, field="secret")
+    if answer.replaces == renewals.fingerprint(secret):
+        newer = seal.open_text(
+            bytes(answer.secret), connection_id=connection.pk, field=renewals.FIELD
         )
-        held.access_expires_at = token.expires_at
-        held.save(update_fields=fields)
+        held.secret = seal.seal_text(newer, connection_id=connection.pk, field="secret")
+        held.access_token = held.access_expires_at = None
+        held.save(update_fields=["secret", "access_token", "access_expires_at", "changed_at"])
+    renewals.stored(connection)
+
+
+def _held(connection: Connection) -> Credential:
+    """The credential, locked until the transaction ends; raises KeyRevoked without one."""
+    with database.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+    # Not the row's key: notes about a renewal refer to this connection meanwhile.
+    rows = Credential.objects.select_for_update(no_key=True).filter(connection=connection)
+    held: Credential | None = rows.first()
+    if held is None:
+        raise KeyRevoked("the connection has no stored key")
+    return held
+
+
+def _token(
+    connection: Connection,
+    *,
+    rejected: str,
+    anew: bool,
+    usage: Usage | None,
+    now: Callable[[], datetime],
+) -> AccessToken | None:
+    """As `token_fresh`; None when another caller's answer must be stored first."""
+    held = _held(connection)
+    seal = sealer()
+    if held.access_token and held.access_expires_at and not anew:
+        value = seal.open_text(
+            bytes(held.access_token), connection_id=connection.pk, field="access_token"
+        )
+        stored = AccessToken(value, held.access_expires_at)
+        if stored.fresh(now()) and value != rejected:
+            return stored
+    secret = seal.open_text(bytes(held.secret), connection_id=connection.pk, field="secret")
+    fields = ["access_token", "access_expires_at", "changed_at"]
+    if held.kind == GrantKind.REFRESH_TOKEN:
+        if renewals.answers(connection).exists():
+            return None
+        pair = _renewed(connection, secret, seal=seal, usage=usage, now=now)
+        if pair is None:
+            return None
+        token = pair.access
+        if pair.refresh_token != secret:
+            held.secret = seal.seal_text(
+                pair.refresh_token, connection_id=connection.pk, field="secret"
+            )
+            fields.append("secret")
+        renewals.stored(connection)
+    else:
+        token = auth(usage=usage).token_from_key(secret)
+    held.access_token = seal.seal_text(
+        token.value, connection_id=connection.pk, field="access_token"
+    )
+    held.access_expires_at = token.expires_at
+    held.save(update_fields=fields)
     return token
+
+
+def _renewed(
+    connection: Connection,
+    secret: str,
+    *,
+    seal: Sealer,
+    usage: Usage | None,
+    now: Callable[[], datetime],
+) -> TokenPair | None:
+    """Trade the refresh token for new ones; None when somebody was quicker."""
+    earlier = renewals.unanswered(connection, of=secret)
+    renewals.asked(connection, token=secret, now=now())
+    try:
+        pair = auth(usage=usage).refresh(secret)
+    except KeyRevoked as refusal:
+        # Only a token that is still the newest one can be dead.
+        if renewals.answers(connection).exists():
+            return None
+        if earlier is None:
+            renewals.refused(connection)
+            raise
+        if now() - earlier.started_at < renewals.IN_FLIGHT:
+            raise TryLater("the key is being renewed elsewhere", path=refusal.path) from None
+        raise RenewalLost(refusal.detail, status=refusal.status, path=refusal.path) from None
+    if pair.refresh_token != secret:
+        sealed = seal.seal_text(
+            pair.refresh_token, connection_id=connection.pk, field=renewals.FIELD
+        )
+        renewals.answered(connection, token=secret, sealed=sealed)
+    return pair
 
 
 class StoredTokens:

@@ -120,6 +120,7 @@ class Words:
     def _happened(self, connection: Connection, kind: str) -> str:
         said = {
             "key_revoked": _("Procountor no longer accepts our key."),
+            "renewal_lost": _("The renewal of our key broke off."),
             "clients_not_allowed": _("Procountor refused the connection."),
             "right_missing": _("The Procountor user behind this connection lacks a right."),
             "wrong_company": _("Procountor answered for another company."),
