@@ -140,6 +140,7 @@ class Cast:
     ann: Any  # admin
     bob: Any  # member
     vera: Any  # viewer
+    ivan: Any  # investor
     stranger_tenant: Any
     mallory: Any  # owner of the other company
 
@@ -154,18 +155,45 @@ def make_cast() -> Cast:
     def person(name: str) -> Any:
         return User.objects.create_user(f"{name}@example.com", "correct horse battery", name=name)
 
-    alice, ann, bob, vera, mallory = map(person, ["alice", "ann", "bob", "vera", "mallory"])
+    names = ["alice", "ann", "bob", "vera", "ivan", "mallory"]
+    alice, ann, bob, vera, ivan, mallory = map(person, names)
     tenant = tenant_create(name="Kuura Oy", owner=alice)
     with scope.tenant(tenant.pk):
-        for user, role in [(ann, Role.ADMIN), (bob, Role.MEMBER), (vera, Role.VIEWER)]:
+        roles_below = [Role.ADMIN, Role.MEMBER, Role.VIEWER, Role.INVESTOR]
+        for user, role in zip([ann, bob, vera, ivan], roles_below, strict=True):
             Membership.objects.create(user=user, role=role)
     stranger_tenant = tenant_create(name="Vieras Oy", owner=mallory)
-    return Cast(tenant, alice, ann, bob, vera, stranger_tenant, mallory)
+    return Cast(tenant, alice, ann, bob, vera, ivan, stranger_tenant, mallory)
 
 
 @pytest.fixture
 def cast(db: None) -> Cast:
     return make_cast()
+
+
+@pytest.fixture
+def post_office(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`post_office(tenant)` has the letters that wait in this tenant sent, as a worker does."""
+    from django.db import connection
+    from django.utils import timezone
+
+    from calqsync.jobs.models import Job, JobState
+    from calqsync.jobs.tasks import MAIL, mail
+
+    def deliver(tenant: Any) -> int:
+        with scope.tenant(tenant.pk):
+            due = Job.objects.filter(
+                kind=MAIL, state=JobState.QUEUED, run_after__lte=timezone.now()
+            )
+            ids = list(due.values_list("pk", flat=True))
+        if connection.in_atomic_block:  # a worker has no transaction open when it begins
+            kept = connections["default"]
+            monkeypatch.setattr(kept, "close_if_unusable_or_obsolete", lambda: None)
+        for job_id in ids:
+            mail(tenant.pk, job_id)
+        return len(ids)
+
+    return deliver
 
 
 @pytest.fixture

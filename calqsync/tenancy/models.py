@@ -108,7 +108,16 @@ class Membership(TenantOwned):
 
 
 class Invitation(TenantOwned):
-    """An offer of a role to one e-mail address; only the token's hash is stored."""
+    """An offer of a role to one e-mail address; only the token's hash is stored.
+
+    The token is made when the mail goes out, so that it waits nowhere.
+    """
+
+    class Delivery(models.TextChoices):
+        WAITING = "waiting", _("Being sent")
+        LATER = "later", _("Not sent yet, trying again")
+        SENT = "sent", _("Sent")
+        REFUSED = "refused", _("Could not be sent")
 
     public_id = public_id_field()
     email = models.EmailField(_("e-mail address"))
@@ -117,6 +126,7 @@ class Invitation(TenantOwned):
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
+    delivery = models.CharField(max_length=10, choices=Delivery.choices, default=Delivery.WAITING)
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets as tokens
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
 from django.db import connection, transaction
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import acting, scope, secrets
+from calqsync.tenancy import acting, mails, scope, secrets
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 INVITATION_LIFE = timedelta(days=7)
 # Each one is a mail to an address of the sender's choice, with words of the sender's choice.
 INVITATIONS_A_DAY = 50
+INVITATIONS_A_DAY_TO_ONE = 5
+INVITATION = "invitation"
 TERMS_VERSION = "2026-11"
 
 
@@ -101,38 +101,89 @@ def invitation_create(
 ) -> Invitation:
     """Invite one address; a pending invitation to it is replaced, so the old link dies."""
     email = email.strip().lower()
-    members = Membership.objects.filter(user__email=email)
-    if members.exists():
+    if Membership.objects.filter(user__email=email).exists():
         raise ValidationError(_("This person is already on the team."))
-    sent = AuditEvent.objects.filter(act="invitation.sent", at__gt=now - timedelta(days=1))
-    if sent.count() >= INVITATIONS_A_DAY:
-        raise ValidationError(_("Many invitations were sent today. Send more tomorrow."))
-    token = tokens.token_urlsafe(32)
+    _keep_mailboxes_from_floods(email, now)
     Invitation.objects.filter(email=email).delete()
     invitation = Invitation.objects.create(
         email=email,
         role=role,
-        token_hash=token_hash(token),
+        token_hash=_closed(),
         invited_by=by,
         expires_at=now + INVITATION_LIFE,
     )
     audit(act="invitation.sent", by=by, target=email, after={"role": role})
-    transaction.on_commit(lambda: _mail_invitation(tenant, email, token, str(by)))
+    mails.post(letter=INVITATION, about=str(invitation.public_id), until=invitation.expires_at)
     return invitation
 
 
-def _mail_invitation(tenant: Tenant, email: str, token: str, inviter: str) -> None:
-    address = settings.SITE_URL + reverse("invitation", args=[token])
-    safe_name = re.sub(r"\s+", " ", tenant.name)
-    send_mail(
-        _("Join %(company)s on CalqSync") % {"company": safe_name},
-        _(
-            "%(inviter)s invites you to see the figures of %(company)s.\n\n"
-            "Open this link within 7 days and sign in with this address:\n%(address)s\n"
+@transaction.atomic
+def invitation_resend(*, invitation: Invitation, by: User, now: datetime) -> None:
+    """Send it again with a new link and a new week; the old link dies at once."""
+    _keep_mailboxes_from_floods(invitation.email, now)
+    waiting = Invitation.objects.filter(pk=invitation.pk, accepted_at=None)
+    again = {"delivery": Invitation.Delivery.WAITING, "expires_at": now + INVITATION_LIFE}
+    if not waiting.update(token_hash=_closed(), **again):
+        raise ValidationError(_("This invitation was accepted or withdrawn."))
+    audit(act="invitation.resent", by=by, target=invitation.email)
+    about = str(invitation.public_id)
+    mails.post(letter=INVITATION, about=about, until=now + INVITATION_LIFE)
+
+
+def _keep_mailboxes_from_floods(email: str, now: datetime) -> None:
+    """Raise when this company has mailed enough for a day, in all or to this address."""
+    # Counted in the log, which keeps what was withdrawn; the lock lets two clicks count as two.
+    Tenant.objects.select_for_update().get(pk=scope.required())
+    acts = ["invitation.sent", "invitation.resent"]
+    sent = AuditEvent.objects.filter(act__in=acts, at__gt=now - timedelta(days=1))
+    if sent.count() >= INVITATIONS_A_DAY:
+        raise ValidationError(_("Many invitations were sent today. Send more tomorrow."))
+    if sent.filter(target=email).count() >= INVITATIONS_A_DAY_TO_ONE:
+        raise ValidationError(
+            _("This address was sent several invitations today. Send another one tomorrow.")
         )
-        % {"inviter": inviter, "company": safe_name, "address": address},
-        None,
-        [email],
+
+
+def _closed() -> str:
+    """A hash that no token opens, until the mail goes out and makes one."""
+    return token_hash(tokens.token_urlsafe(32))
+
+
+def _invitation_ended(about: str, delivery: mails.Delivery) -> None:
+    sent = {"sent_at": timezone.now()} if delivery is mails.Delivery.SENT else {}
+    Invitation.objects.filter(public_id=about).update(delivery=str(delivery), **sent)
+
+
+@mails.letter(INVITATION, ended=_invitation_ended)
+def _invitation_letter(about: str, _reader: Membership | None) -> mails.Letter | None:
+    """The invitation with a token of its own; each try to send it makes another."""
+    now = timezone.now()
+    found = (
+        Invitation.objects.select_for_update(of=("self",))
+        .select_related("tenant", "invited_by")
+        .filter(public_id=about, accepted_at=None, expires_at__gt=now)
+        .first()
+    )
+    if found is None:
+        return None
+    token = tokens.token_urlsafe(32)
+    found.token_hash = token_hash(token)
+    found.expires_at = now + INVITATION_LIFE
+    found.save(update_fields=["token_hash", "expires_at"])
+    company = mails.one_line(found.tenant.name)
+    return mails.Letter(
+        to=found.email,
+        subject=_("Join %(company)s on CalqSync") % {"company": company},
+        body=_(
+            "%(inviter)s invites you to see the figures of %(company)s.\n\n"
+            "Open this link within 7 days and sign in with this address:\n%(address)s\n\n"
+            "If you do not know them, do nothing: without you the link opens nothing.\n"
+        )
+        % {
+            "inviter": mails.one_line(str(found.invited_by or company)),
+            "company": company,
+            "address": mails.link(reverse("invitation", args=[token])),
+        },
     )
 
 
