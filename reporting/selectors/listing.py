@@ -6,8 +6,6 @@ that match; the file holds all of them, in the same order, with numbers as numbe
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,13 +21,11 @@ from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import formats
+from calqsync.tenancy import formats, sheets
 from reporting.domain import rounding
 from reporting.selectors.frame import Words
 
 PAGE = 50
-# What a spreadsheet would run as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,18 +155,6 @@ def _digits(currency: str) -> int:
     return int(get_currency_precision(currency))
 
 
-def safe(value: Any) -> Any:
-    """A value that a spreadsheet shows and never runs; numbers stay numbers."""
-    if value is None:
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, (int, Decimal)):
-        return value
-    word = str(value)
-    return f"'{word}" if word.startswith(_FORMULA) else word
-
-
 class _Counted(Paginator):
     """A paginator that was told the count, because the sums were read with it."""
 
@@ -181,7 +165,7 @@ class _Counted(Paginator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list as the address asks for it; its rows are read by `page` or `file`."""
+    """A list as the address asks for it; its rows are read by `page` or `table`."""
 
     caption: str
     rows: QuerySet[Any]
@@ -248,24 +232,20 @@ class Listing:
             "filters": list(self.filters) if searchable else [],
             "sort": self.sort,
             "keep": list(self.keep),
-            "export_url": self._export_url() if count else "",
+            "exports": self._exports() if count else [],
         }
 
-    def file(self) -> bytes:
-        """All rows that match, as CSV with a header; UTF-8 with the mark spreadsheets need."""
+    def table(self) -> tuple[list[str], Iterable[list[Any]]]:
+        """The head and all rows that match, as values for a file."""
         columns = [column for column in self.columns if column.in_file]
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow([safe(column.label) for column in columns])
         rows = self._sorted()
         found = (
             _records(rows, self.file_fields)
             if self.file_fields
             else self._read(rows, self._all_shares())
         )
-        for row in found:
-            writer.writerow([safe(column.value(row)) for column in columns])
-        return out.getvalue().encode("utf-8-sig")
+        values = ([column.value(row) for column in columns] for row in found)
+        return [column.label for column in columns], values
 
     def _sorted(self) -> QuerySet[Any]:
         key = self.sort.removeprefix("-")
@@ -334,10 +314,14 @@ class Listing:
             "action": _("Show all"),
         }
 
-    def _export_url(self) -> str:
+    def _exports(self) -> list[dict[str, str]]:
+        words = {sheets.CSV: _("Export CSV"), sheets.XLSX: _("Export Excel")}
+        return [{"label": words[kind], "url": self._address_of(kind)} for kind in words]
+
+    def _address_of(self, kind: str) -> str:
         asked = QueryDict(mutable=True)
         asked.update({key: value for key, value in self.query.items() if key != "page"})
-        asked["format"] = "csv"
+        asked["format"] = kind
         return f"?{asked.urlencode()}"
 
 

@@ -13,9 +13,9 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest
 from calqsync.tenancy.models import Role
 from reporting.selectors import frame
@@ -30,8 +30,8 @@ def answer_list(
     **context: Any,
 ) -> HttpResponse:
     """The list as a page, or as a file where the address asks for one."""
-    if request.GET.get("format") == "csv":
-        return _file(request, listing)
+    if kind := sheets.kind_asked(request.GET.get("format")):
+        return _file(request, listing, kind)
     return answer(request, template, title=listing.caption, listing=listing.page(), **context)
 
 
@@ -41,13 +41,9 @@ def answer(request: TenantRequest, template: str, **context: Any) -> HttpRespons
     return render(request, template, {"freshness": note, **context})
 
 
-def _file(request: TenantRequest, listing: Listing) -> HttpResponse:
-    name = f"{slugify(listing.caption)}-{request.tenant.slug}-{today(request)}.csv"
-    return HttpResponse(
-        listing.file(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+def _file(request: TenantRequest, listing: Listing, kind: str) -> HttpResponse:
+    name = [listing.caption, request.tenant.slug, str(today(request))]
+    return sheets.file_answer(kind, name, *listing.table())
 
 
 def today(request: TenantRequest) -> date:

@@ -326,7 +326,10 @@ def listing():
         "total": {"label": "Sum of all 148", "cells": ["", "", text(2795), text(33_100)]},
         "count_text": "148 customers",
         "page": Paginator(range(148), 4).page(2),
-        "export_url": "/export/",
+        "exports": [
+            {"label": "Export CSV", "url": "?format=csv"},
+            {"label": "Export Excel", "url": "?format=xlsx"},
+        ],
         "empty": {"title": "No customers match", "text": "Try another word."},
     }
 
