@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import beat_init, setup_logging, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
 
@@ -19,7 +19,8 @@ def _keep_our_logging(**_: Any) -> None:
 
 
 @worker_init.connect
+@beat_init.connect
 def _refuse_dangerous_role(**_: Any) -> None:
-    from calqsync.tenancy.roles import refuse_dangerous_role
+    from calqsync.tenancy.roles import exit_on_dangerous_role
 
-    refuse_dangerous_role()
+    exit_on_dangerous_role()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,13 @@ ROLE_VARIABLES = {
     "DATABASE_OWNER_URL": "calqsync_owner",
     "DATABASE_DISPATCHER_URL": "calqsync_dispatcher",
     "DATABASE_SUPPORT_URL": "calqsync_support",
+}
+_DATABASE_ADDRESS = re.compile(r"(TEST_SUPERUSER|DATABASE(_[A-Z]+)?)_URL(_FILE)?")
+# What each process is given of the database's addresses; the owner's serves `migrate` alone.
+_MAY_CONNECT = {
+    "web": {"DATABASE_URL", "DATABASE_DISPATCHER_URL", "DATABASE_SUPPORT_URL"},
+    "worker": {"DATABASE_URL"},
+    "beat": {"DATABASE_URL", "DATABASE_DISPATCHER_URL"},
 }
 # The last started is stopped first; nothing loses its database while it still works.
 STOP_ORDER = ("beat", "worker", "web", "sandbox", "valkey", "postgres")
@@ -326,7 +334,7 @@ class Stack:
             [sys.executable, *arguments],
             home=self.home.folder,
             logs=self.home.logs,
-            env={**self.env, "PYTHONUNBUFFERED": "1"},
+            env=_without_other_roles(name, self.env) | {"PYTHONUNBUFFERED": "1"},
             cwd=self.root,
             orphan_signal=orphan_signal,
         )
@@ -338,6 +346,16 @@ class Stack:
         """Return once the address answers 200; StackError when the process ends before."""
         probe = _Probe(address, host)
         child.wait_until(probe.answers, seconds=seconds, why_not=probe.why_not)
+
+
+def _without_other_roles(process: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the database addresses that this process has no use for."""
+    given = _MAY_CONNECT.get(process, set())
+    return {
+        name: value
+        for name, value in env.items()
+        if not _DATABASE_ADDRESS.fullmatch(name) or name.removesuffix("_FILE") in given
+    }
 
 
 class _Probe:
