@@ -50,15 +50,21 @@ class Cancelled(Exception):
 class Outcome:
     """How a job's run ended: done for good, or to be run again after some seconds.
 
-    `resets` clears attempts and deliveries: the run made progress.
+    `resets` clears attempts and deliveries: the run made progress. `erased` says that the run
+    deleted the job's own row, so that there is nothing to record.
     """
 
     again_in: timedelta | None = None
     resets: bool = True
+    erased: bool = False
 
     @classmethod
     def done(cls) -> Outcome:
         return cls()
+
+    @classmethod
+    def gone(cls) -> Outcome:
+        return cls(erased=True)
 
     @classmethod
     def again(cls, after: timedelta, *, resets: bool = True) -> Outcome:
@@ -246,6 +252,8 @@ def _mine(job: ClaimedJob) -> Any:
 @transaction.atomic
 def finish(job: ClaimedJob, outcome: Outcome) -> None:
     """Record how the run ended; a job that was wanted again meanwhile is due at once."""
+    if outcome.erased:
+        return
     row = _mine(job).select_for_update().values("wanted_again").first()
     if row is None:
         raise LostLease(job.id)
