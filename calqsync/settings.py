@@ -6,10 +6,11 @@ localhost) or ``test``. A secret has no default: a process without its secrets r
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 import sentry_sdk
-from csp.constants import NONE, SELF
+from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -52,9 +53,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",
+    "calqsync.tenancy.web.WebMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "calqsync.tenancy.acting.ActingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -78,6 +80,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "calqsync.tenancy.web.nonce",
                 "calqsync.tenancy.context.shell",
             ],
         },
@@ -162,19 +165,35 @@ SECURE_PROXY_SSL_HEADER = (
 )
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Messages in the session, because a cookie of theirs would hold names out of the books.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# No form of ours is larger, and no file is ever sent to us.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+# Names under which the support console may be opened; any of ALLOWED_HOSTS if empty.
+ADMIN_HOSTS = env.list("ADMIN_HOSTS", default=[])
+# What costs much: how often per person, how often per company.
+LIMITS = {
+    "export": ("10/minute", "20/minute"),
+    "search": ("60/minute", "240/minute"),
+    "figures": ("60/minute", "240/minute"),
+    "connect": ("30/hour", "60/hour"),
+}
+LIMITS_STORAGE = REDIS_URL
 PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
-        "script-src": [SELF],
+        # Only tags that carry the nonce of their own page; the support console adds 'self'.
+        "script-src": [NONCE],
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "manifest-src": [SELF],
         # "Connect now" is a form whose answer leads to Procountor's login.
-        "form-action": [SELF, PROCOUNTOR_BASE_URL],
+        "form-action": [SELF, "://".join(urlsplit(PROCOUNTOR_BASE_URL)[:2])],
         "base-uri": [NONE],
+        "object-src": [NONE],
         "frame-ancestors": [NONE],
     }
 }
@@ -201,6 +220,7 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 EMAIL_FILE_PATH = env.str("EMAIL_FILE_DIR", "")
 if EMAIL_FILE_PATH:
@@ -218,7 +238,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
 }
-SPECTACULAR_SETTINGS = {"TITLE": "CalqSync API", "VERSION": "1"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "CalqSync API",
+    "VERSION": "1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
 
 # The broker is a doorbell: losing its memory costs seconds and no work.
 JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", 90.0)

@@ -5,6 +5,11 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+handler400 = "calqsync.tenancy.errors.bad_request"
+handler403 = "calqsync.tenancy.errors.forbidden"
+handler404 = "calqsync.tenancy.errors.not_found"
+handler500 = "calqsync.tenancy.errors.server_error"
+
 urlpatterns = [
     path("", include("calqsync.tenancy.urls")),
     path("", include("calqsync.jobs.urls")),

@@ -109,6 +109,7 @@ def _no_real_outside(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     # Rate limits live in the cache: one test's attempts must not count in the next.
     cache.clear()
+    settings.LIMITS = {}  # tests of the limits set them; walks over every page ask often
 
 
 class SignedInClient(Client):

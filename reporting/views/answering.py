@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import sheets
+from calqsync.tenancy import limits, sheets
 from calqsync.tenancy.access import TenantRequest
 from calqsync.tenancy.models import Role
 from reporting.selectors import frame
@@ -30,7 +30,12 @@ def answer_list(
     **context: Any,
 ) -> HttpResponse:
     """The list as a page, or as a file where the address asks for one."""
+    who = {"user_id": request.user.pk, "tenant_id": request.tenant.pk}
+    if request.GET.get("q"):
+        limits.consume("search", **who)
     if kind := sheets.kind_asked(request.GET.get("format")):
+        limits.consume("export", **who)
+        limits.one_at_a_time("export", tenant_id=request.tenant.pk)
         return _file(request, listing, kind)
     return answer(request, template, title=listing.caption, listing=listing.page(), **context)
 

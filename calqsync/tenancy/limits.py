@@ -1,0 +1,97 @@
+"""How often one person and one company may ask for what costs much; shared by all processes.
+
+Counted in a sliding window in Redis. While Redis is away each process counts for itself: pages
+go on, and the limit still holds within the process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.http import HttpResponse
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+log = structlog.get_logger(__name__)
+
+
+class LimitReached(Exception):
+    """Too much of one kind; carries the seconds after which asking again makes sense."""
+
+    def __init__(self, kind: str, retry_after: int) -> None:
+        super().__init__(kind)
+        self.retry_after = retry_after
+
+
+def consume(kind: str, *, user_id: int, tenant_id: int) -> None:
+    """Count one use of this kind; LimitReached when the person or the company had enough."""
+    if kind not in settings.LIMITS:
+        return
+    per_user, per_tenant = settings.LIMITS[kind]
+    _count(parse(per_user), kind, "user", str(user_id))
+    _count(parse(per_tenant), kind, "tenant", str(tenant_id))
+
+
+def limited(kind: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Count each use of a tenant's view; of one that also shows a form, each time it is sent."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def counted(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method == "POST" or kind == "figures":
+                consume(kind, user_id=request.user.pk, tenant_id=request.tenant.pk)
+            return view(request, *args, **kwargs)
+
+        return counted
+
+    return decorate
+
+
+def one_at_a_time(kind: str, *, tenant_id: int) -> None:
+    """Hold this kind of work for the company until the request ends; LimitReached if it is held.
+
+    Many parallel requests of one company then wait for no process that others need.
+    """
+    key = zlib.crc32(kind.encode()) - 2**31
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [key, tenant_id % 2**31])
+        if not cursor.fetchone()[0]:
+            raise LimitReached(kind, 2)
+
+
+def _count(rate: RateLimitItem, *names: str) -> None:
+    try:
+        limiter = _shared(settings.LIMITS_STORAGE)
+        free, reset = limiter.hit(rate, *names), 0.0
+        if not free:
+            reset = limiter.get_window_stats(rate, *names).reset_time
+    except StorageError as failure:
+        log.error("limits.storage_away", failure=type(failure).__name__)
+        free, reset = _own().hit(rate, *names), time.time() + 30
+    if not free:
+        log.warning("limits.reached", kind=names[0], per=names[1], of=names[2])
+        raise LimitReached(names[0], max(1, math.ceil(reset - time.time())))
+
+
+@lru_cache(maxsize=4)
+def _shared(url: str) -> SlidingWindowCounterRateLimiter:
+    options: dict[str, Any] = {}
+    if not url.startswith("memory:"):
+        options = {"socket_connect_timeout": 2, "socket_timeout": 2, "key_prefix": "calqsync:rate"}
+    storage = storage_from_string(url, wrap_exceptions=True, **options)
+    return SlidingWindowCounterRateLimiter(storage)
+
+
+@lru_cache(maxsize=1)
+def _own() -> SlidingWindowCounterRateLimiter:
+    return SlidingWindowCounterRateLimiter(MemoryStorage())
