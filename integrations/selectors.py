@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from billing.services import entitlement_now
 from calqsync.jobs.models import LIVE, Job, JobState
+from calqsync.tenancy import scope
 from integrations.models import (
     BankStatement,
     Connection,
@@ -60,7 +61,8 @@ class Code(StrEnum):
 class Status:
     """A status word and, where there is one, the reason and the time it ends by itself.
 
-    `reason` is a stable code: "interrupted", "no_plan", "our_fault", or the kind of a failure.
+    `reason` is a stable code: "interrupted", "no_plan", "our_fault", "deleting", "by_support", or
+    the kind of a failure.
     """
 
     code: Code
@@ -69,6 +71,11 @@ class Status:
 
     def __str__(self) -> str:
         return self.code.value
+
+    @property
+    def badge(self) -> str:
+        """The word that is shown: a connection on its way out says so."""
+        return "deleting" if self.reason == "deleting" else self.code.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +117,8 @@ class ConnectionPage:
     counts: dict[str, int]
     rejected: int
     next_import: datetime | None
-    grant: str
+    # The kind of credential; "" when there is none, None when the reader may not know.
+    grant: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +158,9 @@ def connection_status(
 ) -> Status:
     """What the connection is doing, from its facts, its newest run and its live job."""
     if connection.disconnected_at is not None:
-        return Status(code=Code.DISCONNECTED)
+        return Status(
+            code=Code.DISCONNECTED, reason="deleting" if connection.deleting_at is not None else ""
+        )
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
         if run_state(run, job, now=now) == "interrupted":
             return Status(code=Code.WAITING, reason="interrupted")
@@ -160,7 +170,7 @@ def connection_status(
     if not may_import:
         return Status(code=Code.PAUSED, reason="no_plan")
     if connection.paused_at is not None:
-        return Status(code=Code.PAUSED)
+        return Status(code=Code.PAUSED, reason="by_support" if connection.paused_by_support else "")
     if connection.trouble == Trouble.OUR_FAULT:
         return Status(code=Code.WAITING, reason="our_fault", until=connection.retry_at)
     if connection.trouble == Trouble.WAITING or (run and run.state == RunState.WAITING):
@@ -190,7 +200,10 @@ def connection_page(connection: Connection, *, now: datetime) -> ConnectionPage:
     """What the page of one connection shows beside its history."""
     [standing] = _standings([connection], now)
     status, run, job = standing.status, standing.run, standing.job
-    grant = Credential.objects.filter(connection=connection).values_list("kind", flat=True).first()
+    grant: str | None = None
+    if not scope.is_looking_in():  # support has no right to anything about a credential
+        grants = Credential.objects.filter(connection=connection)
+        grant = grants.values_list("kind", flat=True).first() or ""
     return ConnectionPage(
         connection=connection,
         status=status,
@@ -198,7 +211,7 @@ def connection_page(connection: Connection, *, now: datetime) -> ConnectionPage:
         counts=_counts([connection])[connection.pk],
         rejected=Rejection.objects.filter(connection=connection).count(),
         next_import=_next_import(status, job),
-        grant=grant or "",
+        grant=grant,
     )
 
 

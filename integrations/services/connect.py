@@ -20,12 +20,13 @@ from django.utils.translation import gettext as _
 from billing.services import require_import
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, Role, Tenant, User
-from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.secrets import SecretUnreadable, sealer
 from calqsync.tenancy.services import audit, token_hash
-from integrations.models import ConnectFlow, Connection, Credential
+from integrations.models import ConnectFlow, Connection, Credential, TokenRenewal
 from integrations.procountor.errors import ProcountorError
 from integrations.services import identity, runs
 from integrations.services.names import clean_name
+from integrations.sync import trouble
 
 FLOW_LIFE = timedelta(minutes=10)
 # How long the confirm page stays good after the login.
@@ -98,8 +99,8 @@ class RemoteRefused(ConnectRefused):
 
     status = 502
 
-    def __init__(self, failure: ProcountorError) -> None:
-        self.kind = failure.kind
+    def __init__(self, failure: ProcountorError | SecretUnreadable) -> None:
+        self.kind = getattr(failure, "kind", type(failure).__name__)
         super().__init__(
             _("The connection could not be made"), _(failure.advice), detail=str(failure)
         )
@@ -117,6 +118,16 @@ class AlreadyConnected(ConnectRefused):
                 " it after Procountor's login."
             )
             % {"name": name},
+        )
+
+
+class BeingDeleted(ConnectRefused):
+    status = 409
+
+    def __init__(self, company: str) -> None:
+        super().__init__(
+            _("The data of %(company)s is still being deleted") % {"company": company},
+            _("Nothing was connected. Try again in a few minutes."),
         )
 
 
@@ -259,6 +270,9 @@ def _learnt(flow: ConnectFlow, consent: identity.Consent, found: identity.Identi
 
 def _refuse_wrong_company(flow: ConnectFlow) -> None:
     expected = flow.connection
+    leaving = Connection.objects.filter(company_id=flow.company_id).exclude(deleting_at=None)
+    if leaving.exists() or (expected is not None and expected.deleting_at is not None):
+        raise BeingDeleted(company_words(flow.company_name, flow.business_id))
     if expected is not None:
         if expected.company_id != flow.company_id:
             raise OtherCompany(
@@ -313,7 +327,10 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     _refuse_wrong_company(flow)
     earlier = earlier_connection(flow)
     name = clean_name(name, but=earlier)
-    secret = sealer().open_text(bytes(flow.secret or b""), connection_id=flow.pk, field=_SECRET)
+    try:
+        secret = sealer().open_text(bytes(flow.secret or b""), connection_id=flow.pk, field=_SECRET)
+    except SecretUnreadable as failure:
+        raise RemoteRefused(failure) from None
     connection = earlier or Connection(tenant_id=flow.tenant_id, created_by=by)
     _describe(connection, flow, name=name, now=now)
     try:
@@ -344,14 +361,21 @@ def _describe(connection: Connection, flow: ConnectFlow, *, name: str, now: date
     connection.business_id, connection.country = flow.business_id, flow.country
     connection.currency, connection.rights = flow.currency, flow.rights
     connection.rights_read_at = now
-    connection.disconnected_at = connection.trouble_since = connection.retry_at = None
-    connection.trouble = connection.trouble_kind = connection.trouble_detail = ""
+    connection.disconnected_at = None
+    for column, value in trouble.CLEAR.items():
+        setattr(connection, column, value)
 
 
 def _store_credential(connection: Connection, *, kind: str, secret: str) -> None:
     sealed = sealer().seal_text(secret, connection_id=connection.pk, field="secret")
-    Credential.objects.filter(connection=connection).delete()
+    credential_destroy(connection)
     Credential.objects.create(connection=connection, kind=kind, secret=sealed)
+
+
+def credential_destroy(connection: Connection) -> None:
+    """Delete the key, its tokens, and what a broken-off renewal left; needs a transaction."""
+    Credential.objects.filter(connection=connection).delete()
+    TokenRenewal.objects.filter(connection=connection).delete()
 
 
 @transaction.atomic

@@ -9,13 +9,15 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import User
+from calqsync.tenancy.secrets import SecretUnreadable
 from calqsync.tenancy.services import audit
-from integrations.models import ConnectFlow, Connection, Credential
+from integrations.models import ConnectFlow, Connection
 from integrations.procountor.errors import ProcountorError
 from integrations.services import identity, runs
-from integrations.services.connect import RemoteRefused
+from integrations.services.connect import RemoteRefused, credential_destroy
+from integrations.services.deleting import delete_later
 from integrations.services.names import clean_name
-from integrations.signals import books_changed
+from integrations.sync import trouble
 
 
 @transaction.atomic
@@ -45,7 +47,7 @@ def rights_check(*, connection: Connection, now: datetime) -> None:
     """
     try:
         rights = identity.rights_now(connection)
-    except ProcountorError as failure:
+    except (ProcountorError, SecretUnreadable) as failure:
         raise RemoteRefused(failure) from None
     with transaction.atomic():
         Connection.objects.filter(pk=connection.pk).update(rights=rights, rights_read_at=now)
@@ -55,14 +57,16 @@ def rights_check(*, connection: Connection, now: datetime) -> None:
 def connection_disconnect(
     *, connection: Connection, delete_data: bool, by: User, now: datetime
 ) -> None:
-    """Stop imports and destroy the key; with `delete_data` the imported books go too.
+    """Stop imports and destroy the key; with `delete_data` a job deletes the imported books.
 
-    With its data kept, the connection stays visible and can be connected again.
+    With its data kept, the connection stays visible and can be connected again. A deletion
+    cannot be undone: the connection shows as being deleted until its last row is gone.
     """
     # A worker's next page waits for this lock, and then finds its run stopped or gone.
-    connection = Connection.objects.select_for_update().get(pk=connection.pk)
+    # Not its key, because notes about a key's renewal refer to it meanwhile.
+    connection = Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
     runs.sync_cancel(connection=connection, by=by)
-    Credential.objects.filter(connection=connection).delete()
+    credential_destroy(connection)
     ConnectFlow.objects.filter(connection=connection).delete()
     audit(
         act="connection.deleted" if delete_data else "connection.disconnected",
@@ -74,19 +78,8 @@ def connection_disconnect(
             "connection": str(connection.public_id),
         },
     )
-    tenant_id, connection_id = connection.tenant_id, connection.pk
+    changes = {**trouble.CLEAR, "disconnected_at": connection.disconnected_at or now}
     if delete_data:
-        # The database's own cascade takes the books and, in rooms above, what hangs on them;
-        # Django's would read every invoice line into memory first.
-        Connection.objects.filter(pk=connection_id)._raw_delete("default")
-        books_changed.send(sender=Connection, tenant_id=tenant_id, connection_id=connection_id)
-        return
-    connection.disconnected_at = connection.disconnected_at or now
-    connection.trouble = connection.trouble_kind = connection.trouble_detail = ""
-    connection.trouble_since = connection.retry_at = None
-    connection.save(
-        update_fields=[
-            *("disconnected_at", "trouble", "trouble_kind", "trouble_detail", "trouble_since"),
-            "retry_at",
-        ]
-    )
+        changes["deleting_at"] = connection.deleting_at or now
+        delete_later(connection)
+    Connection.objects.filter(pk=connection.pk).update(**changes)

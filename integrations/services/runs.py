@@ -29,12 +29,15 @@ from integrations.sync.engine import KIND, next_slot, run_create
 def sync_request(*, connection: Connection, by: User | None, now: datetime) -> SyncRun | None:
     """Import this connection now; joins a run that is open.
 
-    Raises PlanNeeded. None for a connection that is disconnected or paused.
+    Raises PlanNeeded. None for a connection that is disconnected or paused, and while the
+    company waits for its deletion.
     """
     require_import(now=now)
     # The row lock lets two clicks make one run.
     held = Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
     if held.disconnected_at is not None or held.paused_at is not None:
+        return None
+    if held.tenant.deletes_at is not None:
         return None
     run: SyncRun | None = SyncRun.objects.filter(connection=held, state__in=OPEN_STATES).first()
     if run is None:
@@ -84,7 +87,7 @@ def connection_pause(
 
     `reason` is shown to the customer. A pause by support can only be ended by support.
     """
-    held: Connection = Connection.objects.select_for_update().get(pk=connection.pk)
+    held: Connection = Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
     if held.paused_at is not None and held.paused_by_support and not by_support:
         raise PausedBySupport
     sync_cancel(connection=held, by=by)
@@ -105,7 +108,7 @@ def connection_resume(
     *, connection: Connection, by: User, now: datetime, by_support: bool = False
 ) -> Connection:
     """End a pause and import at once if the plan allows; raises PausedBySupport."""
-    held: Connection = Connection.objects.select_for_update().get(pk=connection.pk)
+    held: Connection = Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
     if held.paused_at is None:
         return held
     if held.paused_by_support and not by_support:
@@ -121,6 +124,22 @@ def connection_resume(
     return held
 
 
+@transaction.atomic
+def syncs_stop(*, by: User | None) -> None:
+    """Stop every import of the tenant in scope; jobs that come due meanwhile find it leaving."""
+    for connection in Connection.objects.order_by("pk"):
+        sync_cancel(connection=connection, by=by)
+
+
+@transaction.atomic
+def syncs_wake() -> None:
+    """Every connection of the tenant in scope imports at once, if the plan allows."""
+    for pk in Connection.objects.filter(disconnected_at=None, paused_at=None).values_list(
+        "pk", flat=True
+    ):
+        enqueue(kind=KIND, key=str(pk))
+
+
 def _live_job(connection: Connection) -> Any:
     return Job.objects.filter(
         kind=KIND, key=str(connection.pk), state__in=[JobState.QUEUED, JobState.LEASED]
@@ -130,8 +149,5 @@ def _live_job(connection: Connection) -> Any:
 @receiver(imports_allowed)
 def wake_syncs(sender: type, tenant_id: int, **_kw: Any) -> None:
     """A plan was chosen: every connection of the tenant imports at once."""
-    with scope.tenant(tenant_id), transaction.atomic():
-        for pk in Connection.objects.filter(disconnected_at=None, paused_at=None).values_list(
-            "pk", flat=True
-        ):
-            enqueue(kind=KIND, key=str(pk))
+    with scope.tenant(tenant_id):
+        syncs_wake()

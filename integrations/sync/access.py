@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import OperationalError, transaction
@@ -27,6 +27,8 @@ from integrations.sync.limiter import limiter
 _TOKEN_TIMEOUTS = Timeouts(connect=5.0, read=10.0, whole=15.0)
 # Longer than a call takes, so that whoever waits finds its result.
 _LOCK_WAIT = "20s"
+# A refresh token lives six months; a key that nothing uses is tried well before.
+IDLE = timedelta(days=30)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -175,6 +177,12 @@ def _renewed(
         )
         renewals.answered(connection, token=secret, sealed=sealed)
     return pair
+
+
+def idle(connection: Connection, *, now: datetime) -> bool:
+    """Whether its key was used so long ago that Procountor might soon let it lapse."""
+    old = Credential.objects.filter(connection=connection, changed_at__lt=now - IDLE)
+    return bool(old.exists())
 
 
 class StoredTokens:

@@ -37,7 +37,7 @@ from integrations.procountor.errors import (
 )
 from integrations.procountor.limits import Usage
 from integrations.signals import books_changed
-from integrations.sync import access
+from integrations.sync import access, trouble
 from integrations.sync.bank import bank
 from integrations.sync.invoices import invoices
 from integrations.sync.payments import payments
@@ -59,6 +59,8 @@ OPTIONAL = frozenset({Stream.PRODUCTS, Stream.BANK})
 FULL_EVERY = timedelta(days=7)
 SHORTEST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
+# A dead key is tried once a day, in case someone mended it in Procountor.
+PROBE_EVERY = timedelta(days=1)
 # Answers that make no sense for so long are a fault of ours.
 PATIENCE = timedelta(hours=2)
 
@@ -80,19 +82,38 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
         # Locked against a person who asks for a run in the same moment.
         connection = (
             Connection.objects.select_for_update(no_key=True)
-            .filter(pk=int(job.key), disconnected_at=None, paused_at=None)
+            .filter(pk=int(job.key), disconnected_at=None)
             .first()
         )
         if connection is None:
             return Outcome.done()
-        run, wait = _run_to_work_on(connection, now=clock())
+        if connection.paused_at is not None or connection.tenant.deletes_at is not None:
+            run, wait = None, PROBE_EVERY
+        else:
+            run, wait = _run_to_work_on(connection, now=clock())
+        idle = run is None and access.idle(connection, now=clock())
     if run is None:
-        return Outcome.again(wait)
+        return _kept_alive(job, connection, clock) if idle else Outcome.again(wait)
     slice_ = _Slice(job, connection, run, clock)
     try:
         return slice_.work()
     finally:
         slice_.add_busy(time.monotonic() - started)
+
+
+def _kept_alive(job: ClaimedJob, connection: Connection, clock: Callable[[], datetime]) -> Outcome:
+    """Use a key that nothing else uses, so that it does not lapse, or tell early that it has."""
+    try:
+        access.token_fresh(connection, anew=True, now=clock)
+    except TryLater as error:
+        log.warning("sync.keep_alive_waits", kind=error.kind)
+        return Outcome.again(LONGEST_WAIT)
+    except (NeedsOwner, SecretUnreadable) as error:
+        with transaction.atomic():
+            job.fence()
+            kind = getattr(error, "kind", type(error).__name__)
+            trouble.needs_you(connection, kind=kind, detail=str(error), now=clock())
+    return Outcome.again(PROBE_EVERY)
 
 
 def _run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun | None, timedelta]:
@@ -186,10 +207,13 @@ class _Slice:
     ) -> None:
         self.job, self.connection, self.run, self.clock = job, connection, run, clock
         self.skipped: RightMissing | None = None
+        self.credential: int | None = None
 
     def work(self) -> Outcome:
         usage = Usage()
         try:
+            with transaction.atomic():
+                self.credential = trouble.credential_of(self.connection)
             client, transport = access.client(self.connection, usage)
             try:
                 with transaction.atomic():
@@ -208,17 +232,17 @@ class _Slice:
         except (TryLater, Nonsense) as error:
             return self._wait(error)
         except (NeedsOwner, WrongCompany) as error:
-            return self._end(RunState.NEEDS_YOU, Trouble.NEEDS_YOU, error.kind, str(error))
+            log.warning("sync.needs_owner", kind=error.kind, detail=str(error))
+            return self._needs_you(error.kind, str(error))
         except SecretUnreadable as error:
-            kind = type(error).__name__
-            return self._end(RunState.NEEDS_YOU, Trouble.NEEDS_YOU, kind, str(error))
+            log.error("sync.secret_unreadable", detail=str(error))
+            return self._needs_you(type(error).__name__, str(error))
         except ProcountorError as error:
             log.error("sync.refused", kind=error.kind, detail=str(error))
-            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, error.kind, str(error))
+            return self._our_fault(error.kind, str(error))
         except Exception as error:
             log.exception("sync.failed")
-            kind = type(error).__name__
-            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, kind, "")
+            return self._our_fault(type(error).__name__, "")
 
     def _hands(self, client: access.Procountor, usage: Usage) -> Work:
         tenant = Tenant.objects.only("time_zone").get(pk=self.connection.tenant_id)
@@ -307,7 +331,7 @@ class _Slice:
             )
         lasted = now - since if since else timedelta(0)
         if isinstance(error, Nonsense) and lasted > PATIENCE:
-            return self._end(RunState.OUR_FAULT, Trouble.OUR_FAULT, error.kind, str(error))
+            return self._our_fault(error.kind, str(error))
         wait = min(max(lasted, SHORTEST_WAIT), LONGEST_WAIT) * (0.9 + random.random() / 5)  # noqa: S311
         asked = getattr(error, "retry_after", None)
         if asked:
@@ -318,14 +342,28 @@ class _Slice:
             self._close(RunState.WAITING, error.kind, str(error), None)
         return Outcome.again(wait)
 
-    def _end(self, state: RunState, trouble: Trouble, kind: str, detail: str) -> Outcome:
+    def _needs_you(self, kind: str, detail: str) -> Outcome:
+        """Stop the run until someone helps: they are written to, and the key is tried daily."""
+        now = self.clock()
+        due = now + PROBE_EVERY
+        with transaction.atomic():
+            self.job.fence()
+            if trouble.credential_of(self.connection) != self.credential:
+                # Somebody reconnected while this run was failing with the key from before.
+                self._close(RunState.CANCELLED, kind, detail, now)
+                return Outcome.again(timedelta(0))
+            trouble.needs_you(self.connection, kind=kind, detail=detail, now=now, retry_at=due)
+            self._close(RunState.NEEDS_YOU, kind, detail, now)
+        return Outcome.again(due - now)
+
+    def _our_fault(self, kind: str, detail: str) -> Outcome:
         """Stop the run; the schedule tries again, and mends the status when it works."""
         now = self.clock()
         due = next_slot(self.connection.pk, now)
         with transaction.atomic():
             self.job.fence()
-            self._trouble(trouble, kind, detail, now, due)
-            self._close(state, kind, detail, now)
+            self._trouble(Trouble.OUR_FAULT, kind, detail, now, due)
+            self._close(RunState.OUR_FAULT, kind, detail, now)
         return Outcome.again(due - now)
 
     def _close(self, state: RunState, kind: str, detail: str, finished: datetime | None) -> None:
@@ -334,14 +372,10 @@ class _Slice:
         )
 
     def _trouble(
-        self, trouble: Trouble, kind: str, detail: str, since: datetime, retry_at: datetime | None
+        self, what: Trouble, kind: str, detail: str, since: datetime, retry_at: datetime | None
     ) -> None:
-        Connection.objects.filter(pk=self.connection.pk).update(
-            trouble=trouble,
-            trouble_kind=kind[:40],
-            trouble_detail=detail[:500],
-            trouble_since=since,
-            retry_at=retry_at,
+        trouble.note(
+            self.connection, what, kind=kind, detail=detail, since=since, retry_at=retry_at
         )
 
     def add_busy(self, seconds: float) -> None:

@@ -17,11 +17,11 @@ from django.db.models import F
 from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy.secrets import Sealer
 from integrations.models import Connection, Product, StreamCursor, SyncRun, SyncStream
-from integrations.models.connections import Trouble
 from integrations.models.runs import RunState, Stream
 from integrations.procountor.limits import Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.text import local_text
+from integrations.sync import trouble
 from integrations.sync.bulk import Owner
 
 # Procountor's clock and the zone of its stamps are not certain, so each read goes back a day.
@@ -177,13 +177,7 @@ class Work:
 
     def _all_clear(self) -> None:
         troubled = Connection.objects.filter(pk=self.connection.pk).exclude(trouble="")
-        troubled.update(
-            trouble=Trouble.NONE,
-            trouble_kind="",
-            trouble_detail="",
-            trouble_since=None,
-            retry_at=None,
-        )
+        troubled.update(**trouble.CLEAR)
 
     def _count(self, stream: Stream, tally: Tally, now: datetime) -> None:
         counts = ("fetched", "added", "changed", "unchanged", "rejected", "removed")

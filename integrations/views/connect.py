@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets as tokens
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,17 +13,18 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.gate import PlanNeeded
 from calqsync.tenancy import scope
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.limits import limited
 from calqsync.tenancy.models import Role, Tenant
 from integrations.forms import KeyForm, NameForm
 from integrations.models import ConnectFlow, Connection
@@ -50,8 +51,30 @@ def plan_needed(request: TenantRequest, failure: PlanNeeded) -> HttpResponse:
     return redirect("plan", request.tenant.slug)
 
 
-@tenant_view(Role.ADMIN)
-@require_POST
+def posted(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A change by POST; whoever opens its address as a page is led back to where the button is.
+
+    That happens after a sign-in or a password asked in between, and with Back.
+    """
+
+    @wraps(view)
+    def answer(request: TenantRequest, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            return view(request, **kwargs)
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["POST"])
+        if "public_id" not in kwargs:
+            return redirect("integrations", request.tenant.slug)
+        with transaction.atomic():
+            found = connection_of(kwargs["public_id"])
+        return redirect("connection", request.tenant.slug, found.public_id)
+
+    return answer
+
+
+@tenant_view(Role.ADMIN, fresh=True)
+@posted
+@limited("connect")
 def connect_start(request: TenantRequest) -> HttpResponse:
     kind = GrantKind.REFRESH_TOKEN if request.POST.get("way") == "code" else GrantKind.API_KEY
     return to_login(request, kind=kind, connection=None)
@@ -148,10 +171,12 @@ def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -
     return render(request, "integrations/refused.html", context, status=refusal.status)
 
 
-def admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def admin_outside_transaction(
+    view: Callable[..., HttpResponse], *, fresh: bool = False
+) -> Callable[..., HttpResponse]:
     """The usual door for an admin, but with no transaction open while the view runs."""
 
-    @tenant_view(Role.ADMIN)
+    @tenant_view(Role.ADMIN, fresh=fresh)
     def door(request: TenantRequest) -> HttpResponse:
         return HttpResponse()
 
@@ -166,12 +191,14 @@ def admin_outside_transaction(view: Callable[..., HttpResponse]) -> Callable[...
             return view(member, **kwargs)
 
     guarded.min_role = Role.ADMIN  # type: ignore[attr-defined]
+    guarded.fresh = fresh  # type: ignore[attr-defined]
     return cast(Callable[..., HttpResponse], transaction.non_atomic_requests(guarded))
 
 
-@admin_outside_transaction
+@partial(admin_outside_transaction, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@limited("connect")
 def connect_key(request: TenantRequest) -> HttpResponse:
     """The second way: a key that someone made in Procountor; it is never echoed."""
     form = KeyForm(request.POST or None)
@@ -211,7 +238,7 @@ def _named(public_id: str) -> Connection | None:
         raise Http404 from None
 
 
-@tenant_view(Role.ADMIN)
+@tenant_view(Role.ADMIN, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def connect_confirm(request: TenantRequest, public_id: UUID) -> HttpResponse:

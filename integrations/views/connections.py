@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.gate import PlanNeeded
 from billing.services import entitlement_now
@@ -32,6 +32,7 @@ from integrations.views.connect import (
     admin_outside_transaction,
     connection_of,
     plan_needed,
+    posted,
     to_login,
 )
 from integrations.views.words import Words
@@ -62,7 +63,7 @@ def integrations(request: TenantRequest) -> HttpResponse:
                 "counts": _counts(words, row.counts),
                 "url": words.url("connection", row.connection),
                 "sync_url": words.url("connection_sync", row.connection),
-                "may_sync": row.status.code not in _NO_SYNC,
+                "may_sync": row.status.code not in _NO_SYNC and not row.connection.paused_at,
             }
             for row in rows
         ],
@@ -123,7 +124,7 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
     """What an import changes on the page."""
     page = selectors.connection_page(shown, now=words.now)
     facts = [
-        {"term": _("Status"), "status": page.status.code.value},
+        {"term": _("Status"), "status": page.status.badge},
         {"term": _("Company in Procountor"), "text": shown.company_name},
         {"term": _("Business id"), "text": shown.business_id},
         {
@@ -137,12 +138,15 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         },
         {
             "term": _("Authorised by"),
-            "text": dict(GrantKind.choices).get(page.grant, _("Nothing: the key is destroyed")),
+            "text": _("Not shown to support")
+            if page.grant is None
+            else dict(GrantKind.choices).get(page.grant, _("Nothing: the key is destroyed")),
         },
     ]
     member, admin = request.membership.may(Role.MEMBER), request.membership.may(Role.ADMIN)
     running = page.current is not None and page.current.open
     off = page.status.code is selectors.Code.DISCONNECTED
+    paused = shown.paused_at is not None
     return {
         "connection": shown,
         "status": page.status,
@@ -152,11 +156,13 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "rejected": page.rejected,
         "current": page.current,
         "progress": words.progress(shown, page.current) if page.current else None,
-        "problem": words.problem(shown, page.status, page.current) if member else None,
-        "may_sync": member and not running and not off,
+        "problem": words.problem(shown, page.status, page.current, admin=admin) if member else None,
+        "may_sync": member and not running and not off and not paused,
         "may_cancel": member and running,
         "may_admin": admin,
+        "may_pause": admin and not off and not paused,
         "disconnected": off,
+        "deleting": shown.deleting_at is not None,
     }
 
 
@@ -210,11 +216,14 @@ def connection_progress(request: TenantRequest, public_id: UUID) -> HttpResponse
 
 
 @tenant_view(Role.MEMBER)
-@require_POST
+@posted
 def connection_sync(request: TenantRequest, public_id: UUID) -> HttpResponse:
     shown = connection_of(public_id)
     if shown.disconnected_at is not None:
         messages.error(request, _("This connection is disconnected. Connect it again first."))
+        return redirect("connection", *_ids(request, shown))
+    if shown.paused_at is not None:
+        messages.error(request, _("Imports of this connection are paused."))
         return redirect("connection", *_ids(request, shown))
     try:
         runs.sync_request(connection=shown, by=request.user, now=timezone.now())
@@ -224,7 +233,7 @@ def connection_sync(request: TenantRequest, public_id: UUID) -> HttpResponse:
 
 
 @tenant_view(Role.MEMBER)
-@require_POST
+@posted
 def connection_cancel(request: TenantRequest, public_id: UUID) -> HttpResponse:
     shown = connection_of(public_id)
     runs.sync_cancel(connection=shown, by=request.user)
@@ -233,7 +242,31 @@ def connection_cancel(request: TenantRequest, public_id: UUID) -> HttpResponse:
 
 
 @tenant_view(Role.ADMIN)
-@require_POST
+@posted
+def connection_pause(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    shown = connection_of(public_id)
+    try:
+        runs.connection_pause(connection=shown, by=request.user, now=timezone.now())
+    except runs.PausedBySupport as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Imports are paused. The data and the key stay."))
+    return redirect("connection", *_ids(request, shown))
+
+
+@tenant_view(Role.ADMIN)
+@posted
+def connection_resume(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    shown = connection_of(public_id)
+    try:
+        runs.connection_resume(connection=shown, by=request.user, now=timezone.now())
+    except runs.PausedBySupport as refusal:
+        messages.error(request, str(refusal))
+    return redirect("connection", *_ids(request, shown))
+
+
+@tenant_view(Role.ADMIN)
+@posted
 def connection_rename(request: TenantRequest, public_id: UUID) -> HttpResponse:
     shown = connection_of(public_id)
     form = NameForm(request.POST)
@@ -251,15 +284,15 @@ def connection_rename(request: TenantRequest, public_id: UUID) -> HttpResponse:
     return _page(request, shown, form, status=422)
 
 
-@tenant_view(Role.ADMIN)
-@require_POST
+@tenant_view(Role.ADMIN, fresh=True)
+@posted
 def connection_reconnect(request: TenantRequest, public_id: UUID) -> HttpResponse:
     kind = GrantKind.REFRESH_TOKEN if request.POST.get("way") == "code" else GrantKind.API_KEY
     return to_login(request, kind=kind, connection=connection_of(public_id))
 
 
 @admin_outside_transaction
-@require_POST
+@posted
 def connection_rights(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Ask Procountor again what its user may see."""
     with transaction.atomic():
@@ -273,11 +306,13 @@ def connection_rights(request: TenantRequest, public_id: UUID) -> HttpResponse:
     return redirect("connection", *_ids(request, shown))
 
 
-@tenant_view(Role.ADMIN)
+@tenant_view(Role.ADMIN, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def connection_disconnect(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """What goes and what stays, then the act."""
     shown = connection_of(public_id)
+    if shown.deleting_at is not None:
+        return redirect("connection", *_ids(request, shown))
     form = DisconnectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         delete = form.cleaned_data["books"] == "delete"
@@ -300,7 +335,7 @@ def connection_disconnect(request: TenantRequest, public_id: UUID) -> HttpRespon
 
 def _disconnected(shown: Connection, delete: bool) -> str:
     first = (
-        _("%(name)s is disconnected and its data is deleted.")
+        _("%(name)s is disconnected. Its data is being deleted, which takes a few minutes.")
         if delete
         else _("%(name)s is disconnected. Its data is kept.")
     )

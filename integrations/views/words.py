@@ -51,13 +51,15 @@ class Words:
         """One sentence about what a connection is doing."""
         if status.code is Code.SYNCING:
             return _("Importing now.")
+        if status.reason == "deleting":
+            return _("Its data is being deleted. This takes a few minutes and cannot be undone.")
         if status.code is Code.DISCONNECTED:
             day = self.moment(connection.disconnected_at)
             return _("Disconnected on %(day)s. Its figures stay as they were.") % {"day": day}
         if status.reason == "no_plan":
             return _("The trial or plan has ended. Everything imported stays visible.")
         if status.code is Code.PAUSED:
-            return _("Imports are paused.")
+            return self._paused(connection)
         if status.reason == "interrupted":
             return _("The import was interrupted and goes on by itself shortly.")
         if status.code is Code.NEEDS_YOU:
@@ -66,6 +68,17 @@ class Words:
             return self._waiting(status)
         hours = settings.SYNC_EVERY_HOURS
         return _("Imports run every %(hours)s hours.") % {"hours": f"{hours:g}"}
+
+    def _paused(self, connection: Connection) -> str:
+        words = {
+            "day": self.moment(connection.paused_at),
+            "reason": connection.pause_reason.rstrip("."),
+        }
+        if connection.paused_by_support:
+            said = _("Our support paused the imports on %(day)s. Nothing is lost.") % words
+        else:
+            said = _("Imports are paused since %(day)s.") % words
+        return f"{said} {_('Reason: %(reason)s.') % words}" if connection.pause_reason else said
 
     def _waiting(self, status: Status) -> str:
         fault = status.reason == "our_fault"
@@ -79,10 +92,21 @@ class Words:
         return first + " " + _("We try again at %(time)s.") % {"time": self.clock(status.until)}
 
     def problem(
-        self, connection: Connection, status: Status, view: RunView | None
+        self, connection: Connection, status: Status, view: RunView | None, *, admin: bool = True
     ) -> dict[str, Any] | None:
         """The card that says what happened, what it means and what to do."""
+        found = self._problem(connection, status, view)
+        if found and not admin and found.pop("for_admins", False):
+            # The button would be refused.
+            return {**found, "action_url": ""}
+        return found
+
+    def _problem(
+        self, connection: Connection, status: Status, view: RunView | None
+    ) -> dict[str, Any] | None:
         kind = connection.trouble_kind or status.reason
+        if status.code is Code.PAUSED and status.reason != "no_plan":
+            return self._pause_problem(connection, status)
         if status.reason == "no_plan":
             return self._plan_problem(connection)
         ours = status.reason == "our_fault"
@@ -101,10 +125,32 @@ class Words:
             "reference": f"run {view.run.public_id}" if view else "",
         }
         if ours or not mends_by_reconnecting(kind):
-            action, url = _("Sync now"), self.url("connection_sync", connection)
+            button = {
+                "action": _("Sync now"),
+                "action_url": self.url("connection_sync", connection),
+            }
         else:
-            action, url = _("Reconnect"), self.url("connection_reconnect", connection)
-        return problem | {"action": action, "action_url": url, "action_post": True}
+            url = self.url("connection_reconnect", connection)
+            button = {"action": _("Reconnect"), "action_url": url, "for_admins": True}
+        return problem | button | {"action_post": True}
+
+    def _pause_problem(self, connection: Connection, status: Status) -> dict[str, Any]:
+        problem = {
+            "id": "connection",
+            "title": _("Imports of %(name)s are paused") % {"name": connection.name},
+            "happened": self._paused(connection),
+            "meaning": self._meaning(connection),
+        }
+        if status.reason == "by_support":
+            advice = _("Our support starts them again. Write to us if it takes too long.")
+            return problem | {"advice": advice}
+        return problem | {
+            "advice": _("An owner or admin can start them again."),
+            "for_admins": True,
+            "action": _("Resume imports"),
+            "action_url": self.url("connection_resume", connection),
+            "action_post": True,
+        }
 
     def _plan_problem(self, connection: Connection) -> dict[str, Any]:
         return {

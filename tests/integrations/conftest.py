@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from django.conf import settings as configured
-from django.test import Client
 
 from integrations.procountor.limits import NoLimit
 from integrations.sandbox import Company, Handle, build_company, start_server
+from tests.conftest import SignedInClient
 
 ANCHOR = date(2026, 11, 1)
 CALLBACK = "/integrations/procountor/callback/"
@@ -53,7 +53,7 @@ class Walker:
     """One person's browser: our pages, and Procountor's login in between."""
 
     slug: str
-    client: Client
+    client: SignedInClient
 
     def url(self, path: str = "") -> str:
         return f"/t/{self.slug}/settings/integrations/{path}"
@@ -98,6 +98,6 @@ def ann(cast: Any, procountor: Handle) -> Walker:
 
 
 def walker(user: Any, tenant: Any) -> Walker:
-    client = Client()
+    client = SignedInClient()
     client.force_login(user)
     return Walker(tenant.slug, client)

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 from django.core.exceptions import ValidationError
 
+from calqsync.jobs import services as jobs
+from calqsync.jobs.models import Job, JobState
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent
 from integrations.models import (
@@ -16,6 +18,7 @@ from integrations.models import (
     Product,
     SyncRun,
 )
+from integrations.services import deleting
 from integrations.services.connections import connection_disconnect, connection_rename
 from integrations.services.names import suggested_name
 from integrations.signals import books_changed
@@ -79,6 +82,14 @@ def with_books(one):
     )
 
 
+def run_deletion():
+    """What a worker does with the deletion that is due."""
+    job = jobs.claim(Job.objects.get(kind=deleting.KIND).pk)
+    outcome = deleting.delete_slice(job)
+    jobs.finish(job, outcome)
+    return outcome
+
+
 @pytest.fixture
 def world(cast):
     with scope.tenant(cast.tenant.pk):
@@ -122,6 +133,7 @@ def test_deleting_takes_the_books_and_their_figures_and_nothing_of_another(world
     for each in (line, kept):
         LineFigure.objects.create(line=each, customer=each.invoice.customer, counted=True)
     connection_disconnect(connection=world.eu, delete_data=True, by=world.ann, now=NOW)
+    run_deletion()
     for model in (Invoice, InvoiceLine, Customer, Product, Credential, SyncRun):
         assert {row.connection_id for row in model.objects.all()} == {world.us.pk}
     assert [figure.line_id for figure in LineFigure.objects.all()] == [kept.pk]
@@ -138,6 +150,36 @@ def test_deleting_tells_reporting_that_the_books_changed(world):
     books_changed.connect(listen)
     try:
         connection_disconnect(connection=world.eu, delete_data=True, by=world.ann, now=NOW)
+        run_deletion()
     finally:
         books_changed.disconnect(listen)
     assert heard == [(world.tenant.pk, world.eu.pk)]
+
+
+def test_deleting_destroys_the_key_in_the_request_and_leaves_the_rows_to_a_job(world):
+    with_books(world.eu)
+    connection_disconnect(connection=world.eu, delete_data=True, by=world.ann, now=NOW)
+    assert not Credential.objects.filter(connection=world.eu).exists()
+    held = Connection.objects.get(pk=world.eu.pk)
+    assert (held.disconnected_at, held.deleting_at) == (NOW, NOW)
+    assert InvoiceLine.objects.filter(connection=world.eu).count() == 1
+
+
+def test_a_deletion_goes_on_where_a_slice_ended(world, settings, monkeypatch):
+    with_books(world.eu)
+    connection_disconnect(connection=world.eu, delete_data=True, by=world.ann, now=NOW)
+    settings.JOB_SLICE_SECONDS = -1
+    assert run_deletion().again_in is not None
+    assert Connection.objects.filter(pk=world.eu.pk).exists()
+    assert not InvoiceLine.objects.filter(connection=world.eu).exists()
+    settings.JOB_SLICE_SECONDS = 60
+    assert run_deletion().again_in is None
+    assert not Connection.objects.filter(pk=world.eu.pk).exists()
+    assert Job.objects.get(kind=deleting.KIND).state == JobState.DONE
+
+
+def test_a_deletion_job_touches_no_connection_that_is_not_being_deleted(world):
+    with_books(world.us)
+    deleting.delete_later(world.us)
+    run_deletion()
+    assert InvoiceLine.objects.filter(connection=world.us).count() == 1

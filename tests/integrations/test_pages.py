@@ -27,6 +27,8 @@ POST = {
     "connect_key": False,
     "connection_sync": True,
     "connection_cancel": True,
+    "connection_pause": True,
+    "connection_resume": True,
     "connection_rename": True,
     "connection_reconnect": True,
     "connection_rights": True,
@@ -343,3 +345,66 @@ def test_pages_cost_few_queries(cast, eu, django_assert_max_num_queries):
     for name in ("integrations", "connection"):
         with django_assert_max_num_queries(12 + around):
             client.get(address(cast.tenant, name, eu, GET[name]))
+
+
+@pytest.mark.parametrize("name", sorted(POST.keys() - GET.keys()))
+def test_a_button_s_address_opened_as_a_page_leads_back_to_the_button(cast, eu, name):
+    client = walker(cast.ann, cast.tenant).client
+    has_id = POST[name]
+    back = address(cast.tenant, "connection" if has_id else "integrations", eu, has_id)
+    answer = client.get(address(cast.tenant, name, eu, has_id))
+    assert (answer.status_code, answer["Location"]) == (302, back)
+    assert client.put(address(cast.tenant, name, eu, has_id)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["connect_start", "connect_key", "connection_reconnect", "connection_disconnect"],
+)
+def test_t31_changing_a_key_with_an_old_session_asks_for_the_password_first(cast, eu, name):
+    person = walker(cast.ann, cast.tenant)
+    person.client.force_login(cast.ann, recently=False)
+    answer = person.client.post(address(cast.tenant, name, eu, POST[name]), {"books": "delete"})
+    assert answer.status_code == 302
+    assert "/reauthenticate" in answer["Location"]
+    with scope.tenant(cast.tenant.pk):
+        assert Credential.objects.count() == 1
+        assert not Connection.objects.exclude(disconnected_at=None).exists()
+
+
+def test_a_paused_connection_says_so_and_offers_to_go_on(cast, eu):
+    client = walker(cast.ann, cast.tenant).client
+    client.post(address(cast.tenant, "connection_pause", eu, True))
+    page = page_of(cast, eu)
+    for words in ("Imports of EU account are paused", "Resume imports"):
+        assert words in page
+    assert "Sync now" not in page
+    assert "Resume imports" not in page_of(cast, eu, user=cast.bob)
+    client.post(address(cast.tenant, "connection_resume", eu, True))
+    with scope.tenant(cast.tenant.pk):
+        assert Connection.objects.get().paused_at is None
+
+
+def test_a_pause_by_support_tells_its_reason_and_has_no_button(cast, eu):
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.update(
+            paused_at=NOW, paused_by_support=True, pause_reason="Too many <requests>"
+        )
+    page = page_of(cast, eu)
+    assert "Our support paused the imports" in page
+    assert "Too many &lt;requests&gt;" in page
+    assert "Resume imports" not in page
+    client = walker(cast.ann, cast.tenant).client
+    client.post(address(cast.tenant, "connection_resume", eu, True))
+    with scope.tenant(cast.tenant.pk):
+        assert Connection.objects.get().paused_at is not None
+
+
+def test_while_its_data_go_a_connection_shows_as_being_deleted(cast, eu):
+    client = walker(cast.ann, cast.tenant).client
+    client.post(address(cast.tenant, "connection_disconnect", eu, True), {"books": "delete"})
+    assert "Deleting…" in page_of(cast, eu, "integrations")
+    page = page_of(cast, eu)
+    assert "cannot be undone" in page
+    for button in ("Reconnect", "Paste another key", "Delete its data", "Pause imports"):
+        assert button not in page

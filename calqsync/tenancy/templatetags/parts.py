@@ -25,6 +25,7 @@ STATUSES = {
     "needs_you": ("bad", "alert", _("Needs you")),
     "paused": ("mute", "pause", _("Paused")),
     "disconnected": ("mute", "off", _("Disconnected")),
+    "deleting": ("warn", "clock", _("Deleting…")),
     "queued": ("mute", "clock", _("Queued")),
     "running": ("info", "sync", _("Running")),
     "interrupted": ("warn", "alert", _("Interrupted")),
