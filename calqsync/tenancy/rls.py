@@ -8,6 +8,7 @@ another tenant table a composite one, because a plain foreign key ignores row-le
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -22,7 +23,8 @@ TENANT = "(SELECT nullif(current_setting('app.tenant', true), '')::bigint)"
 USER = "(SELECT nullif(current_setting('app.user', true), '')::bigint)"
 TOKEN = "(SELECT nullif(current_setting('app.token', true), ''))"  # noqa: S105 - a setting's name
 
-_GRANTED = (
+# A member of staff with a live grant for the tenant in scope; judged by the database itself.
+GRANTED = (
     f"tenant_id = {TENANT} AND EXISTS (SELECT 1 FROM tenancy_supportgrant g WHERE"
     f" g.tenant_id = {TENANT} AND g.staff_id = {USER} AND g.expires_at > now()"
     " AND g.ended_at IS NULL)"
@@ -84,12 +86,12 @@ class SecureTables(Operation):
         from_state: Any,
         to_state: Any,
     ) -> None:
-        models = [m for m in to_state.apps.get_app_config(app_label).get_models() if _owned(m)]
+        models = [m for m in to_state.apps.get_app_config(app_label).get_models() if owned(m)]
         for model in models:
-            schema_editor.execute(self._policies(model))
+            schema_editor.execute(self.policies(model))
         for model in models:
-            for statement in _composite_keys(model):
-                schema_editor.execute(statement)
+            for key in composite_keys(model):
+                schema_editor.execute(key.sql())
 
     def database_backwards(self, *args: Any) -> None:
         """Dropping the tables drops what this added."""
@@ -97,7 +99,8 @@ class SecureTables(Operation):
     def describe(self) -> str:
         return "Row-level security, composite keys and grants"
 
-    def _policies(self, model: Any) -> str:
+    def policies(self, model: Any) -> str:
+        """SQL that binds one table: row-level security, its policies and its grants."""
         table, name = model._meta.db_table, model._meta.model_name
         visible = f"tenant_id = {TENANT}"
         parts = [
@@ -111,7 +114,7 @@ class SecureTables(Operation):
                 policy(table, "own_rows", role=APP, using=self.also_visible[name], command="SELECT")
             )
         if name not in self.hidden:
-            seen = "true" if name in self.directory else _GRANTED
+            seen = "true" if name in self.directory else GRANTED
             parts.append(policy(table, "support_rows", role=SUPPORT, using=seen, command="SELECT"))
             parts.append(f'GRANT SELECT ON "{table}" TO {SUPPORT};')
         if name in self.append_only:
@@ -119,7 +122,8 @@ class SecureTables(Operation):
         return " ".join(parts)
 
 
-def _owned(model: Any) -> bool:
+def owned(model: Any) -> bool:
+    """Whether the model's rows belong to a tenant."""
     return any(field.name == "tenant" for field in model._meta.local_fields)
 
 
@@ -131,30 +135,44 @@ def _unique(table: str) -> str:
     )
 
 
-def _composite_keys(model: Any) -> Iterable[str]:
-    table = model._meta.db_table
-    for field in model._meta.local_fields:
-        if not isinstance(field, ForeignKey) or field.name == "tenant":
-            continue
-        if not _owned(field.related_model):
-            continue
-        name = f"{table}_{field.column}_tenant_fk"[:63]
-        yield (
-            f"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = '{name}')"
-            f' THEN ALTER TABLE "{table}" ADD CONSTRAINT "{name}"'
-            f" FOREIGN KEY (tenant_id, {field.column})"
-            f' REFERENCES "{field.related_model._meta.db_table}" (tenant_id, id)'
-            f"{_on_delete(field)} DEFERRABLE INITIALLY DEFERRED; END IF; END $$;"
+@dataclass(frozen=True, slots=True)
+class CompositeKey:
+    """The foreign key (tenant_id, column) that keeps a row and its parent in one tenant."""
+
+    table: str
+    column: str
+    target: str
+    on_delete: str  # as pg_constraint.confdeltype has it: a (nothing), c (cascade), n (set null)
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}_{self.column}_tenant_fk"[:63]
+
+    def sql(self) -> str:
+        on_null = f' ON DELETE SET NULL ("{self.column}")'
+        deletes = {"a": "", "c": " ON DELETE CASCADE", "n": on_null}
+        return (
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = '{self.name}')"
+            f' THEN ALTER TABLE "{self.table}" ADD CONSTRAINT "{self.name}"'
+            f' FOREIGN KEY (tenant_id, {self.column}) REFERENCES "{self.target}" (tenant_id, id)'
+            f"{deletes[self.on_delete]} DEFERRABLE INITIALLY DEFERRED; END IF; END $$;"
         )
 
 
-def _on_delete(field: Any) -> str:
-    """What the model says about deletion, so that a bulk DELETE in SQL obeys it too.
+def composite_keys(model: Any) -> list[CompositeKey]:
+    """One key for each foreign key of the model to another tenant table.
 
-    A room below may so delete rows that a room above refers to without knowing it.
+    It does on deletion what the model says, so that a bulk DELETE in SQL obeys it too: a room
+    below may so delete rows that a room above refers to without knowing it.
     """
-    if field.remote_field.on_delete is CASCADE:
-        return " ON DELETE CASCADE"
-    if field.remote_field.on_delete is SET_NULL:
-        return f' ON DELETE SET NULL ("{field.column}")'
-    return ""
+    deletes = {CASCADE: "c", SET_NULL: "n"}
+    return [
+        CompositeKey(
+            model._meta.db_table,
+            field.column,
+            field.related_model._meta.db_table,
+            deletes.get(field.remote_field.on_delete, "a"),
+        )
+        for field in model._meta.local_fields
+        if isinstance(field, ForeignKey) and field.name != "tenant" and owned(field.related_model)
+    ]
