@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -11,6 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from calqsync.tenancy.access import TenantRequest
+from calqsync.tenancy.models import Role
 from reporting.selectors import frame
 
 
@@ -19,15 +21,18 @@ class Figures(APIView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT, operation_id="figures")
     def get(self, request: Request, **_: Any) -> Response:
-        """Return the body with its publication time and the freshness of each connection."""
-        found = frame.published()
+        """Return the body with its publication time and the freshness of each connection.
+
+        Investors get the sums and rates alone: lists of customers and accounts are empty.
+        """
+        may = cast(TenantRequest, request).membership.may
+        found = frame.published(aggregates_only=not may(Role.VIEWER))
         if found is None:
             raise NotFound("Nothing has been published yet: connect an account first.")
-        report = found.report
         return Response(
             {
-                "published_at": report.published_at,
-                "freshness": report.freshness,
+                "published_at": found.report.published_at,
+                "freshness": found.freshness,
                 "figures": found.body,
             }
         )

@@ -1,12 +1,18 @@
 from django.urls import include, path
 
 from calqsync.tenancy.access import tenant_view
+from calqsync.tenancy.limits import limited
+from calqsync.tenancy.models import Role
 from reporting.api import Figures
 from reporting.views import dashboards
 
 urlpatterns = [
     path("t/<slug:slug>/", dashboards.financial, name="financial"),
-    path("t/<slug:slug>/api/figures/", tenant_view()(Figures.as_view()), name="api_figures"),
+    path(
+        "t/<slug:slug>/api/figures/",
+        tenant_view(Role.INVESTOR)(limited("figures")(Figures.as_view())),
+        name="api_figures",
+    ),
     path("t/<slug:slug>/growth/", dashboards.growth, name="growth"),
     path("t/<slug:slug>/cashflow/", dashboards.cashflow, name="cashflow"),
     path(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.models import Membership, Role, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Shell:
     nav: list[NavGroup]
     trial: Any
     user: Any
+    # The roles whose rights the reader has: `{% if "admin" in shell.may %}`.
+    may: frozenset[str] = frozenset()
 
 
 _MAIN = [
@@ -65,26 +68,47 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"shell": Shell(None, [], [], None, None)}
+    looked_into = getattr(request, "support_grant", None)
     with scope.user(user.pk):
-        tenants = list(Tenant.objects.only("id", "name", "slug").order_by("name")) if tenant else []
+        # Support sees the one company that it looks into; its own are a click on "/" away.
+        tenants = (
+            [tenant]
+            if looked_into
+            else list(Tenant.objects.only("id", "name", "slug").order_by("name"))
+            if tenant
+            else []
+        )
     nav = []
+    membership = getattr(request, "membership", None)
     if tenant:
         here = request.path
         nav = [
-            NavGroup("", _items(_MAIN, tenant.slug, here)),
-            NavGroup(str(_("Settings")), _items(_SETTINGS, tenant.slug, here)),
+            NavGroup("", _items(_MAIN, tenant.slug, here, membership)),
+            NavGroup(str(_("Settings")), _items(_SETTINGS, tenant.slug, here, membership)),
         ]
+        nav = [group for group in nav if group.items]
     notice = next((n for make in notices if tenant and (n := make(request))), None)
-    return {"shell": Shell(tenant, tenants, nav, notice, user)}
+    may = frozenset(role.value for role in Role if membership and membership.may(role))
+    return {"shell": Shell(tenant, tenants, nav, notice, user, may)}
 
 
-def _items(entries: list[Any], slug: str, here: str) -> list[NavItem]:
+@cache
+def _needed(name: str) -> Role | None:
+    """The role that a page asks for; None when there is no such page."""
+    try:
+        view = resolve(reverse(name, args=["x"])).func
+    except NoReverseMatch:
+        return None
+    return cast(Role, view.min_role)  # type: ignore[attr-defined]
+
+
+def _items(entries: list[Any], slug: str, here: str, membership: Membership) -> list[NavItem]:
     items = []
     for label, name, icon in entries:
-        try:
-            url = reverse(name, args=[slug])
-        except NoReverseMatch:
+        needed = _needed(name)
+        if needed is None or not membership.may(needed):
             continue
+        url = reverse(name, args=[slug])
         # The dashboard's address begins every other one.
         active = here == url if name == "financial" else here.startswith(url)
         items.append(NavItem(label, url, active, icon))

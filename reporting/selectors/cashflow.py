@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body, CashMonth
-from reporting.selectors import frame
+from reporting.selectors import aggregates, frame
 from reporting.selectors.financial import receivables_by_age, runway_words
 from reporting.selectors.frame import Period, Published, Words, behind
 from reporting.selectors.growth import loading_notes
@@ -33,8 +33,11 @@ class CashflowPage:
     notes: list[str]
 
 
-def cashflow_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> CashflowPage:
-    found = frame.published()
+def cashflow_page(
+    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
+) -> CashflowPage:
+    """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
+    found = frame.published(aggregates_only=aggregates_only)
     freshness = frame.freshness_note(tenant, found, now=now)
     if found is None:
         return CashflowPage(freshness, None, [], None, None, None, None, 0, [])
@@ -44,7 +47,7 @@ def cashflow_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) ->
     if rows:
         shown = frame.period(query, [row["month"] for row in rows], words)
         rows = [row for row in rows if shown.shows(row["month"])]
-    return CashflowPage(
+    page = CashflowPage(
         freshness=freshness,
         period=shown,
         tiles=_tiles(tenant, body, words),
@@ -55,6 +58,7 @@ def cashflow_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) ->
         deposits_to_review=body["to_review"]["deposits"],
         notes=loading_notes(found, words),
     )
+    return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 
 
 def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
@@ -83,7 +87,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
             "id": "cash",
             "name": _("Cash in the bank"),
             "value": words.money(runway["cash_minor"]),
-            "url": "#accounts-caption" if runway["cash_minor"] is not None else "",
+            "url": "#accounts-caption" if body["accounts"] else "",
             "reason": "" if runway["cash_minor"] is not None else _("No bank statements yet."),
             "note": _("on %(day)s") % {"day": words.day(runway["balance_date"])}
             if runway["balance_date"]

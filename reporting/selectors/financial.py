@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body, Month, Revenue, Runway
-from reporting.selectors import checklist, frame, sample
+from reporting.selectors import aggregates, checklist, frame, sample
 from reporting.selectors.frame import Period, Published, Words, behind
 from reporting.selectors.growth import loading_notes
 
@@ -32,13 +32,16 @@ class FinancialPage:
     sample: bool
 
 
-def financial_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> FinancialPage:
-    found = frame.published()
+def financial_page(
+    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
+) -> FinancialPage:
+    """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
+    found = frame.published(aggregates_only=aggregates_only)
     freshness = frame.freshness_note(tenant, found, now=now)
     is_sample = found is None or found.body["now"] is None
     shown_report = sample.published(tenant, today=now.date()) if is_sample else found
     assert shown_report is not None
-    body = shown_report.body
+    body = aggregates.body_of(shown_report.body) if aggregates_only else shown_report.body
     words = frame.words_for(tenant, body["currency"])
     shown = frame.period(query, [row["month"] for row in body["revenue"]], words)
     revenue = [row for row in body["revenue"] if shown.shows(row["month"])]
@@ -49,11 +52,13 @@ def financial_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -
         revenue=_revenue_chart(tenant, revenue, words),
         top_customers=_top_customers(tenant, body, words),
         receivables=receivables_by_age(tenant, body, words),
-        checklist=checklist.checklist(tenant=tenant, now=now),
+        checklist=None if aggregates_only else checklist.checklist(tenant=tenant, now=now),
         notes=[] if is_sample else loading_notes(shown_report, words),
         sample=is_sample,
     )
-    return sample.without_links(page) if is_sample else page
+    if is_sample:
+        return aggregates.without_links(page)
+    return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 
 
 def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]]:

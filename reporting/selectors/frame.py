@@ -18,6 +18,7 @@ from calqsync.tenancy.models import Tenant
 from integrations import selectors as integrations
 from reporting.body import BODY_VERSION, Body
 from reporting.models import Report
+from reporting.selectors import aggregates
 
 PPM = 1_000_000
 
@@ -87,21 +88,28 @@ def month_text(index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The figures last published for the tenant."""
+    """The figures last published for the tenant, and how recent each account's books are."""
 
     report: Report
     body: Body
+    freshness: list[dict[str, Any]]
 
 
-def published() -> Published | None:
+def published(*, aggregates_only: bool = False) -> Published | None:
     """The published figures of the tenant in scope; None before the first import is done.
 
-    Also None while figures of another version of the program wait to be computed anew.
+    Also None while figures of another version of the program wait to be computed anew. With
+    `aggregates_only`, nothing in them names a customer, a document, an account or a person.
     """
     report = Report.objects.first()
     if report is None or report.body["version"] != BODY_VERSION:
         return None
-    return Published(report, cast(Body, report.body))
+    body = cast(Body, report.body)
+    if aggregates_only:
+        return Published(
+            report, aggregates.body_of(body), aggregates.freshness_of(report.freshness)
+        )
+    return Published(report, body, report.freshness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,23 +189,29 @@ class FreshnessNote:
 
 
 def freshness_note(tenant: Tenant, found: Published | None, *, now: datetime) -> Any:
-    """ "As of 07:40 · EU account, US account", from the books behind the published figures."""
+    """ "As of 07:40 · EU account, US account", from the books behind the published figures.
+
+    Where the figures name no accounts, the note names none and leads nowhere.
+    """
     if found is None:
         return None
     words = words_for(tenant)
-    rows = [row for row in found.report.freshness if row.get("as_of")]
+    rows = [row for row in found.freshness if row.get("as_of")]
     if not rows:
         return None
     oldest = min(datetime.fromisoformat(row["as_of"]) for row in rows)
     today = now.astimezone(words.zone).date() == oldest.astimezone(words.zone).date()
     when = words.clock(oldest) if today else words.moment(oldest)
-    names = ", ".join(row["name"] for row in rows)
+    names = ", ".join(row["name"] for row in rows if "name" in row)
     stale = any(row.stale for row in integrations.freshness(now=now))
-    text = _("As of %(when)s · %(names)s") % {"when": when, "names": names}
+    text = _("As of %(when)s") % {"when": when}
+    if names:
+        text += f" · {names}"
     if stale:
         ago = formats.ago(oldest, now=now, language=words.language)
         text = _("%(text)s (%(ago)s)") % {"text": text, "ago": ago}
-    return FreshnessNote(text, reverse("integrations", args=[tenant.slug]), stale)
+    url = reverse("integrations", args=[tenant.slug]) if names else ""
+    return FreshnessNote(text, url, stale)
 
 
 def behind(tenant: Tenant, figure: str, month: str) -> str:

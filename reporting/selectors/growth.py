@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import Month
-from reporting.selectors import frame
+from reporting.selectors import aggregates, frame
 from reporting.selectors.frame import PPM, Period, Published, Words, behind
 from reporting.selectors.movements import movements_chart, net_new
 
@@ -30,8 +30,11 @@ class GrowthPage:
     sample: bool = False
 
 
-def growth_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> GrowthPage:
-    found = frame.published()
+def growth_page(
+    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
+) -> GrowthPage:
+    """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
+    found = frame.published(aggregates_only=aggregates_only)
     freshness = frame.freshness_note(tenant, found, now=now)
     if found is None or not found.body["months"]:
         return GrowthPage(freshness, None, [], None, None, None, [])
@@ -39,7 +42,7 @@ def growth_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> G
     months = found.body["months"]
     shown = frame.period(query, [month["month"] for month in months], words)
     rows = [month for month in months if shown.shows(month["month"])]
-    return GrowthPage(
+    page = GrowthPage(
         freshness=freshness,
         period=shown,
         tiles=_tiles(tenant, found, words),
@@ -48,6 +51,7 @@ def growth_page(*, tenant: Tenant, query: Mapping[str, str], now: datetime) -> G
         customers=_customers_table(tenant, rows, words),
         notes=loading_notes(found, words),
     )
+    return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 
 
 def loading_notes(found: Published, words: Words) -> list[str]:
@@ -76,7 +80,9 @@ def loading_notes(found: Published, words: Words) -> list[str]:
             "In %(count)s cases credits exceeded invoices; those customers count as 0."
         ),
     }
-    notes += [texts[note["code"]] % note["params"] for note in found.body["notes"]]
+    # For readers of aggregates the notes say that something is left out, but not which account.
+    unnamed = {"name": _("A connected account"), "iban": _("of the company")}
+    notes += [texts[note["code"]] % {**unnamed, **note["params"]} for note in found.body["notes"]]
     return notes
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from datetime import date
-from typing import Any, TypeVar, cast
+from typing import cast
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import BODY_VERSION, Body, Month
@@ -12,7 +11,6 @@ from reporting.models import Report
 from reporting.selectors.frame import Published, month_index, month_text
 
 _MONTHS = 18
-Page = TypeVar("Page")
 
 
 def published(tenant: Tenant, *, today: date) -> Published:
@@ -31,7 +29,7 @@ def published(tenant: Tenant, *, today: date) -> Published:
         customers = months[-1]["customers"]
     body = _body(tenant, names, months, today)
     report = Report(as_of=today, currency=tenant.currency, freshness=[], body=body)
-    return Published(report, body)
+    return Published(report, body, [])
 
 
 def _month(
@@ -169,26 +167,3 @@ _CUSTOMERS = (
     ("Malli Oyj", 980_000),
     ("Sample Inc", 610_000),
 )
-
-
-def without_links(page: Page) -> Page:
-    """The page with no link from its figures: there are no documents behind them."""
-    kept = {"checklist", "freshness", "period"}
-    values = {
-        field.name: _unlinked(getattr(page, field.name))
-        for field in fields(page)  # type: ignore[arg-type]
-        if field.name not in kept
-    }
-    return replace(page, **values)  # type: ignore[type-var]
-
-
-def _unlinked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _unlinked(item)
-            for key, item in value.items()
-            if key not in {"url", "note_url", "url_text"}
-        }
-    if isinstance(value, list):
-        return [_unlinked(item) for item in value]
-    return value

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.models import Role
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
 
 
-@tenant_view()
+@tenant_view(Role.INVESTOR)
 @require_safe
 def financial(request: TenantRequest) -> HttpResponse:
-    page = financial_page(tenant=request.tenant, query=request.GET, now=timezone.now())
-    context = {"page": page, "freshness": page.freshness}
-    return render(request, "reporting/financial.html", context)
+    return _dashboard(request, financial_page, "reporting/financial.html")
 
 
-@tenant_view()
+@tenant_view(Role.INVESTOR)
 @require_safe
 def growth(request: TenantRequest) -> HttpResponse:
-    page = growth_page(tenant=request.tenant, query=request.GET, now=timezone.now())
-    return render(request, "reporting/growth.html", {"page": page, "freshness": page.freshness})
+    return _dashboard(request, growth_page, "reporting/growth.html")
 
 
-@tenant_view()
+@tenant_view(Role.INVESTOR)
 @require_safe
 def cashflow(request: TenantRequest) -> HttpResponse:
-    page = cashflow_page(tenant=request.tenant, query=request.GET, now=timezone.now())
-    context = {"page": page, "freshness": page.freshness}
-    return render(request, "reporting/cashflow.html", context)
+    return _dashboard(request, cashflow_page, "reporting/cashflow.html")
+
+
+def _dashboard(request: TenantRequest, page_of: Callable[..., Any], template: str) -> HttpResponse:
+    page = page_of(
+        tenant=request.tenant,
+        query=request.GET,
+        now=timezone.now(),
+        aggregates_only=not request.membership.may(Role.VIEWER),
+    )
+    return render(request, template, {"page": page, "freshness": page.freshness})
 
 
 @tenant_view()

@@ -1,0 +1,172 @@
+"""An investor sees sums and rates of the company, and no name, document, account or person."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import Invitation, Membership, Role
+from reporting.body import Body
+from reporting.models import Report
+from reporting.selectors import aggregates
+from tests.architecture.test_url_guard import TENANT_PAGES, filled
+from tests.conftest import Cast
+from tests.factories import (
+    Row,
+    account_make,
+    connection_make,
+    customer_make,
+    invoice_make,
+    monthly_make,
+    payment_make,
+    product_make,
+    statement_make,
+)
+from tests.reporting.conftest import refreshed
+from tests.reporting.pages.conftest import text
+
+OPEN = {"financial", "growth", "cashflow", "api_figures"}
+# In every name and number of the books below.
+MARK = "zq7"
+
+
+@pytest.fixture
+def marked(cast: Cast) -> Any:
+    """Books in which every name, number and account carries the mark, with computed figures."""
+    with scope.tenant(cast.tenant.pk):
+        eu = connection_make("Zq7 account", company_name="Zq7 Oy", business_id="ZQ7-1")
+        us = connection_make("Zq7 dollars", currency="USD")
+        product = product_make(eu, "Zq7 platform", code="ZQ7-P")
+        steady, left = customer_make(eu, "Zq7 Aalto"), customer_make(eu, "Zq7 Berg")
+        customer_make(us, "Zq7 Cedar")
+        months = ["2025-11", "2025-12", "2026-01", "2026-02", "2026-03"]
+        for invoice in monthly_make(steady, product, months, number="ZQ7-1001")[:3]:
+            payment_make(invoice, invoice.due_date.isoformat(), "100.00")
+        monthly_make(left, product, months[:3], net="50.00", number="ZQ7-1002")
+        credited = [Row(net="-70.00", name="Zq7 refund")]
+        invoice_make(left, "2026-02-05", credited, number="ZQ7-1003")
+        account = account_make(eu, "FI00ZQ70000000001", bank_name="Zq7 bank")
+        account_make(us, "US00ZQ70000000002", bank_name="Zq7 bank", currency="USD")
+        said = {"counterparty": "Zq7 landlord", "counterparty_iban": "FI00ZQ70000000003"}
+        for month, last, balance in [("2026-01", "31", "9000.00"), ("2026-02", "28", "7500.00")]:
+            day = f"{month}-10"
+            statement_make(
+                account, f"{month}-01", f"{month}-{last}", balance, [(day, "-1500.00")], **said
+            )
+        Invitation.objects.create(
+            email="guest@example.com", token_hash="x", expires_at=timezone.now()
+        )
+        refreshed()
+        return Report.objects.get()
+
+
+@pytest.fixture
+def ivan(cast: Cast) -> Client:
+    client = Client()
+    client.force_login(cast.ivan)
+    return client
+
+
+def pages_of(client: Client, start: str) -> dict[str, str]:
+    """Every page of the company that links lead to from `start`, by address."""
+    found: dict[str, str] = {}
+    waiting = [start]
+    while waiting:
+        address = waiting.pop()
+        answer = client.get(address)
+        assert answer.status_code == 200, f"a link leads to {address}: {answer.status_code}"
+        found[address] = text(answer)
+        for target in re.findall(r'(?:href|action|hx-get)="([^"]+)"', found[address]):
+            target = target.split("#")[0].replace("&amp;", "&")
+            if target.startswith("?"):
+                target = address.split("?")[0] + target
+            if target.startswith("/t/") and target not in [*found, *waiting]:
+                waiting.append(target)
+    return found
+
+
+def test_no_name_number_or_account_reaches_an_investor(
+    ivan: Client, cast: Cast, marked: Report
+) -> None:
+    pages = pages_of(ivan, cast.url(""))
+    pages["api"] = text(ivan.get(cast.url("api/figures/")))
+    assert {cast.url("growth/"), cast.url("cashflow/"), cast.url("?period=24")} <= set(pages)
+    people = [f"{name}@example.com" for name in ("alice", "ann", "bob", "vera", "guest")]
+    marks = [MARK, *people]
+    leaked = {
+        address: [mark for mark in marks if mark in page.lower()] for address, page in pages.items()
+    }
+    assert {address: found for address, found in leaked.items() if found} == {}
+
+
+def test_the_marks_do_reach_a_viewer(cast: Cast, marked: Report) -> None:
+    codes = {note["code"] for note in marked.body["notes"]}
+    assert {"connection_other_currency", "credits_unmatched"} <= codes
+    client = Client()
+    client.force_login(cast.vera)
+    for address in ("", "cashflow/", "api/figures/", "customers/"):
+        assert MARK in text(client.get(cast.url(address))).lower(), address
+
+
+def test_an_investor_sees_the_same_sums_as_a_viewer(
+    ivan: Client, cast: Cast, marked: Report
+) -> None:
+    viewer = Client()
+    viewer.force_login(cast.vera)
+    for address in ("", "growth/", "cashflow/"):
+        mine, theirs = (client.get(cast.url(address)).context["page"] for client in (ivan, viewer))
+        assert [tile["value"] for tile in mine.tiles] == [tile["value"] for tile in theirs.tiles]
+        assert len(mine.tiles) >= 4
+    figures = ivan.get(cast.url("api/figures/")).json()["figures"]
+    assert figures["months"] == marked.body["months"]
+    assert figures["runway"] == marked.body["runway"]
+
+
+def test_an_investor_is_told_how_recent_the_figures_are(
+    ivan: Client, cast: Cast, marked: Report
+) -> None:
+    page = text(ivan.get(cast.url("")))
+    assert "As of " in page
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_every_other_page_is_closed_to_an_investor(ivan: Client, cast: Cast, method: str) -> None:
+    closed = [(route, item) for route, item in TENANT_PAGES if item.name not in OPEN]
+    assert len(closed) > 25, "the walk found hardly any page, so it guards nothing"
+    wrong = {}
+    for route, item in closed:
+        if item.callback.min_role is Role.INVESTOR:
+            wrong[route] = "is open to investors and not on the list"
+            continue
+        status = getattr(ivan, method)(filled(route, cast.tenant.slug)).status_code
+        if status != 403:
+            wrong[route] = str(status)
+    assert wrong == {}
+
+
+def test_every_field_of_the_figures_is_either_shown_to_investors_or_emptied() -> None:
+    named = {*aggregates.SHOWN, *aggregates.EMPTIED, "notes"}
+    assert set(Body.__annotations__) == named
+
+
+def test_a_company_without_figures_asks_nothing_of_an_investor(ivan: Client, cast: Cast) -> None:
+    for address in ("", "growth/", "cashflow/"):
+        page = text(ivan.get(cast.url(address)))
+        assert "Connect Procountor" not in page
+        assert "First steps" not in page
+    pages_of(ivan, cast.url(""))
+
+
+def test_who_becomes_an_investor_sees_less_at_once(cast: Cast, marked: Report) -> None:
+    client = Client()
+    client.force_login(cast.vera)
+    assert client.get(cast.url("customers/")).status_code == 200
+    with scope.tenant(cast.tenant.pk):
+        Membership.objects.filter(user=cast.vera).update(role=Role.INVESTOR)
+    assert client.get(cast.url("customers/")).status_code == 403
+    assert MARK not in text(client.get(cast.url(""))).lower()
