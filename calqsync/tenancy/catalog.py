@@ -34,6 +34,7 @@ WITHOUT_TENANT = {
     "account_emailconfirmation": "addresses of people",
     "mfa_authenticator": "second factors of people",
     "django_session": "sessions of people",
+    "usersessions_usersession": "sessions of people",
     "django_admin_log": "what support staff did in the console",
     "django_content_type": "a registry of models",
     "django_migrations": "the schema's history",
