@@ -39,6 +39,15 @@ _MAY_CONNECT = {
 STOP_ORDER = ("beat", "worker", "web", "sandbox", "valkey", "postgres")
 
 
+def granian_options(*, host: str, port: int, workers: int) -> list[str]:
+    """The web server's command line: HTTP/1 alone, and no patience with half a header."""
+    return [
+        *("--interface", "wsgi", "--host", host, "--port", str(port)),
+        *("--workers", str(workers), "--blocking-threads", "1"),
+        *("--http", "1", "--no-ws", "--http1-header-read-timeout", "10000"),
+    ]
+
+
 class Stack:
     """The processes of one folder; use as a context manager, so that none stays behind.
 
@@ -180,8 +189,7 @@ class Stack:
             )
         self.serve_at(port)
         workers = min(2, os.cpu_count() or 1)
-        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-        options += ["--workers", str(workers), "--blocking-threads", "1", "--no-ws"]
+        options = granian_options(host="127.0.0.1", port=port, workers=workers)
         self._python("web", "-m", "granian", *options, "calqsync.wsgi:application")
         if wait:
             self.await_web()
