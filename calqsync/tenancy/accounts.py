@@ -1,16 +1,48 @@
-"""How accounts behave: allauth's adapter with our landing page and e-mail rules."""
+"""How accounts behave: allauth's adapters with our rules for mails, sessions and second steps."""
 
 from __future__ import annotations
 
+import re
+import smtplib
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+import structlog
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.internal.flows.reauthentication import suspend_request
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.mfa.utils import is_mfa_enabled
-from django.http import HttpRequest
-from django.utils.http import url_has_allowed_host_and_scheme
+from allauth.usersessions.internal.flows.sessions import end_other_sessions
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.signals import user_logged_in
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy import acting, errors, scope
+from calqsync.tenancy.models import Tenant
+
+log = structlog.get_logger(__name__)
+
+SECOND_STEPS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+# How exactly the last use of a session is known: one write in so long, not one a page.
+SEEN_EVERY = timedelta(minutes=5)
+# Form fields whose values are kept nowhere, not even for a minute in a session.
+_SECRET_FIELDS = re.compile(r"key|secret|password|credential|code|(?<!csrfmiddleware)token")
+_BEGAN, _SEEN = "session_began", "session_seen"
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -27,6 +59,28 @@ class AccountAdapter(DefaultAccountAdapter):
             user.save()
         return user
 
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail that somebody waits for; when that fails, nothing of the request is kept."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (smtplib.SMTPException, OSError) as failure:
+            log.error("mail.server_failed", mail=template_prefix, error=type(failure).__name__)
+            answer = errors.page(self.request, 503, retry_after=60)
+            raise ImmediateHttpResponse(answer) from failure
+
+    def send_notification_mail(self, template_prefix: str, *args: Any, **kwargs: Any) -> None:
+        """Tell the person what changed. The change stands even if the mail cannot be sent."""
+        try:
+            super().send_notification_mail(template_prefix, *args, **kwargs)
+        except ImmediateHttpResponse:
+            log.error("mail.notice_lost", mail=template_prefix)
+
+
+class SecondStepAdapter(DefaultMFAAdapter):
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        # What the browser shows when it asks for a passkey.
+        return {**super().get_public_key_credential_rp_entity(), "name": "CalqSync"}
+
 
 def recently_authenticated(request: HttpRequest) -> bool:
     """Whether this session proved who it is within the last ten minutes, by any method."""
@@ -37,4 +91,105 @@ def recently_authenticated(request: HttpRequest) -> bool:
 
 def has_second_step(user: Any) -> bool:
     """Whether signing in as this person asks for more than a password."""
-    return bool(is_mfa_enabled(user))
+    return bool(is_mfa_enabled(user, SECOND_STEPS))
+
+
+def ask_again(request: HttpRequest) -> HttpResponse:
+    """The way to the page that asks who it is, and back.
+
+    What was sent is kept in the session and done afterwards, without being sent again. A form
+    with a secret in it is not kept: the person comes back to the page and sends it once more.
+    """
+    asking = AccountAdapter(request).get_reauthentication_methods(request.user)[0]["url"]
+    if request.headers.get("HX-Request"):
+        answer = HttpResponse(status=204)
+        answer.headers["HX-Redirect"] = _asking(asking, _came_from(request, "HX-Current-URL"))
+        return answer
+    if request.FILES or any(_SECRET_FIELDS.search(name) for name in request.POST):
+        messages.info(request, _("Confirm that it is you, then send the form again."))
+        return redirect(_asking(asking, _came_from(request, "Referer")))
+    suspend_request(request, asking)
+    # By its path alone: allauth finds what it kept by that.
+    return redirect(_asking(asking, request.path))
+
+
+def _asking(page: str, then: str) -> str:
+    return f"{page}?{urlencode({'next': then})}"
+
+
+def _came_from(request: HttpRequest, header: str) -> str:
+    """The page of ours from which the request came, or the start page."""
+    parts = urlsplit(request.headers.get(header, ""))
+    return parts.path if parts.netloc == request.get_host() and parts.path else "/"
+
+
+def session_over(*, began: datetime, seen: datetime, staff: bool, now: datetime) -> bool:
+    """Whether a session has been unused, or has lasted, for too long."""
+    idle = settings.STAFF_SESSION_IDLE if staff else settings.SESSION_IDLE
+    life = settings.STAFF_SESSION_LIFE if staff else settings.SESSION_LIFE
+    return bool(now - seen > idle or now - began > life)
+
+
+class SessionRules:
+    """Ends sessions that are over, and notes when each was last used."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            keep_session(request, now=timezone.now())
+        return self.get_response(request)
+
+
+def keep_session(request: HttpRequest, *, now: datetime) -> None:
+    """End the session of a signed-in person if it is over; else note that it is in use."""
+    session, staff = request.session, bool(getattr(request.user, "is_staff", False))
+    began, seen = _instant(session.get(_BEGAN)), _instant(session.get(_SEEN))
+    if session_over(began=began or now, seen=seen or now, staff=staff, now=now):
+        logout(request)
+        messages.info(request, _("You were signed out because the session was old. Sign in again."))
+        return
+    if began is None:
+        session[_BEGAN] = now.timestamp()
+    if seen is None or now - seen >= SEEN_EVERY:
+        session[_SEEN] = now.timestamp()
+        if acting.client_address(request):
+            UserSession.objects.create_from_request(request)
+
+
+def _instant(stored: float | None) -> datetime | None:
+    return None if stored is None else datetime.fromtimestamp(stored, tz=UTC)
+
+
+def _begin_session(sender: Any, request: HttpRequest, **_more: Any) -> None:
+    # A second sign-in in the same browser begins anew, whatever the first one left.
+    request.session[_BEGAN] = request.session[_SEEN] = timezone.now().timestamp()
+
+
+def requiring_second_step(user: Any) -> list[str]:
+    """The names of this person's companies that ask for two-step sign-in."""
+    with scope.user(user.pk):
+        tenants = Tenant.objects.filter(mfa_required=True).order_by("name")
+        return list(tenants.values_list("name", flat=True))
+
+
+def _second_step_changed(sender: Any, request: HttpRequest, user: Any, **_more: Any) -> None:
+    # Whoever else is signed in as this person signed in by the old rules.
+    end_other_sessions(request, user)
+
+
+def _keep_last_second_step(sender: Any, request: HttpRequest, user: Any, **_more: Any) -> None:
+    """Refuse what has just been removed, which undoes it: the request is one transaction."""
+    if has_second_step(user):
+        return
+    if asking := requiring_second_step(user):
+        text = _("%(companies)s asks for two-step sign-in, so your last second step stays.")
+        messages.error(request, text % {"companies": ", ".join(asking)})
+        raise ImmediateHttpResponse(redirect("mfa_index"))
+
+
+user_logged_in.connect(_begin_session, dispatch_uid="calqsync_session_begins")
+authenticator_removed.connect(_keep_last_second_step, dispatch_uid="calqsync_last_second_step")
+for _signal in (authenticator_added, authenticator_removed, authenticator_reset):
+    _signal.connect(_second_step_changed, dispatch_uid="calqsync_end_other_sessions")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zoneinfo
 from typing import Any
 
+from allauth.core import context as allauth_context
+from allauth.core import context
 from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
@@ -16,18 +18,38 @@ from calqsync.tenancy.models import Invitation, Role, Tenant, User
 CURRENCIES = ["EUR", "SEK", "DKK", "NOK", "USD", "GBP"]
 
 
+# Where the session keeps the hash of the invitation that was opened.
+INVITED = "invitation"
+
+
 class CompanySignup(forms.Form):
-    """What sign-up asks beyond e-mail and password; makes the company with its trial."""
+    """What sign-up asks beyond e-mail and password; makes the company with its trial.
+
+    An invited person joins the inviting company instead of founding an empty one.
+    """
 
     company_name = forms.CharField(label=_("Company name"), max_length=120)
     accept_terms = forms.BooleanField(label=_("I accept the terms of service"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        held = context.request.session.get(INVITED) if context.request else None
+        found = services.invitation_open(held=held, now=timezone.now()) if held else None
+        self.invited = found is not None
+        if found is not None:
+            del self.fields["company_name"]
+            self.initial.setdefault("email", found.email)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if allauth_context.request.session.get("invitation"):
+            del self.fields["company_name"]
 
     def signup(self, request: HttpRequest, user: User) -> None:
         user.terms_version = services.TERMS_VERSION
         user.terms_accepted_at = timezone.now()
         user.save(update_fields=["terms_version", "terms_accepted_at"])
-        # An invited person joins the inviting company instead of founding an empty one.
-        if request.session.get("invitation"):
+        if self.invited:
             return
         services.tenant_create(name=self.cleaned_data["company_name"], owner=user)
 

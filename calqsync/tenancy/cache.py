@@ -1,0 +1,74 @@
+"""The cache, and what stands in for it while Redis is away."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+# After a failure Redis is left alone for so long: a server that does not answer costs one wait,
+# not one for every count.
+PAUSE_SECONDS = 5.0
+
+
+class SteadyRedisCache(RedisCache):
+    """Redis; while it is away, a memory of this process alone.
+
+    Sign-in counts its attempts here. Without a stand-in nobody could sign in while Redis is away,
+    or everybody could try for ever. So each process counts for itself: the limits hold, at worst
+    once per process. What was written meanwhile is not carried over when Redis is back.
+    """
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        own = {key: value for key, value in params.items() if key != "OPTIONS"}
+        self._own = LocMemCache(f"stand-in for {server}", own)
+        self._away_until = 0.0
+
+    def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if time.monotonic() >= self._away_until:
+            try:
+                return getattr(RedisCache, name)(self, *args, **kwargs)
+            except RedisError as failure:
+                self._away_until = time.monotonic() + PAUSE_SECONDS
+                log.error("cache.away", failure=type(failure).__name__)
+        return getattr(self._own, name)(*args, **kwargs)
+
+    def add(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("add", *args, **kwargs)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("get", *args, **kwargs)
+
+    def set(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("set", *args, **kwargs)
+
+    def touch(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("touch", *args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("delete", *args, **kwargs)
+
+    def has_key(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("has_key", *args, **kwargs)
+
+    def incr(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("incr", *args, **kwargs)
+
+    def get_many(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("get_many", *args, **kwargs)
+
+    def set_many(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("set_many", *args, **kwargs)
+
+    def delete_many(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("delete_many", *args, **kwargs)
+
+    def clear(self) -> Any:
+        return self._ask("clear")
