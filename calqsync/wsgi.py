@@ -1,12 +1,25 @@
 """The WSGI entry that the web server runs."""
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
-application = get_wsgi_application()
+_django = get_wsgi_application()
 
 from calqsync.tenancy.roles import refuse_dangerous_role  # noqa: E402 - needs Django set up
 
 refuse_dangerous_role()
+
+# The server hands the process's environment, secrets included, to every request. What no request
+# holds can stand in no report about one; a `Proxy:` header is no proxy for us either.
+_ENVIRONMENT = frozenset(os.environ)
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer one request."""
+    for name in _ENVIRONMENT & environ.keys():
+        del environ[name]
+    return _django(environ, start_response)

@@ -32,6 +32,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "CalqSync",
     "X-Permitted-Cross-Domain-Policies": "none",
     "Permissions-Policy": ", ".join(f"{name}=()" for name in _NOTHING_ALLOWED),
 }
@@ -49,8 +50,10 @@ class WebMiddleware:
         reference = secrets.token_hex(6)
         request.reference = reference  # type: ignore[attr-defined]
         sentry_sdk.set_tag("reference", reference)
-        with structlog.contextvars.bound_contextvars(reference=reference):
-            response = _refused(request) or self.get_response(request)
+        # Left in place: the framework logs refusals after this has returned, and the next request
+        # of this thread has its own.
+        structlog.contextvars.bind_contextvars(reference=reference)
+        response = _refused(request) or self.get_response(request)
         return _with_headers(request, response)
 
     def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
@@ -72,6 +75,9 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
         return errors.page(request, 405, headers={"Allow": ", ".join(METHODS)})
     if len(request.META.get("QUERY_STRING", "")) + len(request.path) > ADDRESS_BYTES:
         return errors.page(request, 414)
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        # A body in pieces is never sent to us, and with a length beside it attacks the proxy.
+        return errors.page(request, 400)
     if _length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return errors.page(request, 413)
     if settings.ADMIN_HOSTS and _of_admin(request):

@@ -1,0 +1,160 @@
+"""The web server as in production: real granian over TLS, production settings, the test database."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+
+from calqsync.local.children import Child
+from calqsync.local.home import free_port
+from calqsync.local.stack import granian_options
+
+ROOT = Path(__file__).parents[2]
+SIGNED_BY = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running web server; requests to it come as from the proxy in front of it."""
+
+    port: int
+    certificate: str
+    log: Path
+
+    @property
+    def site(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def ask(self, path: str, method: str = "GET", session: str = "", **options: Any) -> Any:
+        """One request, redirects not followed."""
+        options.setdefault("headers", {}).setdefault("X-Forwarded-Proto", "https")
+        cookies = {"__Host-session": session} if session else {}
+        return requests.request(
+            method,
+            self.site + path,
+            cookies=cookies,
+            verify=self.certificate,
+            allow_redirects=False,
+            timeout=30,
+            **options,
+        )
+
+    def open(self) -> ssl.SSLSocket:
+        """A bare connection."""
+        context = ssl.create_default_context(cafile=self.certificate)
+        plain = socket.create_connection(("localhost", self.port), timeout=15)
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    def say(self, raw: bytes) -> bytes:
+        """What comes back for these very bytes, until the server closes or falls silent."""
+        with self.open() as line:
+            line.sendall(raw)
+            line.settimeout(2)
+            heard = b""
+            try:
+                while more := line.recv(65_536):
+                    heard += more
+            except (TimeoutError, ConnectionResetError, ssl.SSLError):
+                pass
+            return heard
+
+
+def signed_in(person: Any) -> str:
+    """The key of a session in which this person has signed in."""
+    store = SessionStore()
+    store[SESSION_KEY] = str(person.pk)
+    store[BACKEND_SESSION_KEY] = SIGNED_BY
+    store[HASH_SESSION_KEY] = person.get_session_auth_hash()
+    store.create()
+    return str(store.session_key)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture(scope="session")
+def server(django_db_setup: None, database_name: str) -> Iterator[Server]:
+    """Starts once; its pages show what is committed to the test database."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        certificate, key = _certificate(folder)
+        port = free_port()
+        env = {
+            **os.environ,
+            "CALQSYNC_ENV": "production",
+            "BEHIND_TLS_PROXY": "true",
+            "SITE_URL": f"https://localhost:{port}",
+            "STATIC_ROOT": str(folder / "static"),
+            "EMAIL_URL": "consolemail://",
+            "PYTHONPATH": str(ROOT),
+            "CALQSYNC_BOOTSTRAP": "off",
+        }
+        for name in ("URL", "OWNER_URL", "DISPATCHER_URL", "SUPPORT_URL"):
+            parts = urlsplit(os.environ[f"DATABASE_{name}"])
+            env[f"DATABASE_{name}"] = parts._replace(path=f"/{database_name}").geturl()
+        collect = [sys.executable, "-m", "django", "collectstatic", "--noinput", "-v", "0"]
+        subprocess.run(collect, cwd=ROOT, env=env, check=True)
+        tls = ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(key)]
+        options = granian_options(host="127.0.0.1", port=port, workers=2)
+        child = Child(
+            "web",
+            [sys.executable, "-m", "granian", *options, *tls, "calqsync.wsgi:application"],
+            home=folder,
+            logs=folder,
+            env=env,
+            cwd=ROOT,
+        )
+        running = Server(port, str(certificate), folder / "web.log")
+
+        def answers() -> bool:
+            try:
+                return running.ask("/healthz").status_code == 200
+            except requests.RequestException:
+                return False
+
+        try:
+            child.wait_until(answers, seconds=60)
+            yield running
+        finally:
+            child.stop()
+            child.finish(seconds=20)
