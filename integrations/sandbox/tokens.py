@@ -76,7 +76,7 @@ class Mint:
 
     def access(self, grant: Grant, *, machine: bool, family: str = "") -> str:
         now = int(time.time())
-        extra = {"auth_time": now, "exp": now + ACCESS_SECONDS}
+        extra: dict[str, object] = {"auth_time": now, "exp": now + ACCESS_SECONDS}
         extra |= {"family": family} if family else {}
         return self._sign(grant, "access", **extra, scope="m2m" if machine else "user")
 

@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.gate import PlanNeeded
-from calqsync.tenancy import scope
+from calqsync.tenancy import accounts, scope
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.limits import limited
 from calqsync.tenancy.models import Role, Tenant
@@ -174,9 +174,13 @@ def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -
 def admin_outside_transaction(
     view: Callable[..., HttpResponse], *, fresh: bool = False
 ) -> Callable[..., HttpResponse]:
-    """The usual door for an admin, but with no transaction open while the view runs."""
+    """The usual door for an admin, but with no transaction open while the view runs.
 
-    @tenant_view(Role.ADMIN, fresh=fresh)
+    With `fresh` the password is asked for before the page is shown, too: what is typed there is
+    a secret, which is not kept while the password is asked for.
+    """
+
+    @tenant_view(Role.ADMIN)
     def door(request: TenantRequest) -> HttpResponse:
         return HttpResponse()
 
@@ -186,6 +190,8 @@ def admin_outside_transaction(
             answer = door(request, slug=slug)
         if answer.status_code != 200:
             return answer
+        if fresh and not accounts.recently_authenticated(request):
+            return accounts.ask_again(request)
         member = cast(TenantRequest, request)
         with scope.user(member.user.pk), scope.tenant(member.tenant.pk):
             return view(member, **kwargs)

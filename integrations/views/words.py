@@ -125,7 +125,7 @@ class Words:
             "reference": f"run {view.run.public_id}" if view else "",
         }
         if ours or not mends_by_reconnecting(kind):
-            button = {
+            button: dict[str, Any] = {
                 "action": _("Sync now"),
                 "action_url": self.url("connection_sync", connection),
             }

@@ -408,3 +408,12 @@ def test_while_its_data_go_a_connection_shows_as_being_deleted(cast, eu):
     assert "cannot be undone" in page
     for button in ("Reconnect", "Paste another key", "Delete its data", "Pause imports"):
         assert button not in page
+
+
+def test_t31b_a_key_sent_with_an_old_session_is_kept_nowhere(cast):
+    person = walker(cast.ann, cast.tenant)
+    person.client.force_login(cast.ann, recently=False)
+    answer = person.client.post(person.url("connect/key/"), {"key": "pasted-secret-key-value"})
+    assert "/reauthenticate" in answer["Location"]
+    assert "pasted-secret-key-value" not in str(dict(person.client.session))
+    assert "/reauthenticate" in person.client.get(person.url("connect/key/"))["Location"]
