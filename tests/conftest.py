@@ -38,6 +38,9 @@ def _use_database(name: str) -> None:
 
 @pytest.fixture(scope="session")
 def database_name(worker_id: str = "") -> str:
+    # The mutation check brings a migrated database, damaged in one place.
+    if brought := os.environ.get("CALQSYNC_TEST_DATABASE"):
+        return brought
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return f"calqsync_test_{os.getpid()}_{worker}"
 
@@ -46,6 +49,11 @@ def database_name(worker_id: str = "") -> str:
 def django_db_setup(django_db_blocker: Any, database_name: str) -> Iterator[None]:
     """A fresh database, migrated by its owner; the tests run with the app's role."""
     superuser = os.environ["TEST_SUPERUSER_URL"]
+    if "CALQSYNC_TEST_DATABASE" in os.environ:
+        with django_db_blocker.unblock():
+            _use_database(database_name)
+        yield
+        return
     roles.create_roles(superuser, _role_passwords(), database_name)
     with django_db_blocker.unblock():
         _use_database(database_name)
