@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, cast
 
-from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import accounts, scope
+from calqsync.tenancy import accounts, looking, scope
 from calqsync.tenancy.models import Membership, Role, SupportGrant, Tenant, User
 
 
@@ -49,16 +49,20 @@ def tenant_view(min_role: Role = Role.VIEWER, *, fresh: bool = False) -> Callabl
         def guarded(request: HttpRequest, *args: Any, slug: str, **kwargs: Any) -> HttpResponse:
             member = cast(TenantRequest, request)
             with scope.user(member.user.pk):
-                member.membership = _membership(member.user, slug)
-                member.tenant = member.membership.tenant
-                member.support_grant = None
-                with scope.tenant(member.tenant.pk):
-                    response = _judged(member, min_role, fresh) or view(member, *args, **kwargs)
-                    if isinstance(response, SimpleTemplateResponse):
-                        response.render()  # here, because a template may still read rows
-                    # A company's figures stay in no cache: not a proxy's, not behind Back.
-                    patch_cache_control(response, private=True, no_store=True)
-                    return response
+                response: HttpResponse | None = None
+                try:
+                    with _entered(member, slug):
+                        response = _judged(member, min_role, fresh) or view(member, *args, **kwargs)
+                        if isinstance(response, SimpleTemplateResponse):
+                            response.render()  # here, because a template may still read rows
+                except PermissionDenied:
+                    if member.support_grant is None:
+                        raise
+                if member.support_grant is not None or response is None:
+                    response = looking.on_the_record(member, response)
+                # A company's figures stay in no cache: not a proxy's, not behind Back.
+                patch_cache_control(response, private=True, no_store=True)
+                return response
 
         guarded.min_role = min_role  # type: ignore[attr-defined]
         guarded.fresh = fresh  # type: ignore[attr-defined]
@@ -77,17 +81,28 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
             _("%(company)s asks for two-step sign-in. Turn it on to go on.")
             % {"company": request.tenant.name},
         )
+        # The page for second steps leads back here once there is one.
+        request.session["wanted"] = request.get_full_path() if request.method == "GET" else "/"
         return redirect("mfa_index")
     changes = request.method not in {"GET", "HEAD", "OPTIONS"}
     if fresh and changes and not accounts.recently_authenticated(request):
-        raise ReauthenticationRequired
+        return accounts.ask_again(request)
     return None
 
 
-def _membership(user: User, slug: str) -> Membership:
+@contextmanager
+def _entered(request: TenantRequest, slug: str) -> Iterator[None]:
+    """Put the member's company in scope; a member of staff enters by a grant, as support."""
+    request.support_grant = None
     found = (
-        Membership.unscoped.select_related("tenant").filter(user=user, tenant__slug=slug).first()
+        Membership.unscoped.select_related("tenant")
+        .filter(user=request.user, tenant__slug=slug)
+        .first()
     )
     if found is None:
-        raise Http404
-    return found
+        with looking.looking_in(request, slug):
+            yield
+        return
+    request.membership, request.tenant = found, found.tenant
+    with scope.tenant(found.tenant_id):
+        yield

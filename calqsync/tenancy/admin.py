@@ -1,26 +1,25 @@
-"""The support console: a directory of who is who and what ran when, read-only.
+"""The support console's directory: who is who and who may look in, read-only.
 
 It reads through the `support` database role, which sees no credential and no books, so that a
-mistake here cannot show any. Staff come in through the product's own sign-in.
+mistake here cannot show any. `console` is the site around it, `desk` what stands on a company's
+page.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from calqsync.tenancy import console, desk
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
+from calqsync.tenancy.scope import SUPPORT
 
-SUPPORT = "support"
-
-admin.site.site_header = admin.site.site_title = _("CalqSync support")
-admin.site.index_title = _("Directory")
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+desk.set_up()
 # What other packages offer here (groups, e-mail addresses, second factors) is not support's.
 for _model in list(admin.site._registry):
     admin.site.unregister(_model)
@@ -30,7 +29,7 @@ class ReadOnly:
     """Staff may look; nobody may add, change or delete."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_active and getattr(request.user, "is_staff", False))
+        return admin.site.has_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)
@@ -125,36 +124,33 @@ def _tenants(term: str) -> list[int]:
         *tenants.filter(name__icontains=term).values_list("pk", flat=True)[:200],
         *tenants.filter(business_id__iexact=term).values_list("pk", flat=True)[:200],
         *members.values_list("tenant_id", flat=True)[:200],
+        *(pk for find in console.finders for pk in find(term)),
     ]
-
-
-class MembershipInline(DirectoryInline):
-    model = Membership
-    columns = ["email", "role", "created_at"]
-
-    def support_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return (
-            rows.using(SUPPORT)
-            .select_related("user")
-            .only("tenant", "role", "created_at", "user__email", "user__name")
-        )
-
-    @admin.display(description=_("e-mail address"))
-    def email(self, row: Membership) -> str:
-        return row.user.email
 
 
 @admin.register(Tenant)
 class TenantAdmin(DirectoryAdmin):
     columns = [
         *("public_id", "name", "slug", "business_id", "currency", "time_zone"),
-        *("fiscal_year_start", "created_at"),
+        *("fiscal_year_start", "mfa_required", "support_consent_required", "deletes_at"),
+        "created_at",
     ]
     list_display = ["name", "slug", "business_id", "currency", "created_at"]
     search_fields = ["name", "slug", "business_id", "=public_id"]
     ordering = ["name"]
+    search_help_text = _("Company, business id, a member's e-mail address, or a connection")
     tenant_field = "pk"
-    inlines = [MembershipInline]
+    change_form_template = "admin/tenant.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The place of work: everything support may know of one company, and do about it."""
+        context = dict(extra_context or {})
+        tenant = self.get_object(request, object_id)
+        if tenant is not None:
+            context |= desk.page(tenant, cast(User, request.user), timezone.now())
+        return super().change_view(request, object_id, form_url, context)
 
 
 @admin.register(Membership)
@@ -197,6 +193,17 @@ class UserAdmin(DirectoryAdmin):
 
 @admin.register(SupportGrant)
 class SupportGrantAdmin(DirectoryAdmin):
-    columns = ["reason", "ticket", "created_at", "expires_at", "ended_at"]
-    list_display = ["ticket", "tenant_name", "reason", "created_at", "expires_at", "ended_at"]
-    search_fields = ["ticket", "reason"]
+    columns = [
+        *("staff", "on_behalf_of", "approved_by", "reason", "ticket", "created_at"),
+        *("expires_at", "refused_at", "ended_at"),
+    ]
+    list_display = ["ticket", "tenant_name", "staff", "on_behalf_of", "reason", "expires_at"]
+    list_filter = [desk.OpenGrants]
+    search_fields = ["ticket", "reason", "staff__email"]
+    related = ["staff", "on_behalf_of", "approved_by"]
+    ordering = ["-id"]
+
+    def support_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        emails = [f"{person}__email" for person in self.related]
+        found = super().support_rows(rows)
+        return found.only(*found.query.deferred_loading[0], *emails)

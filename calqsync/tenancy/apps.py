@@ -1,7 +1,9 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 
 
 class TenancyConfig(AppConfig):
+    default = True
     name = "calqsync.tenancy"
     label = "tenancy"
     verbose_name = "Tenants and people"
@@ -10,3 +12,10 @@ class TenancyConfig(AppConfig):
         from calqsync.tenancy import secrets
 
         secrets.check_configuration()
+
+
+class ConsoleConfig(admin.AdminConfig):
+    """Django's admin with our site around it."""
+
+    default = False
+    default_site = "calqsync.tenancy.console.SupportSite"

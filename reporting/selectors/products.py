@@ -196,7 +196,8 @@ class ProductPage:
 def product_page(*, tenant: Tenant, product: Any) -> ProductPage:
     """One product of the tenant in scope."""
     words = frame.words_for(tenant, product.connection.currency)
-    mark = ProductMark.objects.filter(product=product).select_related("by").first()
+    marks = ProductMark.objects.filter(product=product).select_related("by")
+    mark = marks.defer("by__password").first()
     at = f"?product={product.public_id}"
     return ProductPage(
         title=product.name,

@@ -268,9 +268,8 @@ class SubscriptionPage:
 def subscription_page(*, tenant: Tenant, subscription: Any) -> SubscriptionPage:
     """One subscription of the tenant in scope, with the invoices behind it."""
     words = frame.words_for(tenant)
-    decision = (
-        SubscriptionDecision.objects.filter(key=subscription.key).select_related("by").first()
-    )
+    decisions = SubscriptionDecision.objects.filter(key=subscription.key).select_related("by")
+    decision = decisions.defer("by__password").first()
     published = Report.objects.values_list("published_at", flat=True).first()
     return SubscriptionPage(
         title=_("%(customer)s: %(product)s")

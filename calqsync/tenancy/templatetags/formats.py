@@ -96,3 +96,11 @@ def clock(value: datetime | None) -> str:
 def ago(value: datetime | None) -> str:
     """{{ run.finished_at|ago }} is 2 hours ago."""
     return formats.ago(value, now=timezone.now(), language=get_language())
+
+
+@register.filter
+def said(value: object) -> object:
+    """A moment in the reader's words, "–" for nothing, anything else as it is."""
+    if isinstance(value, datetime):
+        return moment(value)
+    return "–" if value is None or value == "" else value

@@ -1,0 +1,47 @@
+"""A member of support staff with a second step, and grants by which they look in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.db import transaction
+from django.utils import timezone
+
+from calqsync.tenancy import scope, support
+from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
+
+
+@transaction.atomic
+def staff_make(name: str = "sam", *, second_step: bool = True) -> User:
+    """A person of support; without `second_step` every support page stays closed to them."""
+    staff = User.objects.create_user(
+        f"{name}@support.example", "correct horse battery", name=name.title(), is_staff=True
+    )
+    if second_step:
+        TOTP.activate(staff, generate_totp_secret())
+    return staff
+
+
+def grant_make(tenant: Tenant, staff: User, person: User, **values: Any) -> SupportGrant:
+    """A grant asked for now because `person` asked; `values` overwrite what was stored."""
+    with transaction.atomic(), scope.tenant(tenant.pk):
+        grant = support.grant_request(
+            staff=staff,
+            asked_by=Membership.objects.get(user=person),
+            reason="Figures look wrong",
+            ticket="T-1",
+            now=timezone.now(),
+        )
+        if values:
+            SupportGrant.objects.filter(pk=grant.pk).update(**values)
+            grant.refresh_from_db()
+    return grant
+
+
+def grant_expire(grant: SupportGrant) -> None:
+    """Let the half hour of this grant be over."""
+    with transaction.atomic(), scope.tenant(grant.tenant_id):
+        ago = timezone.now() - timedelta(seconds=1)
+        SupportGrant.objects.filter(pk=grant.pk).update(expires_at=ago)
