@@ -6,14 +6,13 @@ import zoneinfo
 from typing import Any
 
 from allauth.core import context as allauth_context
-from allauth.core import context
 from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy import services
-from calqsync.tenancy.models import Invitation, Role, Tenant, User
+from calqsync.tenancy.models import Invitation, Membership, Role, Tenant, User
 
 CURRENCIES = ["EUR", "SEK", "DKK", "NOK", "USD", "GBP"]
 
@@ -33,17 +32,12 @@ class CompanySignup(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        held = context.request.session.get(INVITED) if context.request else None
+        held = allauth_context.request.session.get(INVITED)
         found = services.invitation_open(held=held, now=timezone.now()) if held else None
         self.invited = found is not None
         if found is not None:
             del self.fields["company_name"]
             self.initial.setdefault("email", found.email)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if allauth_context.request.session.get("invitation"):
-            del self.fields["company_name"]
 
     def signup(self, request: HttpRequest, user: User) -> None:
         user.terms_version = services.TERMS_VERSION
@@ -79,6 +73,12 @@ class InvitationForm(forms.ModelForm):
     class Meta:
         model = Invitation
         fields = ["email", "role"]
+
+    def __init__(self, *args: Any, by: Membership, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["role"]
+        assert isinstance(field, forms.TypedChoiceField)
+        field.choices = [(role.value, role.label) for role in Role if by.may(role)]
 
     def clean_role(self) -> Role:
         return Role(self.cleaned_data["role"])

@@ -193,32 +193,35 @@ def invitation_revoke(*, invitation: Invitation, by: User) -> None:
     invitation.delete()
 
 
-def invitation_open(*, token: str, now: datetime) -> Invitation | None:
-    """The pending invitation that this token opens, or None when spent, expired or unknown."""
-    with scope.token(token_hash(token)):
+def invitation_open(*, held: str, now: datetime) -> Invitation | None:
+    """The pending invitation of this token's hash, or None when spent, expired or unknown."""
+    with scope.token(held):
         found: Invitation | None = Invitation.unscoped.filter(
-            token_hash=token_hash(token), accepted_at=None, expires_at__gt=now
+            token_hash=held, accepted_at=None, expires_at__gt=now
         ).first()
     return found
 
 
 @transaction.atomic
-def invitation_accept(*, token: str, user: User, now: datetime) -> Tenant:
+def invitation_accept(*, held: str, user: User, now: datetime) -> Tenant:
     """Make `user` a member; raises ValidationError unless the invited address is theirs."""
-    found = invitation_open(token=token, now=now)
+    found = invitation_open(held=held, now=now)
+    spent = ValidationError(_("This invitation has expired or was used. Ask for a new one."))
     if found is None:
-        raise ValidationError(_("This invitation has expired or was used. Ask for a new one."))
+        raise spent
     if found.email != user.email.lower():
         raise ValidationError(
             _("This invitation is for another address. Sign in with that address to accept it.")
         )
     with scope.tenant(found.tenant_id):
-        won = Invitation.objects.filter(pk=found.pk, accepted_at=None).update(accepted_at=now)
-        if won:
-            Membership.objects.get_or_create(
-                user=user, defaults={"role": found.role, "tenant_id": found.tenant_id}
-            )
-            audit(act="invitation.accepted", by=user, target=found.email)
+        # Withdrawn, sent again or accepted in this very moment, it opens nothing any more.
+        waiting = Invitation.objects.filter(pk=found.pk, accepted_at=None, token_hash=held)
+        if not waiting.update(accepted_at=now):
+            raise spent
+        Membership.objects.get_or_create(
+            user=user, defaults={"role": found.role, "tenant_id": found.tenant_id}
+        )
+        audit(act="invitation.accepted", by=user, target=found.email, after={"role": found.role})
         return Tenant.objects.get(pk=found.tenant_id)
 
 
@@ -242,7 +245,12 @@ def member_change_role(*, membership: Membership, role: Role, by: User) -> None:
 def member_remove(*, membership: Membership, by: User) -> None:
     """Take a person off the team; the last owner cannot be removed."""
     _keep_an_owner(membership, leaving=True)
-    audit(act="member.removed", by=by, target=membership.user.email)
+    audit(
+        act="member.removed",
+        by=by,
+        target=membership.user.email,
+        before={"role": membership.role},
+    )
     membership.delete()
 
 

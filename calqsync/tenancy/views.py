@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -12,11 +15,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from calqsync.tenancy import scope, services
+from calqsync.tenancy import consent, scope, services
 from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.forms import CompanyForm, InvitationForm
+from calqsync.tenancy.forms import INVITED, CompanyForm, InvitationForm
+from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 
@@ -28,8 +33,8 @@ def home(request: HttpRequest) -> HttpResponse:
     """
     if not request.user.is_authenticated:
         return render(request, "tenancy/landing.html")
-    if request.session.get("invitation"):
-        return redirect("invitation", request.session["invitation"])
+    if request.session.get(INVITED) and "choose" not in request.GET:
+        return redirect("invitation_held")
     with scope.user(request.user.pk):
         tenants = list(Tenant.objects.order_by("name"))
     if len(tenants) == 1 and "choose" not in request.GET:
@@ -70,33 +75,49 @@ def company(request: TenantRequest) -> HttpResponse:
 @tenant_view()
 @require_safe
 def team(request: TenantRequest) -> HttpResponse:
-    return render(request, "tenancy/team.html", _team_page(request, InvitationForm()))
+    form = InvitationForm(by=request.membership)
+    return render(request, "tenancy/team.html", _team_page(request, form))
 
 
 def _team_page(request: TenantRequest, form: InvitationForm) -> dict[str, Any]:
+    # No password hash and no token: support sees this page too, and its role may not read them.
+    members = Membership.objects.select_related("user").defer("user__password")
+    waiting = Invitation.objects.filter(accepted_at=None).defer("token_hash")
+    may, now = request.membership.may, timezone.now()
+    admin = may(Role.ADMIN)
     return {
         "form": form,
-        "members": list(Membership.objects.select_related("user").order_by("user__email")),
-        "invitations": list(Invitation.objects.filter(accepted_at=None).order_by("email")),
-        "roles": Role.choices,
-        "may_edit": request.membership.may(Role.ADMIN),
-        "now": timezone.now(),
+        "members": [
+            {"member": member, "may_change": admin and may(Role(member.role))}
+            for member in members.order_by("user__email")
+        ],
+        "invitations": [
+            {"invitation": row, "state": _delivery(row, now), "may_resend": may(Role(row.role))}
+            for row in waiting.order_by("email")
+        ],
+        "roles": [(role.value, role.label) for role in Role if may(role)],
+        "may_edit": admin,
     }
 
 
-@tenant_view(Role.ADMIN)
+def _delivery(row: Invitation, now: datetime) -> tuple[str, str]:
+    """A code of the status part, and the words for it."""
+    if row.expires_at <= now:
+        return "late", _("Expired")
+    codes = {"waiting": "queued", "later": "waiting", "sent": "complete", "refused": "our_fault"}
+    return codes[row.delivery], row.get_delivery_display()
+
+
+@tenant_view(Role.ADMIN, fresh=True)
 @require_POST
 def invite(request: TenantRequest) -> HttpResponse:
-    form = InvitationForm(request.POST)
+    form = InvitationForm(request.POST, by=request.membership)
     if form.is_valid():
-        role = form.cleaned_data["role"]
         try:
-            if not request.membership.may(role):
-                raise ValidationError(_("You can invite people up to your own role."))
             services.invitation_create(
                 tenant=request.tenant,
                 email=form.cleaned_data["email"],
-                role=role,
+                role=form.cleaned_data["role"],
                 by=request.user,
                 now=timezone.now(),
             )
@@ -104,26 +125,52 @@ def invite(request: TenantRequest) -> HttpResponse:
             form.add_error("email", error)
         else:
             messages.success(
-                request, _("Invitation sent to %(email)s.") % {"email": form.cleaned_data["email"]}
+                request,
+                _("The invitation to %(email)s is on its way.")
+                % {"email": form.cleaned_data["email"]},
             )
             return redirect("settings_team", request.tenant.slug)
     return render(request, "tenancy/team.html", _team_page(request, form), status=422)
 
 
-@tenant_view(Role.ADMIN)
-@require_POST
-def invitation_revoke(request: TenantRequest, public_id: Any) -> HttpResponse:
+def _waiting(public_id: UUID) -> Invitation:
     found = Invitation.objects.filter(public_id=public_id, accepted_at=None).first()
     if found is None:
         raise Http404
-    services.invitation_revoke(invitation=found, by=request.user)
-    messages.success(request, _("Invitation withdrawn."))
+    return found
+
+
+@tenant_view(Role.ADMIN, fresh=True)
+@require_POST
+def invitation_resend(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    """Send the invitation again; its old link stops working."""
+    found = _waiting(public_id)
+    try:
+        if not request.membership.may(Role(found.role)):
+            raise ValidationError(_("You can invite people up to your own role."))
+        services.invitation_resend(invitation=found, by=request.user, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(
+            request,
+            _("A new link is on its way to %(email)s. The old one stopped working.")
+            % {"email": found.email},
+        )
     return redirect("settings_team", request.tenant.slug)
 
 
 @tenant_view(Role.ADMIN)
 @require_POST
-def member_edit(request: TenantRequest, public_id: Any) -> HttpResponse:
+def invitation_revoke(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    services.invitation_revoke(invitation=_waiting(public_id), by=request.user)
+    messages.success(request, _("Invitation withdrawn."))
+    return redirect("settings_team", request.tenant.slug)
+
+
+@tenant_view(Role.ADMIN, fresh=True)
+@require_POST
+def member_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Change a member's role, or remove them with `remove` set."""
     found = Membership.objects.select_related("user").filter(public_id=public_id).first()
     if found is None:
@@ -145,35 +192,62 @@ def member_edit(request: TenantRequest, public_id: Any) -> HttpResponse:
     return redirect("settings_team", request.tenant.slug)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """Show an invitation; accept it once signed in with the invited address."""
+    """Where the link in the mail leads: keeps what it opens, and the token out of the address."""
+    remember_secret(token)
+    held = services.token_hash(token)
+    if services.invitation_open(held=held, now=timezone.now()) is None:
+        return render(request, "tenancy/invitation.html", status=404)
+    # Signing in or up keeps the session's content, so that it leads back to the invitation.
+    request.session[INVITED] = held
+    return redirect("invitation_held")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation_held(request: HttpRequest) -> HttpResponse:
+    """Show the invitation that was opened; accept it once signed in with the invited address."""
     now = timezone.now()
-    found = services.invitation_open(token=token, now=now)
-    company_name = None
-    if found is not None:
-        with scope.tenant(found.tenant_id):
-            company_name = Tenant.objects.values_list("name", flat=True).get(pk=found.tenant_id)
-    context: dict[str, Any] = {"invitation": found, "company": company_name, "token": token}
-    if found is not None and not request.user.is_authenticated:
-        # Kept in the session so that signing up leads back here.
-        request.session["invitation"] = token
-    if request.user.is_authenticated:
-        request.session.pop("invitation", None)
-    if request.method == "POST" and request.user.is_authenticated:
+    held = request.session.get(INVITED, "")
+    found = services.invitation_open(held=held, now=now) if held else None
+    if found is None:
+        request.session.pop(INVITED, None)
+        return render(request, "tenancy/invitation.html", status=404)
+    if not request.user.is_authenticated:
+        return _invitation_page(request, found)
+    if request.method == "POST" and "switch" in request.POST:
+        logout(request)
+        request.session[INVITED] = held
+        return redirect("account_login")
+    if request.method == "POST":
         try:
-            tenant = services.invitation_accept(token=token, user=request.user, now=now)
+            tenant = services.invitation_accept(held=held, user=request.user, now=now)
         except ValidationError as error:
-            context["error"] = " ".join(error.messages)
-            return render(request, "tenancy/invitation.html", context, status=422)
+            return _invitation_page(request, found, error=" ".join(error.messages), status=422)
+        del request.session[INVITED]
         return redirect("financial", tenant.slug)
-    return render(request, "tenancy/invitation.html", context, status=200 if found else 404)
+    return _invitation_page(request, found)
+
+
+def _invitation_page(
+    request: HttpRequest, found: Invitation, *, error: str = "", status: int = 200
+) -> HttpResponse:
+    with scope.tenant(found.tenant_id):
+        company = Tenant.objects.values_list("name", flat=True).get(pk=found.tenant_id)
+    context = {
+        "invitation": found,
+        "company": company,
+        "error": error,
+        "other_address": request.user.is_authenticated and request.user.email != found.email,
+    }
+    return render(request, "tenancy/invitation.html", context, status=status)
 
 
 @tenant_view()
 @require_safe
 def security(request: TenantRequest) -> HttpResponse:
-    return render(request, "tenancy/security.html")
+    return render(request, "tenancy/security.html", {"support": consent.panel(request)})
 
 
 @tenant_view(Role.ADMIN)
