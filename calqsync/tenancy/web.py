@@ -11,7 +11,8 @@ import structlog
 from csp.constants import SELF
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.utils.cache import patch_cache_control
 from redis.exceptions import RedisError
 from whitenoise.middleware import WhiteNoiseFileResponse
@@ -81,9 +82,9 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
     if _length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return errors.page(request, 413)
     if settings.ADMIN_HOSTS and _of_admin(request):
-        host = request.META.get("HTTP_HOST", "").rpartition(":")[0] or request.META["HTTP_HOST"]
+        host, _port = split_domain_port(request.META.get("HTTP_HOST", "").lower())
         if host not in settings.ADMIN_HOSTS:
-            return errors.page(request, 404)
+            return errors.not_found(request, Http404())
     return None
 
 
