@@ -12,10 +12,12 @@ handler500 = "calqsync.tenancy.errors.server_error"
 
 urlpatterns = [
     path("", include("calqsync.tenancy.urls")),
+    path("", include("calqsync.tenancy.account_pages")),
     path("", include("calqsync.jobs.urls")),
     path("", include("billing.urls")),
     path("", include("integrations.urls")),
     path("", include("reporting.urls")),
+    path("", include("calqsync.privacy.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),

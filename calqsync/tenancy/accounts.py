@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import structlog
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.internal.flows.reauthentication import suspend_request
-from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
@@ -28,6 +28,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
@@ -45,6 +46,16 @@ _SECRET_FIELDS = re.compile(r"key|secret|password|credential|code|(?<!csrfmiddle
 _BEGAN, _SEEN = "session_began", "session_seen"
 
 
+def _on_our_site(context: dict[str, Any]) -> dict[str, Any]:
+    """The mail's words with links under the configured address, not the one a request named."""
+
+    def own(url: str) -> str:
+        parts = urlsplit(url)
+        return f"{settings.SITE_URL}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+    return {name: own(said) if name.endswith("_url") else said for name, said in context.items()}
+
+
 class AccountAdapter(DefaultAccountAdapter):
     def is_safe_url(self, url: str | None) -> bool:
         # Only our own relative paths: never another host, whatever the request's Host says.
@@ -59,14 +70,23 @@ class AccountAdapter(DefaultAccountAdapter):
             user.save()
         return user
 
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        # One meaning of "recently" everywhere: a sign-in of this moment counts as well.
+        asked = super().is_reauthentication_required(app=app, **kwargs)
+        return asked and not recently_authenticated(self.request)
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail that somebody waits for; when that fails, nothing of the request is kept."""
         try:
-            super().send_mail(template_prefix, email, context)
+            super().send_mail(template_prefix, email, _on_our_site(context))
         except (smtplib.SMTPException, OSError) as failure:
             log.error("mail.server_failed", mail=template_prefix, error=type(failure).__name__)
             answer = errors.page(self.request, 503, retry_after=60)
             raise ImmediateHttpResponse(answer) from failure
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "U", "key": "K"})
+        return settings.SITE_URL + path.replace("U-K", quote(key))
 
     def send_notification_mail(self, template_prefix: str, *args: Any, **kwargs: Any) -> None:
         """Tell the person what changed. The change stands even if the mail cannot be sent."""
@@ -100,11 +120,14 @@ def ask_again(request: HttpRequest) -> HttpResponse:
     What was sent is kept in the session and done afterwards, without being sent again. A form
     with a secret in it is not kept: the person comes back to the page and sends it once more.
     """
-    asking = AccountAdapter(request).get_reauthentication_methods(request.user)[0]["url"]
+    methods = AccountAdapter(request).get_reauthentication_methods(request.user)
+    asking = methods[0]["url"] if methods else reverse("account_login")
     if request.headers.get("HX-Request"):
         answer = HttpResponse(status=204)
         answer.headers["HX-Redirect"] = _asking(asking, _came_from(request, "HX-Current-URL"))
         return answer
+    if request.method != "POST":
+        return redirect(_asking(asking, request.get_full_path()))
     if request.FILES or any(_SECRET_FIELDS.search(name) for name in request.POST):
         messages.info(request, _("Confirm that it is you, then send the form again."))
         return redirect(_asking(asking, _came_from(request, "Referer")))
@@ -140,6 +163,10 @@ class SessionRules:
         if request.user.is_authenticated:
             keep_session(request, now=timezone.now())
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
+        # allauth would keep what was sent whatever is in it: a new password, too.
+        return ask_again(request) if isinstance(failure, ReauthenticationRequired) else None
 
 
 def keep_session(request: HttpRequest, *, now: datetime) -> None:
