@@ -97,7 +97,9 @@ class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         # The role cannot read the other columns: asking for one is a wrong request.
-        return lookup.split("__")[0] in {"id", "pk", "tenant", *self.columns, *self.related}
+        ours = {getattr(each, "parameter_name", "") for each in self.list_filter}
+        known = {"id", "pk", "tenant", *self.columns, *self.related, *ours}
+        return lookup.split("__")[0] in known
 
     def _owned(self) -> bool:
         return self.tenant_field == "tenant_id"
