@@ -20,7 +20,9 @@ def _keep_our_logging(**_: Any) -> None:
 
 @worker_init.connect
 @beat_init.connect
-def _refuse_dangerous_role(**_: Any) -> None:
+def _refuse_to_start_unsafe(**_: Any) -> None:
     from calqsync.tenancy.roles import exit_on_dangerous_role
+    from calqsync.tenancy.secrets import exit_on_wrong_keys
 
     exit_on_dangerous_role()
+    exit_on_wrong_keys()

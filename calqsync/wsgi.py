@@ -9,9 +9,11 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
 _django = get_wsgi_application()
 
-from calqsync.tenancy.roles import refuse_dangerous_role  # noqa: E402 - needs Django set up
+from calqsync.tenancy.roles import exit_on_dangerous_role  # noqa: E402 - needs Django set up
+from calqsync.tenancy.secrets import exit_on_wrong_keys  # noqa: E402
 
-refuse_dangerous_role()
+exit_on_dangerous_role()
+exit_on_wrong_keys()
 
 # The server hands the process's environment, secrets included, to every request. What no request
 # holds can stand in no report about one; a `Proxy:` header is no proxy for us either.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 import smtplib
 import time
@@ -35,12 +37,15 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy import acting, errors, scope
 from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.secrets import SecretUnreadable, open_for_person, seal_for_person
 
 log = structlog.get_logger(__name__)
 
 SECOND_STEPS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
 # How exactly the last use of a session is known: one write in so long, not one a page.
 SEEN_EVERY = timedelta(minutes=5)
+# A browser remembers so many of the people who signed in with it.
+PEOPLE_A_BROWSER = 5
 # Form fields whose values are kept nowhere, not even for a minute in a session.
 _SECRET_FIELDS = re.compile(r"key|secret|password|credential|code|(?<!csrfmiddleware)token")
 _BEGAN, _SEEN = "session_began", "session_seen"
@@ -70,6 +75,25 @@ class AccountAdapter(DefaultAccountAdapter):
             user.save()
         return user
 
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        """Sign-in is done: tell the person if this browser was never theirs before."""
+        response = super().post_login(request, user, **kwargs)
+        name, salt = settings.BROWSER_COOKIE_NAME, "known browser"
+        known = request.get_signed_cookie(name, default="", salt=salt).split()
+        if str(user.public_id) not in known:
+            if not kwargs.get("signup"):
+                self.send_notification_mail("account/email/new_sign_in", user)
+            response.set_signed_cookie(
+                name,
+                " ".join([str(user.public_id), *known][:PEOPLE_A_BROWSER]),
+                salt=salt,
+                max_age=timedelta(days=365),
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
+        return response
+
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         # One meaning of "recently" everywhere: a sign-in of this moment counts as well.
         asked = super().is_reauthentication_required(app=app, **kwargs)
@@ -97,6 +121,17 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondStepAdapter(DefaultMFAAdapter):
+    def encrypt(self, text: str) -> str:
+        return seal_for_person(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """The secret, or one that no code fits: damage refuses, and is no error page."""
+        try:
+            return open_for_person(encrypted_text)
+        except SecretUnreadable as problem:
+            log.error("sign_in.secret_unreadable", problem=str(problem))
+            return base64.b32encode(os.urandom(20)).decode()
+
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         # What the browser shows when it asks for a passkey.
         return {**super().get_public_key_credential_rp_entity(), "name": "CalqSync"}

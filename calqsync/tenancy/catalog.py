@@ -29,6 +29,7 @@ WITHOUT_TENANT = {
     "tenancy_user": "people belong to several tenants",
     "tenancy_user_groups": "rights of support staff",
     "tenancy_user_user_permissions": "rights of support staff",
+    "tenancy_keyencryptionkey": "says which key-encryption keys exist, never the keys",
     "jobs_dispatcherpulse": "says when dispatchers looked for work, nothing of a tenant",
     "account_emailaddress": "addresses of people",
     "account_emailconfirmation": "addresses of people",

@@ -2,39 +2,74 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.config
 import re
-from collections import deque
+import threading
+from collections import OrderedDict
+from threading import Lock
 from typing import Any
+from urllib.parse import quote_plus, urlsplit
 
 import structlog
+from django.core.exceptions import SuspiciousOperation
 
+# A value beside the name of a secret: in a query, a form, JSON, a header or a repr.
+_NAME = (
+    r"[\w-]*(?:token|secret|passw(?:or)?d|api_?-?key|data_key|encryption_keys?|authorization"
+    r"|cookie|session_?(?:id|key)|csrf\w*|verifier|private_key)"
+)
 _NAMES = re.compile(
-    r"(authorization|api_key|access_token|refresh_token|client_secret|password|secret|cookie"
-    r"|code)(['\"]?\s*[=:]\s*['\"]?)([^\s'\"&,}]+)",
+    rf"""((?<![\w-]){_NAME}["']?\s*[=:]\s*)((?:bearer|basic|token)\s+)?"""
+    r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s'"&,;}\])]+)""",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(?i)bearer\s+[\w.~+/=-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*")
-_SECRET_KEYS = re.compile(r"(?i)token|secret|password|authorization|api_key|cookie")
+# Words that are secret in an address or a form alone: a status has a code and a state, too.
+_IN_QUERY = re.compile(r"((?:^|[?&\s'\"])(?:code|state|key|otp)=)([^\s&'\"]+)", re.IGNORECASE)
+_BEARER = re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", re.IGNORECASE)
+_SECRET_KEYS = re.compile(
+    r"(?i)token|secret|passw|authorization|api_?key|cookie|csrf|session_?key|data_key|encryption"
+)
 _HIDDEN = "[hidden]"
+_SHORTEST = 6
+# A shorter password of our own, as in development, may be an ordinary word.
+_LONG_ENOUGH = 12
 # Bounded: a long-lived worker sees many tenants' keys, and old ones no longer occur in its logs.
-_known: deque[str] = deque(maxlen=2000)
+_MOST = 2000
+_known: OrderedDict[str, None] = OrderedDict()
+# The process's own: never forgotten.
+_own: dict[str, None] = {}
+_lock = Lock()
 
 
-def remember_secret(value: str) -> None:
-    """Remove this value from everything logged by this process from now on."""
-    if len(value) >= 6 and value not in _known:
-        _known.append(value)
+def remember_secret(value: str, *, for_good: bool = False) -> None:
+    """Remove this value, plain or as it stands in an address, from all that is logged later."""
+    if len(value) < _SHORTEST:
+        return
+    with _lock:
+        for form in {value, quote_plus(value), json.dumps(value)[1:-1]}:
+            if for_good:
+                _own[form] = None
+                continue
+            _known[form] = None
+            _known.move_to_end(form)
+        while len(_known) > _MOST:
+            _known.popitem(last=False)
 
 
 def redact(text: str) -> str:
     """The text without known secrets, bearer tokens and values of secret-named parameters."""
-    for secret in list(_known):
+    with _lock:
+        known = [*_own, *_known]
+    for secret in known:
         if secret in text:
             text = text.replace(secret, _HIDDEN)
     text = _BEARER.sub(_HIDDEN, text)
-    return _NAMES.sub(lambda m: f"{m[1]}{m[2]}{_HIDDEN}", text)
+    text = _URL_PASSWORD.sub(rf"\1{_HIDDEN}\3", text)
+    text = _NAMES.sub(rf"\1{_HIDDEN}", text)
+    return _IN_QUERY.sub(rf"\1{_HIDDEN}", text)
 
 
 def _redact_event(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +85,8 @@ def _clean(key: str, value: Any) -> Any:
         return {k: _clean(str(k), v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean("", item) for item in value]
+    if isinstance(value, BaseException):
+        return redact(f"{type(value).__name__}: {value}")
     return value
 
 
@@ -61,20 +98,63 @@ def scrub_event(event: Any, hint: Any) -> Any:
     return _clean("", event)
 
 
+def scrub_crumb(crumb: Any, hint: Any) -> Any:
+    """A step before an error, without what it was given."""
+    return _clean("", crumb)
+
+
 class RedactingFilter(logging.Filter):
     """The last door before a handler: also catches libraries that log on their own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.msg, str):
-            record.msg = redact(record.getMessage())
-            record.args = ()
+        if isinstance(record.msg, dict):
+            return True  # from structlog, and clean already
+        record.msg = redact(_said(record))
+        record.args = ()
+        if record.exc_info and isinstance(record.exc_info[1], SuspiciousOperation):
+            # Somebody's odd request is one line, not the stack that it went through.
+            record.exc_info = record.exc_text = None
         return True
+
+
+def _said(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # a library's mistake in its own format string loses no event
+        return str(record.msg)
+
+
+def _log_uncaught(args: threading.ExceptHookArgs) -> None:
+    error = args.exc_value
+    if error is not None and args.exc_type is not SystemExit:
+        where = args.thread.name if args.thread else ""
+        structlog.get_logger(__name__).critical("thread.died", thread=where, exc_info=error)
+
+
+def _remember_own() -> None:
+    """The secrets of the process itself, so that a dump of its settings shows none of them."""
+    from django.conf import settings
+
+    own = [
+        settings.SECRET_KEY,
+        settings.ENCRYPTION_KEYS,
+        getattr(settings, "PROCOUNTOR_CLIENT_SECRET", ""),
+        getattr(settings, "EMAIL_HOST_PASSWORD", ""),
+        *(str(database.get("PASSWORD") or "") for database in settings.DATABASES.values()),
+        urlsplit(getattr(settings, "REDIS_URL", "")).password or "",
+    ]
+    for secret in own:
+        if secret and len(secret) >= _LONG_ENOUGH:
+            remember_secret(secret, for_good=True)
 
 
 def configure(_: Any = None) -> None:
     """Set up structlog over the standard library's logging, as JSON lines on stderr."""
     from django.conf import settings
 
+    _remember_own()
+    threading.excepthook = _log_uncaught
+    logging.captureWarnings(True)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -112,6 +192,15 @@ def configure(_: Any = None) -> None:
                 }
             },
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
-            "loggers": {"urllib3": {"level": "WARNING"}, "celery": {"level": "INFO"}},
+            "loggers": {
+                # Django's own handlers would mail and print what did not pass the filter.
+                "django": {"handlers": [], "level": "INFO", "propagate": True},
+                "django.server": {"handlers": [], "propagate": True},
+                # These write whole requests and answers at debug level.
+                "urllib3": {"level": "WARNING"},
+                "requests_oauthlib": {"level": "INFO"},
+                "oauthlib": {"level": "INFO"},
+                "celery": {"level": "INFO"},
+            },
         }
     )

@@ -86,6 +86,22 @@ class Tenant(models.Model):
         return self.name
 
 
+class KeyEncryptionKey(models.Model):
+    """What is known of a key that wraps others: that it is the right one, and whether it is gone.
+
+    The key itself never comes here, see `calqsync.tenancy.secrets`.
+    """
+
+    name = models.CharField(max_length=20, unique=True)
+    # Opens with the right key only.
+    check_value = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Membership(TenantOwned):
     """One person's role in one tenant."""
 

@@ -271,3 +271,23 @@ class BankEvent(Imported):
 
     def __str__(self) -> str:
         return self.external_id
+
+
+class ErasedContact(TenantOwned):
+    """A person whose data were erased from the books, so that no import brings them back.
+
+    `mark` is a hash, under the tenant's key, of one thing that a document could name them by.
+    """
+
+    mark = models.CharField(max_length=64)
+    # Under which neutral name documents show them.
+    tag = models.CharField(max_length=12)
+    erased_at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "mark"], name="erased_contact_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.tag

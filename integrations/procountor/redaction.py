@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 
 HIDDEN = "[hidden]"
@@ -23,6 +24,8 @@ _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
 
 _known: OrderedDict[str, None] = OrderedDict()
 _lock = Lock()
+# Told of every secret, so that the host program can hide them in its own logs.
+listeners: list[Callable[[str], None]] = []
 
 
 def remember(*secrets: str) -> None:
@@ -34,6 +37,9 @@ def remember(*secrets: str) -> None:
                 _known.move_to_end(secret)
         while len(_known) > _MOST:
             _known.popitem(last=False)
+    for listener in listeners:
+        for secret in secrets:
+            listener(secret)
 
 
 def clean(text: str) -> str:

@@ -32,7 +32,7 @@ FLOW_LIFE = timedelta(minutes=10)
 # How long the confirm page stays good after the login.
 CONFIRM_LIFE = timedelta(minutes=30)
 MIN_ROLE = Role.ADMIN
-_SECRET = "connect_flow.secret"  # noqa: S105 - a field's name
+FLOW_SECRET = "connect_flow.secret"  # noqa: S105 - a field's name
 
 
 class ConnectRefused(Exception):
@@ -258,7 +258,7 @@ def _learnt(flow: ConnectFlow, consent: identity.Consent, found: identity.Identi
     )
     flow.rights = found.rights
     _refuse_wrong_company(flow)
-    flow.secret = sealer().seal_text(consent.secret, connection_id=flow.pk, field=_SECRET)
+    flow.secret = sealer().seal_text(consent.secret, connection_id=flow.pk, field=FLOW_SECRET)
     flow.save(
         update_fields=[
             *("company_id", "company_name", "business_id", "country", "currency", "rights"),
@@ -328,7 +328,9 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     earlier = earlier_connection(flow)
     name = clean_name(name, but=earlier)
     try:
-        secret = sealer().open_text(bytes(flow.secret or b""), connection_id=flow.pk, field=_SECRET)
+        secret = sealer().open_text(
+            bytes(flow.secret or b""), connection_id=flow.pk, field=FLOW_SECRET
+        )
     except SecretUnreadable as failure:
         raise RemoteRefused(failure) from None
     connection = earlier or Connection(tenant_id=flow.tenant_id, created_by=by)

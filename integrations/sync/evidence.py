@@ -17,6 +17,7 @@ from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.records import Record
 from integrations.sync import targets
 from integrations.sync.bulk import OWNED, upsert
+from integrations.sync.erased import Erased
 from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Tally, Work
 
@@ -39,8 +40,11 @@ def news(work: Work, stream: Stream, documents: Iterable[Document[R]]) -> News[R
     """Compare by hash with what is stored; each id once, its last document counts."""
     unique = {document.external_id: document for document in documents}
     stored = _stored_digests(work, stream, list(unique))
-    fresh = tuple(d for key, d in unique.items() if stored.get(key) != d.digest)
-    return News(fresh, frozenset(stored))
+    fresh = [d for key, d in unique.items() if stored.get(key) != d.digest]
+    if fresh:
+        # Looked up for each page, so that an erasure holds from the next one on.
+        fresh = Erased.of(work.seal, work.connection.pk).cleaned(stream, fresh)
+    return News(tuple(fresh), frozenset(stored))
 
 
 def _stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:
@@ -67,10 +71,15 @@ def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None
 
 
 def sealed(work: Work, stream: str, external_id: str, raw: bytes) -> bytes:
-    return work.seal.seal(
-        zlib.compress(raw, 1),
-        connection_id=work.connection.pk,
-        field=f"raw:{stream}:{external_id}",
+    return sealed_for(work.seal, work.connection.pk, stream, external_id, raw)
+
+
+def sealed_for(
+    seal: Sealer, connection_id: int, stream: str, external_id: str, raw: bytes
+) -> bytes:
+    """The bytes as `opened` reads them."""
+    return seal.seal(
+        zlib.compress(raw, 1), connection_id=connection_id, field=f"raw:{stream}:{external_id}"
     )
 
 
