@@ -57,6 +57,7 @@ _SETTINGS = [
     (_("Subscription"), "plan", "plan"),
     (_("Security"), "settings_security", "security"),
     (_("Audit log"), "settings_audit", "audit"),
+    (_("Your data"), "settings_data", "export"),
 ]
 # Rooms above this one register what the frame shows about them (the trial notice).
 notices: list[Callable[[HttpRequest], Any]] = []

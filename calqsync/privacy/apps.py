@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class PrivacyConfig(AppConfig):
+    name = "calqsync.privacy"
+    label = "privacy"
+    verbose_name = "Privacy"
+
+    def ready(self) -> None:
+        from calqsync.privacy import letters, notices, receivers  # noqa: F401 - registers them
+        from calqsync.tenancy import context
+
+        # Before the trial's line: a company that is about to go has no other news.
+        context.notices.insert(0, notices.deletion_notice)
