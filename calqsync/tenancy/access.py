@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, cast
 
 from django.contrib import messages
@@ -53,6 +54,7 @@ def tenant_view(min_role: Role = Role.VIEWER, *, fresh: bool = False) -> Callabl
                 try:
                     with _entered(member, slug):
                         response = _judged(member, min_role, fresh) or view(member, *args, **kwargs)
+                        response = _landed(member, response) if fresh else response
                         if isinstance(response, SimpleTemplateResponse):
                             response.render()  # here, because a template may still read rows
                 except PermissionDenied:
@@ -88,6 +90,14 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
     if fresh and changes and not accounts.recently_authenticated(request):
         return accounts.ask_again(request)
     return None
+
+
+def _landed(request: TenantRequest, response: HttpResponse) -> HttpResponse:
+    """A way on for who comes back from re-authentication when what was sent is lost."""
+    if request.method != "GET" or response.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return response
+    messages.info(request, _("Nothing was changed. Please do it once more."))
+    return redirect("home")
 
 
 @contextmanager
