@@ -4,10 +4,14 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
-_django = get_wsgi_application()
+try:
+    _django = get_wsgi_application()
+except ImproperlyConfigured as problem:
+    raise SystemExit(str(problem)) from None
 
 from calqsync.tenancy.roles import exit_on_dangerous_role  # noqa: E402 - needs Django set up
 from calqsync.tenancy.secrets import exit_on_wrong_keys  # noqa: E402

@@ -8,7 +8,16 @@ class PrivacyConfig(AppConfig):
 
     def ready(self) -> None:
         from calqsync.privacy import letters, notices, receivers  # noqa: F401 - registers them
-        from calqsync.tenancy import context
+        from calqsync.privacy.models import ExportPart
+        from calqsync.tenancy import context, secrets
 
+        secrets.sealed_column(
+            ExportPart,
+            "body",
+            connection_id=lambda part: 0,
+            field=lambda part: f"export:{part.export.public_id}:{part.position}",
+            needs=("export_id", "position"),
+            bulky=True,
+        )
         # Before the trial's line: a company that is about to go has no other news.
         context.notices.insert(0, notices.deletion_notice)
