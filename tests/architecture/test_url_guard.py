@@ -16,6 +16,7 @@ OPEN = {
     "account": "one's own name, ways to sign in, sessions and memberships",
     "company_leave": "ends one's own membership; another's is 404",
     "session_end": "ends one's own session; another's is 404",
+    "account_delete": "one's own account, whichever companies one is in",
     "healthz": "for load balancers; tells nothing of tenants",
     "procountor_callback": "one redirect URI for all; found by its single-use state",
     "api_schema": "describes the API and holds no figure",
