@@ -107,7 +107,7 @@ def _perform(deed: Deed) -> str:
     return _("The trial ends on %s now.") % until.date().isoformat()
 
 
-console.counters.append(_counters)
+console.counter(_counters, place=30)
 console.panel(_panel, place=10)
 console.register(
     Action(

@@ -91,13 +91,17 @@ def _counters(now: datetime) -> list[Counter]:
     listed = reverse("admin:integrations_connection_changelist")
     return [
         Counter(
-            label=Trouble(trouble).label,
+            label=label,
             number=_troubled().filter(trouble=trouble).count(),
-            url=f"{listed}?trouble__exact={trouble}",
-            hint=_("Connections that do not import"),
+            url=f"{listed}?trouble__exact={trouble}&disconnected_at__isnull=True",
+            hint=hint,
             bad=trouble == Trouble.OUR_FAULT,
         )
-        for trouble in _IN_TROUBLE
+        for trouble, label, hint in (
+            (Trouble.OUR_FAULT, _("Our faults"), _("Connections stopped by an error of ours")),
+            (Trouble.NEEDS_YOU, _("Need the customer"), _("Connections to be connected anew")),
+            (Trouble.WAITING, _("Wait for Procountor"), _("Tried again by themselves")),
+        )
     ]
 
 
@@ -283,7 +287,7 @@ _on_connection(
     _resume,
 )
 console.finders.append(_named)
-console.counters.append(_counters)
+console.counter(_counters, place=10)
 console.troubles.append(_troubles)
 console.panel(_connections, place=20)
 console.panel(_runs, place=30)

@@ -117,5 +117,5 @@ def _panel(tenant: Tenant, now: datetime) -> Panel:
     )
 
 
-console.counters.append(_counters)
+console.counter(_counters, place=20)
 console.panel(_panel, place=40)

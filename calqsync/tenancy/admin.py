@@ -13,6 +13,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy import console, desk
@@ -106,7 +107,9 @@ class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
 
     @admin.display(description=_("company"), ordering="tenant__name")
     def tenant_name(self, row: Any) -> str:
-        return str(row.tenant.name)
+        return format_html(
+            '<a href="{}">{}</a>', console.tenant_url(row.tenant_id), row.tenant.name
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -99,12 +99,17 @@ class Deed:
     now: datetime
 
 
-counters: list[Callable[[datetime], Iterable[Counter]]] = []
+counters: list[tuple[int, Callable[[datetime], Iterable[Counter]]]] = []
 troubles: list[Callable[[datetime], Panel]] = []
 panels: list[tuple[int, Callable[[Tenant, datetime], Panel]]] = []
 # Ids of the tenants that a search term means to a room.
 finders: list[Callable[[str], Iterable[int]]] = []
 actions: dict[str, Action] = {}
+
+
+def counter(count: Callable[[datetime], Iterable[Counter]], *, place: int) -> None:
+    """Show these numbers on the front page; a lower place stands first."""
+    counters.append((place, count))
 
 
 def panel(make: Callable[[Tenant, datetime], Panel], *, place: int) -> None:
@@ -125,6 +130,15 @@ def act_url(name: str, tenant_id: int, target: Any = "-") -> str:
 def tenant_url(tenant_id: int) -> str:
     """The page of a company in the console."""
     return reverse("admin:tenancy_tenant_change", args=[tenant_id])
+
+
+def panels_of(tenant: Tenant, now: datetime) -> list[Panel]:
+    """Every panel of a company's page; call it inside `reading`."""
+    return [make(tenant, now) for _place, make in _placed(panels)]
+
+
+def _placed(entries: list[Any]) -> list[Any]:
+    return sorted(entries, key=lambda entry: entry[0])
 
 
 @contextmanager
@@ -164,7 +178,7 @@ class SupportSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         now = timezone.now()
         context = {
-            "counters": [counter for count in counters for counter in count(now)],
+            "counters": [one for _place, count in _placed(counters) for one in count(now)],
             "panels": [trouble(now) for trouble in troubles],
         }
         return super().index(request, context | (extra_context or {}))

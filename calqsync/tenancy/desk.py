@@ -33,9 +33,22 @@ _STATES = {
 def page(tenant: Tenant, staff: User, now: datetime) -> dict[str, Any]:
     """Everything on a company's page of the console."""
     with console.reading(tenant.pk, staff):
-        panels = [make(tenant, now) for _place, make in sorted(console.panels, key=lambda p: p[0])]
+        panels = console.panels_of(tenant, now)
     grant = support.live_grant(staff=staff, slug=tenant.slug)
+    facts = [
+        (_("Business id"), tenant.business_id),
+        (_("Address"), f"/t/{tenant.slug}/"),
+        (_("Public id"), tenant.public_id),
+        (_("Currency"), tenant.currency),
+        (_("Time zone"), tenant.time_zone),
+        (_("Since"), tenant.created_at),
+        (_("Two-step sign-in"), _("Required") if tenant.mfa_required else _("Optional")),
+        (_("Support"), _("Asks first") if tenant.support_consent_required else _("May look in")),
+    ]
+    if tenant.deletes_at is not None:
+        facts.append((_("Is deleted on"), tenant.deletes_at))
     return {
+        "facts": facts,
         "panels": panels,
         "grant": grant,
         "look_url": f"/t/{tenant.slug}/" if grant else act_url("look-in", tenant.pk),
@@ -61,7 +74,7 @@ def _open() -> Q:
 
 def set_up() -> None:
     """Put this room's share on the console."""
-    console.counters.append(_counters)
+    console.counter(_counters, place=40)
     for place, make in [(50, _members), (60, _invitations), (70, _grants), (80, _audit)]:
         console.panel(make, place=place)
     console.register(
@@ -216,11 +229,12 @@ def _audit(tenant: Tenant, now: datetime) -> Panel:
 
 
 def _changes(event: AuditEvent) -> str:
+    before, after = event.before, event.after
     changed = [
-        f"{key}: {event.before.get(key, '–')} → {event.after.get(key, '–')}"
-        for key in event.before.keys() | event.after.keys()
+        f"{key}: {before[key]} → {after.get(key, '–')}" if key in before else f"{key}: {after[key]}"
+        for key in sorted(before.keys() | after.keys())
     ]
-    return ", ".join(sorted(changed))[:300]
+    return ", ".join(changed)[:300]
 
 
 def _says_look_in(_target: str) -> str:
