@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
-import sentry_sdk
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -139,8 +138,9 @@ ACCOUNT_SIGNUP_FORM_CLASS = "calqsync.tenancy.forms.CompanySignup"
 ACCOUNT_FORMS = {"signup": "calqsync.tenancy.signup.EvenSignupForm"}
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
-ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
-ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_CHANGE = True
+# Neither is offered: allauth can do both for new addresses only, which tells the known ones.
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = False
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_CHANGE = False
 # One address a person: a new one takes the old one's place once it is confirmed.
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_PREVENT_ENUMERATION = True
@@ -333,9 +333,9 @@ LOGGING_CONFIG = "calqsync.tenancy.logs.configure"
 LOGGING = {"version": 1}  # Django calls LOGGING_CONFIG only if this is not empty
 
 if SENTRY_DSN := env.str("SENTRY_DSN", ""):
-    from calqsync.tenancy.logs import scrub_event
+    from calqsync.tenancy.logs import report_errors
 
-    sentry_sdk.init(SENTRY_DSN, send_default_pii=False, before_send=scrub_event)
+    report_errors(SENTRY_DSN)
 
 # Every process that reads the settings sends its wake-ups to this application's broker.
 from calqsync.celery import app as celery_app  # noqa: E402
