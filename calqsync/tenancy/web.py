@@ -55,6 +55,9 @@ class WebMiddleware:
         # of this thread has its own.
         structlog.contextvars.bind_contextvars(reference=reference)
         response = _refused(request) or self.get_response(request)
+        if response.status_code == 405 and not response.content and request.method != "HEAD":
+            # A link kept from a form's answer: a page with a way on, instead of the browser's own.
+            response = errors.page(request, 405, headers={"Allow": response.headers["Allow"]})
         return _with_headers(request, response)
 
     def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:

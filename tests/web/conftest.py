@@ -27,6 +27,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from calqsync.local.children import Child
 from calqsync.local.home import free_port
 from calqsync.local.stack import granian_options
+from tests.conftest import _empty_all_tables
+from tests.web.world import World, make_world
 
 ROOT = Path(__file__).parents[2]
 SIGNED_BY = "allauth.account.auth_backends.AuthenticationBackend"
@@ -119,6 +121,24 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+def _world(database: str, blocker: Any, *, hostile: bool) -> Iterator[World]:
+    with blocker.unblock():
+        yield make_world(database, hostile=hostile)
+        _empty_all_tables(None)
+
+
+@pytest.fixture(scope="module")
+def hostile(django_db_setup: None, django_db_blocker: Any, database_name: str) -> Iterator[World]:
+    """A committed company whose every free text attacks, for all tests of a module."""
+    yield from _world(database_name, django_db_blocker, hostile=True)
+
+
+@pytest.fixture
+def world(transactional_db: None, database_name: str) -> World:
+    """A committed company with figures."""
+    return make_world(database_name, hostile=False)
 
 
 @pytest.fixture(scope="session")
