@@ -59,6 +59,8 @@ _SETTINGS = [
     (_("Audit log"), "settings_audit", "audit"),
     (_("Your data"), "settings_data", "export"),
 ]
+# What people do with their company's data is nothing for support.
+_MEMBERS_ONLY = {"settings_data"}
 # Rooms above this one register what the frame shows about them (the trial notice).
 notices: list[Callable[[HttpRequest], Any]] = []
 
@@ -69,28 +71,30 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"shell": Shell(None, [], [], None, None)}
-    looked_into = getattr(request, "support_grant", None)
-    with scope.user(user.pk):
-        # Support sees the one company that it looks into; its own are a click on "/" away.
-        tenants = (
-            [tenant]
-            if looked_into
-            else list(Tenant.objects.only("id", "name", "slug").order_by("name"))
-            if tenant
-            else []
-        )
-    nav = []
-    membership = getattr(request, "membership", None)
-    if tenant:
+    membership: Membership | None = getattr(request, "membership", None)
+    nav: list[NavGroup] = []
+    if tenant and membership:
         here = request.path
         nav = [
             NavGroup("", _items(_MAIN, tenant.slug, here, membership)),
             NavGroup(str(_("Settings")), _items(_SETTINGS, tenant.slug, here, membership)),
         ]
+        if looked_into:
+            for group in nav:
+                group.items[:] = [item for item in group.items if item.name not in _MEMBERS_ONLY]
         nav = [group for group in nav if group.items]
+    tenants = _tenants(request, user) if tenant else []
     notice = next((n for make in notices if tenant and (n := make(request))), None)
     may = frozenset(role.value for role in Role if membership and membership.may(role))
     return {"shell": Shell(tenant, tenants, nav, notice, user, may)}
+
+
+def _tenants(request: HttpRequest, user: Any) -> list[Tenant]:
+    """The person's companies; for support the one that it looks into."""
+    if getattr(request, "support_grant", None):
+        return [request.tenant]  # type: ignore[attr-defined]
+    with scope.user(user.pk):
+        return list(Tenant.objects.only("id", "name", "slug").order_by("name"))
 
 
 @cache

@@ -80,13 +80,16 @@ def _free_slug(name: str) -> str:
 
 @transaction.atomic
 def tenant_update(*, tenant: Tenant, by: User, **values: Any) -> Tenant:
-    """Change company settings; only the fields given."""
-    before = {field: getattr(tenant, field) for field in values}
-    for field, value in values.items():
+    """Change company settings: those given that differ from what they were."""
+    after = {field: value for field, value in values.items() if getattr(tenant, field) != value}
+    if not after:
+        return tenant
+    before = {field: getattr(tenant, field) for field in after}
+    for field, value in after.items():
         setattr(tenant, field, value)
     tenant.full_clean(exclude=["data_key_wrapped"])
-    tenant.save(update_fields=list(values))
-    audit(act="tenant.updated", by=by, target=tenant.name, before=before, after=values)
+    tenant.save(update_fields=list(after))
+    audit(act="tenant.updated", by=by, target=tenant.name, before=before, after=after)
     return tenant
 
 
@@ -246,7 +249,7 @@ def member_remove(*, membership: Membership, by: User) -> None:
     """Take a person off the team; the last owner cannot be removed."""
     _keep_an_owner(membership, leaving=True)
     audit(
-        act="member.removed",
+        act="member.left" if by.pk == membership.user_id else "member.removed",
         by=by,
         target=membership.user.email,
         before={"role": membership.role},

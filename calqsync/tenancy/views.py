@@ -10,7 +10,6 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -18,11 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from calqsync.tenancy import consent, scope, services
+from calqsync.tenancy import audit_trail, consent, limits, scope, services, sheets
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.forms import INVITED, CompanyForm, InvitationForm
 from calqsync.tenancy.logs import remember_secret
-from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
+from calqsync.tenancy.models import Invitation, Membership, Role, Tenant, User
 
 
 @require_safe
@@ -247,12 +246,34 @@ def _invitation_page(
 @tenant_view()
 @require_safe
 def security(request: TenantRequest) -> HttpResponse:
-    return render(request, "tenancy/security.html", {"support": consent.panel(request)})
+    may_edit = request.membership.may(Role.ADMIN)
+    context = {"support": consent.panel(request), "may_edit": may_edit}
+    return render(request, "tenancy/security.html", context)
 
 
 @tenant_view(Role.ADMIN)
 @require_safe
 def audit_log(request: TenantRequest) -> HttpResponse:
-    events = AuditEvent.objects.order_by("-at", "-pk")
-    page = Paginator(events, 50).get_page(request.GET.get("page"))
-    return render(request, "tenancy/audit.html", {"page": page})
+    """Who did what; with `format` as a file, which is an act itself."""
+    kind = request.GET.get("format", "")
+    if kind not in {sheets.CSV, sheets.XLSX, "json"}:
+        page = audit_trail.trail(tenant=request.tenant, query=request.GET)
+        return render(request, "tenancy/audit.html", {"page": page})
+    limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
+    wanted = audit_trail.asked(request.GET)
+    services.audit(
+        act="audit.exported",
+        by=request.user,
+        after={"format": kind, "filters": wanted.parameters()},
+    )
+    name = (_("Audit log"), request.tenant.slug, f"{timezone.now():%Y-%m-%d}")
+    if kind == "json":
+        return HttpResponse(
+            audit_trail.file_json(wanted, tenant=request.tenant),
+            content_type="application/json",
+            headers={
+                "Content-Disposition": f'attachment; filename="{sheets.file_name(*name)}.json"'
+            },
+        )
+    rows = audit_trail.file_rows(wanted, tenant=request.tenant)
+    return sheets.file_answer(kind, name, audit_trail.HEAD, rows)
