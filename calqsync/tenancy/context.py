@@ -75,13 +75,12 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     nav: list[NavGroup] = []
     if tenant and membership:
         here = request.path
+        looks_in = getattr(request, "support_grant", None) is not None
+        settings = [entry for entry in _SETTINGS if not (looks_in and entry[1] in _MEMBERS_ONLY)]
         nav = [
             NavGroup("", _items(_MAIN, tenant.slug, here, membership)),
-            NavGroup(str(_("Settings")), _items(_SETTINGS, tenant.slug, here, membership)),
+            NavGroup(str(_("Settings")), _items(settings, tenant.slug, here, membership)),
         ]
-        if looked_into:
-            for group in nav:
-                group.items[:] = [item for item in group.items if item.name not in _MEMBERS_ONLY]
         nav = [group for group in nav if group.items]
     tenants = _tenants(request, user) if tenant else []
     notice = next((n for make in notices if tenant and (n := make(request))), None)

@@ -25,6 +25,12 @@ class NoTransaction(RuntimeError):
     """Tenant rows were asked for outside a transaction, where row-level security hides them."""
 
 
+class NoSupportRole(RuntimeError):
+    """Support would read with the app's rights, which no grant binds."""
+
+    advice = "Point DATABASE_SUPPORT_URL at the calqsync_support role."
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     tenant_id: int | None = None
@@ -83,6 +89,8 @@ def looking_in(tenant_id: int) -> Any:
     The role's policies show the directory, and the books only to a person (`user`) with a live
     grant. Open a transaction of the `support` connection inside.
     """
+    if connections[SUPPORT].settings_dict["USER"] == connections["default"].settings_dict["USER"]:
+        raise NoSupportRole(NoSupportRole.advice)
     return _pushed(replace(_scope.get(), tenant_id=tenant_id, looking_in=True))
 
 
