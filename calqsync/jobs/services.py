@@ -25,6 +25,7 @@ from kombu.exceptions import OperationalError as BrokerDown
 
 from calqsync.jobs.models import LIVE, Job, JobState
 from calqsync.tenancy import scope
+from calqsync.tenancy.logs import redact
 
 log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 6
@@ -289,7 +290,7 @@ def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
             lease_until=None,
             nudged_at=None,
             error_class=error_class[:120],
-            error=error[:2000],
+            error=redact(error)[:2000],
         )
         return
     _mine(job).update(
@@ -297,7 +298,7 @@ def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
         finished_at=Now(),
         lease_until=None,
         error_class=error_class[:120],
-        error=error[:2000],
+        error=redact(error)[:2000],
     )
 
 
@@ -321,7 +322,7 @@ def retry_later(job: ClaimedJob, *, error_class: str, error: str) -> None:
         lease_until=None,
         nudged_at=None,
         error_class=error_class[:120],
-        error=error[:2000],
+        error=redact(error)[:2000],
     )
 
 

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
+import sentry_sdk
 import structlog
 from django.core.exceptions import SuspiciousOperation
 
@@ -21,12 +22,14 @@ _NAME = (
     r"|cookie|session_?(?:id|key)|csrf\w*|verifier|private_key)"
 )
 _NAMES = re.compile(
-    rf"""((?<![\w-]){_NAME}["']?\s*[=:]\s*)((?:bearer|basic|token)\s+)?"""
+    rf"""((?<![\w-]){_NAME}["']?\s*[=:]\s*)(?!\[hidden\])((?:bearer|basic|token)\s+)?"""
     r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s'"&,;}\])]+)""",
     re.IGNORECASE,
 )
 # Words that are secret in an address or a form alone: a status has a code and a state, too.
-_IN_QUERY = re.compile(r"((?:^|[?&\s'\"])(?:code|state|key|otp)=)([^\s&'\"]+)", re.IGNORECASE)
+_IN_QUERY = re.compile(
+    r"((?:^|[?&\s'\"])(?:code|state|key|otp)=)(?!\[hidden\])([^\s&'\"]+)", re.IGNORECASE
+)
 _BEARER = re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", re.IGNORECASE)
 _SECRET_KEYS = re.compile(
@@ -101,6 +104,21 @@ def scrub_event(event: Any, hint: Any) -> Any:
 def scrub_crumb(crumb: Any, hint: Any) -> Any:
     """A step before an error, without what it was given."""
     return _clean("", crumb)
+
+
+def report_errors(dsn: str, **options: Any) -> None:
+    """Send errors to Sentry: what happened and where, without anything that a person entered."""
+    sentry_sdk.init(
+        dsn,
+        send_default_pii=False,
+        # Whatever a function held when it failed: tokens, rows, whole answers.
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=scrub_event,
+        before_send_transaction=scrub_event,
+        before_breadcrumb=scrub_crumb,
+        **options,
+    )
 
 
 class RedactingFilter(logging.Filter):
