@@ -1,0 +1,350 @@
+"""Sessions begin anew at sign-in, are seen and ended by their owner, and do not last for ever."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import session_over
+from calqsync.tenancy.models import AuditEvent, Membership, Tenant
+from calqsync.tenancy.services import member_remove
+from tests.tenancy.people import PASSWORD, Clock, confirmed, is_in, sign_in, with_app
+
+NEW = "quite another horse"
+LIST = "/accounts/sessions/"
+NOW = timezone.now()
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def alice(cast):
+    return confirmed(cast.alice)
+
+
+def browser(user, agent=FIREFOX, **extra):
+    """A browser in which this person is signed in."""
+    client = Client(headers={"User-Agent": agent}, **extra)
+    sign_in(client, user.email)
+    assert is_in(client)
+    return client
+
+
+class TestBeginning:
+    def test_t28_a_session_planted_before_sign_in_is_not_the_one_afterwards(self, alice):
+        client = Client()
+        client.get("/accounts/login/")
+        client.get("/invite/a-planted-token/")  # leaves something in a session of nobody
+        session = client.session
+        session["planted"] = "yes"
+        session.save()
+        planted = session.session_key
+        client.cookies["session"] = planted
+        sign_in(client, alice.email)
+        assert client.cookies["session"].value != planted
+        thief = Client()
+        thief.cookies["session"] = planted
+        assert not is_in(thief)
+        assert not Session.objects.filter(pk=planted).exists()
+
+    def test_t28_an_id_of_the_attackers_own_making_is_not_taken(self, alice):
+        client = Client()
+        client.cookies["session"] = "a" * 32
+        sign_in(client, alice.email)
+        assert client.cookies["session"].value != "a" * 32
+
+    def test_t28_the_id_changes_at_the_second_step_too(self, client, alice):
+        from tests.tenancy.people import digits, second_step
+
+        secret = with_app(alice)
+        sign_in(client, alice.email)
+        before = client.cookies["session"].value
+        second_step(client, digits(secret))
+        assert client.cookies["session"].value != before
+
+
+class TestChanges:
+    def test_t29_a_new_password_ends_the_other_sessions_and_keeps_this_one(self, alice):
+        here, elsewhere = browser(alice), browser(alice, PHONE)
+        both = {"password1": NEW, "password2": NEW}
+        here.post("/accounts/password/change/", {"oldpassword": PASSWORD, **both})
+        assert (is_in(here), is_in(elsewhere)) == (True, False)
+
+    def test_t29_a_password_reset_ends_every_session(self, alice):
+        from tests.tenancy.people import link_in_mail
+
+        old, fresh = browser(alice), Client()
+        fresh.post("/accounts/password/reset/", {"email": alice.email})
+        form = fresh.get(link_in_mail(), follow=True).redirect_chain[-1][0]
+        fresh.post(form, {"password1": NEW, "password2": NEW})
+        assert not is_in(old)
+
+    def test_t29_turning_a_second_step_off_ends_the_other_sessions(self, client, alice):
+        elsewhere = browser(alice, PHONE)
+        with_app(alice)
+        client.force_login(alice)
+        client.post("/accounts/2fa/totp/deactivate/")
+        assert not Authenticator.objects.exists()
+        assert (is_in(client), is_in(elsewhere)) == (True, False)
+
+    def test_t29_turning_a_second_step_on_ends_the_other_sessions(self, rf, alice):
+        from allauth.core import context
+
+        here, elsewhere = browser(alice), browser(alice, PHONE)
+        request = rf.get("/")
+        request.session, request.user = here.session, alice
+        with context.request_context(request):
+            authenticator_added.send(
+                sender=Authenticator, request=request, user=alice, authenticator=None
+            )
+        assert (is_in(here), is_in(elsewhere)) == (True, False)
+
+    def test_t29_a_disabled_person_is_out_with_the_next_request(self, alice):
+        here = browser(alice)
+        alice.is_active = False
+        alice.save()
+        assert not is_in(here)
+        sign_in(here, alice.email)
+        assert not is_in(here)
+
+    def test_t29_a_removed_member_loses_the_company_and_keeps_the_account(self, cast):
+        here = browser(confirmed(cast.bob))
+        assert here.get(cast.url("customers/")).status_code == 200
+        with scope.tenant(cast.tenant.pk):
+            member_remove(membership=Membership.objects.get(user=cast.bob), by=cast.alice)
+        assert here.get(cast.url("customers/")).status_code == 404
+        assert here.get(cast.url("customers/?format=csv")).status_code == 404
+        assert is_in(here)
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("staff", "unused", "lasted", "over"),
+        [
+            (False, timedelta(days=13), timedelta(days=29), False),
+            (False, timedelta(days=14, seconds=1), timedelta(days=20), True),
+            (False, timedelta(0), timedelta(days=30, seconds=1), True),
+            (True, timedelta(minutes=119), timedelta(hours=11), False),
+            (True, timedelta(hours=2, seconds=1), timedelta(hours=3), True),
+            (True, timedelta(0), timedelta(hours=12, seconds=1), True),
+        ],
+    )
+    def test_t30_how_long_a_session_may_rest_and_last(self, staff, unused, lasted, over):
+        said = session_over(began=NOW - lasted, seen=NOW - unused, staff=staff, now=NOW)
+        assert said is over
+
+    def test_t30_an_unused_session_is_over_on_the_server(self, alice, clock):
+        here = browser(alice)
+        clock.forward(days=14, minutes=6)
+        here.cookies["session"]["max-age"] = ""  # a cookie that a thief never lets expire
+        assert not is_in(here)
+
+    def test_t30_a_session_in_use_lasts_longer_than_the_rest_but_not_for_ever(self, alice, clock):
+        here = browser(alice)
+        held = []
+        for _ in range(7):
+            clock.forward(days=5)
+            held.append(is_in(here))
+        assert held == [True] * 5 + [False] * 2 or held == [True] * 6 + [False]
+
+    def test_t30_staff_sessions_end_sooner(self, alice, clock):
+        alice.is_staff = True
+        alice.save()
+        here = browser(alice)
+        clock.forward(hours=2, minutes=6)
+        assert not is_in(here)
+
+    def test_t30_an_old_session_says_why_it_ended(self, alice, clock):
+        here = browser(alice)
+        clock.forward(days=14, minutes=6)
+        Session.objects.update(expire_date=timezone.now() + timedelta(days=1))
+        assert "because the session was old" in here.get("/account/", follow=True).content.decode()
+
+
+class TestList:
+    def test_it_shows_each_browser_and_which_one_this_is(self, alice):
+        here = browser(alice, REMOTE_ADDR="192.0.2.7")
+        browser(alice, PHONE, REMOTE_ADDR="198.51.100.8")
+        page = here.get(LIST).content.decode()
+        for words in ("Firefox on Linux", "192.0.2.7", "Safari on iPhone", "198.51.100.8"):
+            assert words in page
+        assert page.count("This one") == 1
+
+    def test_one_other_session_is_signed_out(self, alice):
+        here, second, third = browser(alice), browser(alice, PHONE), browser(alice, "curl/8")
+        key = second.cookies["session"].value
+        found = alice.usersession_set.get(session_key=key)
+        assert here.post(f"/account/sessions/{found.pk}/end/").status_code == 302
+        assert (is_in(here), is_in(second), is_in(third)) == (True, False, True)
+
+    def test_all_others_are_signed_out(self, alice):
+        here, second, third = browser(alice), browser(alice, PHONE), browser(alice, "curl/8")
+        here.post(LIST)
+        assert (is_in(here), is_in(second), is_in(third)) == (True, False, False)
+
+    def test_nobody_ends_the_session_of_another_person(self, cast, alice):
+        here, hers = browser(confirmed(cast.bob)), browser(alice)
+        found = alice.usersession_set.get()
+        assert here.post(f"/account/sessions/{found.pk}/end/").status_code == 404
+        assert is_in(hers)
+
+    def test_pages_do_not_write_each_time(self, alice, django_assert_max_num_queries):
+        here = browser(alice)
+        here.get("/terms/")
+        with django_assert_max_num_queries(10) as asked:
+            here.get("/terms/")
+        assert len(asked) > 0
+        assert not [q for q in asked.captured_queries if q["sql"].startswith(("UPDATE", "INSERT"))]
+
+
+def stale(client, user):
+    """A browser with a session that was left open."""
+    client.force_login(user, recently=False)
+    return client
+
+
+def required(cast):
+    with scope.tenant(cast.tenant.pk):
+        return Tenant.objects.get(pk=cast.tenant.pk).mfa_required
+
+
+class TestAskingAgain:
+    RULE = "settings/security/two-step/"
+
+    def test_t31_a_stale_session_is_asked_and_then_the_change_is_made(self, client, cast):
+        with_app(confirmed(cast.alice))
+        here = stale(client, cast.alice)
+        asked = here.post(cast.url(self.RULE), {"required": "on"})
+        assert asked["Location"].startswith("/accounts/reauthenticate/?next=")
+        assert not required(cast)
+        then = {"password": PASSWORD, "next": cast.url(self.RULE)}
+        done = here.post("/accounts/reauthenticate/", then)
+        assert done["Location"] == cast.url("settings/security/")
+        assert required(cast)
+        with scope.tenant(cast.tenant.pk):
+            assert AuditEvent.objects.filter(act="tenant.updated").count() == 1
+
+    def test_t31_a_wrong_password_changes_nothing(self, client, cast):
+        with_app(confirmed(cast.alice))
+        here = stale(client, cast.alice)
+        here.post(cast.url(self.RULE), {"required": "on"})
+        then = {"password": "wrong", "next": cast.url(self.RULE)}
+        assert here.post("/accounts/reauthenticate/", then).status_code == 200
+        assert not required(cast)
+
+    def test_t31_a_fresh_session_is_not_asked(self, client, cast):
+        with_app(cast.alice)
+        client.force_login(cast.alice)
+        client.post(cast.url(self.RULE), {"required": "on"})
+        assert required(cast)
+
+    def test_t31_ten_minutes_after_sign_in_it_asks(self, cast, clock):
+        alice = confirmed(cast.alice)
+        here = browser(alice)
+        with_app(alice)
+        clock.forward(minutes=10, seconds=1)
+        asked = here.post(cast.url(self.RULE), {"required": "on"})
+        assert asked["Location"].startswith("/accounts/reauthenticate/")
+
+    def test_t31_the_form_token_is_asked_for_throughout(self, cast):
+        with_app(confirmed(cast.alice))
+        here = stale(_strict(), cast.alice)
+        assert here.post(cast.url(self.RULE), {"required": "on"}).status_code == 403
+        token = _token(here, cast.url("settings/security/"))
+        sent = {"required": "on", "csrfmiddlewaretoken": token}
+        here.post(cast.url(self.RULE), sent)
+        then = {"password": PASSWORD, "next": cast.url(self.RULE)}
+        assert here.post("/accounts/reauthenticate/", then).status_code == 403
+        then["csrfmiddlewaretoken"] = _token(here, "/accounts/reauthenticate/")
+        here.post("/accounts/reauthenticate/", then)
+        assert required(cast)
+
+    def test_t31_a_stranger_is_not_asked_but_finds_nothing(self, client, cast):
+        here = stale(client, cast.mallory)
+        assert here.post(cast.url(self.RULE), {"required": "on"}).status_code == 404
+
+    def test_t31_htmx_is_led_there_with_the_whole_page(self, client, cast):
+        here = stale(client, confirmed(cast.alice))
+        page = "http://testserver" + cast.url("settings/security/")
+        told = {"HX-Request": "true", "HX-Current-URL": page}
+        answer = here.post(cast.url(self.RULE), headers=told)
+        assert answer.status_code == 204
+        assert answer["HX-Redirect"].startswith("/accounts/reauthenticate/?next=%2Ft%2F")
+
+    def test_t31_coming_back_with_nothing_kept_changes_nothing_and_says_so(self, client, cast):
+        client.force_login(cast.alice)
+        page = client.get(cast.url(self.RULE), follow=True)
+        assert page.status_code == 200
+        assert "Nothing was changed" in page.content.decode()
+
+    @pytest.mark.parametrize("name", ["api_key", "client_secret", "password1", "code"])
+    def test_t31_a_secret_is_not_kept_while_it_asks(self, client, cast, name):
+        here = stale(client, confirmed(cast.alice))
+        sent = {name: "planted-value", "required": "on"}
+        came = {"Referer": "http://testserver" + cast.url("settings/security/")}
+        answer = here.post(cast.url(self.RULE), sent, headers=came)
+        back = f"?next=%2Ft%2F{cast.tenant.slug}%2Fsettings%2Fsecurity%2F"
+        assert answer["Location"] == "/accounts/reauthenticate/" + back
+        assert "planted-value" not in str(dict(here.session))
+        assert not required(cast)
+
+    def test_t31_a_new_password_takes_the_old_one(self, client, cast):
+        here = stale(client, confirmed(cast.alice))
+        both = {"password1": NEW, "password2": NEW, "oldpassword": "wrong"}
+        here.post("/accounts/password/change/", both)
+        cast.alice.refresh_from_db()
+        assert cast.alice.check_password(PASSWORD)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/accounts/email/",
+            "/accounts/2fa/totp/activate/",
+            "/accounts/2fa/webauthn/add/",
+            "/accounts/2fa/recovery-codes/generate/",
+        ],
+    )
+    def test_t31_ways_to_sign_in_change_only_after_asking(self, client, cast, path):
+        here = stale(client, confirmed(cast.alice))
+        answer = here.post(path, {"email": "new@example.com", "action_add": ""})
+        assert answer["Location"].startswith("/accounts/reauthenticate/")
+
+    @pytest.mark.parametrize("name", ["team_invite", "member_edit", "two_step_rule"])
+    def test_t31_pages_that_give_access_ask(self, name):
+        assert _view(name).fresh
+
+
+def _strict():
+    from tests.conftest import SignedInClient
+
+    return SignedInClient(enforce_csrf_checks=True)
+
+
+def _token(client, path):
+    page = client.get(path).content.decode()
+    return page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+
+
+def _view(name):
+    from django.urls import get_resolver
+
+    found = [p for p in _patterns(get_resolver().url_patterns) if p.name == name]
+    assert found, name
+    return found[0].callback
+
+
+def _patterns(patterns):
+    for item in patterns:
+        yield from _patterns(item.url_patterns) if hasattr(item, "url_patterns") else [item]
