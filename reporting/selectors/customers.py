@@ -83,7 +83,7 @@ def customers_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             | Q(business_id__icontains=word)
             | Q(customer_number__icontains=word)
         )
-    if product.pk:
+    if product.pk is not None:
         rows = rows.filter(pk__in=product.invoiced("invoice__customer"))
     columns = [
         listing.text(

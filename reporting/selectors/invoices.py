@@ -123,9 +123,9 @@ def invoices_list(*, tenant: Tenant, query: Mapping[str, str], today: date) -> L
     period = narrowing.span(query, Invoice, words)
     customer, product = narrowing.one_customer(query), narrowing.one_product(query)
     rows = invoice_rows().filter(accounts.where, _WHERE[state.value], period.where("date"))
-    if customer.pk:
+    if customer.pk is not None:
         rows = rows.filter(customer=customer.pk)
-    if product.pk:
+    if product.pk is not None:
         rows = rows.filter(pk__in=product.invoiced("invoice"))
     if word := narrowing.searched(query):
         rows = rows.filter(

@@ -1,6 +1,7 @@
 """Filters of lists: what the address asks for, as a condition and as the control that shows it.
 
-Anything unreadable falls back to "all": a shared address must never break.
+Anything unreadable falls back to "all": a shared address must never break. An id that names
+nothing of this tenant finds nothing.
 """
 
 from __future__ import annotations
@@ -50,6 +51,25 @@ def choice(
     )
 
 
+def thing(
+    query: Mapping[str, str], name: str, label: str, options: Sequence[tuple[str, str]]
+) -> Choice:
+    """As `choice`, where values are public ids: one that is not among them is kept, and finds
+    nothing unless it is this tenant's."""
+    asked = readable_id(query.get(name, ""))
+    if asked and asked not in dict(options):
+        options = [*options, (asked, _("Not found"))]
+    return choice({name: asked}, name, label, options)
+
+
+def readable_id(text: str) -> str:
+    """The public id that the text writes, or "" if it writes none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
+
+
 def searched(query: Mapping[str, str]) -> str:
     """What to search for, without what no text in the database holds."""
     return query.get("q", "").replace("\0", "").strip()[:200]
@@ -78,12 +98,11 @@ def accounts(query: Mapping[str, str], words: Words, path: str = "connection") -
         key=lambda connection: connection.name.casefold(),
     )
     foreign = any(one.currency != words.currency for one in found)
-    if len(found) < 2:
-        return Accounts(found, None, Q(), foreign, path)
     options = [("", _("All")), *((str(one.public_id), one.name) for one in found)]
-    chosen = choice(query, "account", _("Account"), options)
+    chosen = thing(query, "account", _("Account"), options)
     where = Q(**{f"{path}__public_id": chosen.value}) if chosen.value else Q()
-    return Accounts(found, chosen.control, where, foreign, path)
+    control = chosen.control if len(found) > 1 or chosen.value else None
+    return Accounts(found, control, where, foreign, path)
 
 
 def account_column(of: Accounts) -> list[listing.Column]:
@@ -169,6 +188,7 @@ class One:
     """One customer or product that the list is narrowed to by its address."""
 
     pk: int | None
+    """0 for one that is not this tenant's."""
     control: dict[str, Any] | None
 
     def invoiced(self, field: str) -> Any:
@@ -185,16 +205,12 @@ def one_product(query: Mapping[str, str]) -> One:
 
 
 def _one(query: Mapping[str, str], name: str, model: type[Model], label: str) -> One:
-    try:
-        public_id = UUID(query.get(name, ""))
-    except ValueError:
+    asked = readable_id(query.get(name, ""))
+    if not asked:
         return One(None, None)
-    found = model.objects.filter(public_id=public_id).only("name").first()  # type: ignore[attr-defined]
-    if found is None:
-        return One(None, None)
-    options = [("", _("All")), (str(public_id), found.name)]
-    control = choice({name: str(public_id)}, name, label, options).control
-    return One(found.pk, control)
+    found = model.objects.filter(public_id=asked).only("name").first()  # type: ignore[attr-defined]
+    options = [("", _("All"))] + ([(asked, found.name)] if found else [])
+    return One(found.pk if found else 0, thing({name: asked}, name, label, options).control)
 
 
 def address(query: Mapping[str, str], *, without: Sequence[str] = (), **values: str) -> QueryDict:

@@ -69,7 +69,7 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
     period = narrowing.span(query, Payment, words)
     customer = narrowing.one_customer(query)
     rows = _rows().filter(accounts.where, _WHERE[kind.value], period.where("date"))
-    if customer.pk:
+    if customer.pk is not None:
         rows = rows.filter(invoice__customer=customer.pk)
     if word := narrowing.searched(query):
         rows = rows.filter(

@@ -99,7 +99,7 @@ def subscriptions_list(
     )
     if said.value:
         rows = rows.filter(confirmed=said.value == "confirmed")
-    if customer.pk:
+    if customer.pk is not None:
         rows = rows.filter(customer=customer.pk)
     if product.value:
         rows = rows.filter(product__public_id=product.value)
@@ -150,7 +150,7 @@ def _products(query: Mapping[str, str]) -> narrowing.Choice:
         .values_list("public_id", "name")[:200]
     )
     options = [("", _("All")), *((str(public_id), name) for public_id, name in found)]
-    return narrowing.choice(query, "product", _("Product"), options)
+    return narrowing.thing(query, "product", _("Product"), options)
 
 
 def _columns(

@@ -1,0 +1,460 @@
+"""Two companies side by side: one marked in every row, and its neighbour.
+
+`marked` holds a row in every table with a tenant. Its texts carry one of two words, by who may see
+them beside its own members: `books` nobody, `directory` also support staff in their console. Its
+amounts occur nowhere else. The neighbour is built the same way, from other words and amounts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.usersessions.models import UserSession
+from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
+from django.utils import timezone
+
+from billing.models import ProviderEvent
+from billing.services import account_of_tenant
+from calqsync.jobs.models import Job
+from calqsync.jobs.services import claim, enqueue, finish
+from calqsync.privacy.services import exports
+from calqsync.tenancy import scope, support
+from calqsync.tenancy.models import Invitation, Membership, Role, User
+from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.services import invitation_create, tenant_create, token_hash
+from integrations import models as books
+from integrations.models.connections import GrantKind
+from reporting import models as figures
+from reporting import services as reporting
+from reporting.services import deciding
+from tests import factories
+from tests.conftest import SignedInClient
+from tests.reporting.conftest import refreshed
+from tests.staff import staff_make
+
+NOON = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
+BOOKS, DIRECTORY = "qzabooks", "qzadirectory"
+# A word of the marked company's texts which is no marker, so that a search for it may be echoed.
+WORD = "Ydinkaneli"
+TOKEN, STATE = "qzabooks-invitation-token", "qzabooks-connect-state"
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What one company's texts and amounts are made of."""
+
+    books: str
+    directory: str
+    word: str
+    month: Decimal
+    token: str
+    state: str
+    # As long as the other company's, so that neither outgrows a column first.
+    host: str
+
+    def text(self, *parts: str) -> str:
+        return " ".join([self.books, self.word, *parts])
+
+    def listed(self, *parts: str) -> str:
+        return " ".join([self.directory, *parts])
+
+
+MARKED = Words(
+    books=BOOKS,
+    directory=DIRECTORY,
+    word=WORD,
+    month=Decimal("734917.31"),
+    token=TOKEN,
+    state=STATE,
+    host=f"{DIRECTORY}.example",
+)
+PLAIN = Words(
+    books="Viereinen",
+    directory="Naapuri",
+    word="Kardemumma",
+    month=Decimal("212.40"),
+    token="neighbour-invitation-token",
+    state="neighbour-connect-state",
+    host="neighbour.example",
+)
+
+
+@dataclass
+class Company:
+    """One tenant with one person a role and one thing of each kind that an address can name."""
+
+    words: Words
+    tenant: Any
+    people: dict[str, Any]
+    things: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        return str(self.tenant.slug)
+
+    def id_of(self, kind: str) -> str:
+        return str(self.things[kind].public_id)
+
+
+@dataclass
+class World:
+    """Both companies, and members of staff with and without a grant in the marked one."""
+
+    marked: Company
+    neighbour: Company
+    staff: Any
+    helper: Any
+    grant: Any
+
+
+ROLES = [role.value for role in Role]
+VISITORS = [*ROLES, "staff", "signed out"]
+
+
+def build() -> World:
+    """Make both companies and commit."""
+    with transaction.atomic():
+        staff, helper = staff_make("sofia"), staff_make("hanna")
+        marked = _company(MARKED, helper)
+        neighbour = _company(PLAIN, helper)
+    for company in (marked, neighbour):
+        _copied(company)
+    return World(marked, neighbour, staff, helper, marked.things["grant"])
+
+
+def _company(words: Words, helper: User) -> Company:
+    people = {role: _person(words, role) for role in ROLES}
+    owner = people["owner"]
+    tenant = tenant_create(name=f"{words.directory} Oy", owner=owner)
+    company = Company(words, tenant, people)
+    with scope.user(owner.pk), scope.tenant(tenant.pk):
+        tenant.business_id = words.listed("bid")[:30]
+        tenant.save(update_fields=["business_id"])
+        for role in ROLES[:-1]:
+            company.things[f"member:{role}"] = Membership.objects.create(
+                user=people[role], role=role
+            )
+        company.things["member"] = company.things["member:viewer"]
+        company.things["own membership"] = Membership.objects.get(user=owner)
+        _imported(company)
+        _ran(company)
+        _decided(company)
+        _office(company, helper)
+        _fill_the_rest(company)
+    return company
+
+
+def _person(words: Words, role: str) -> User:
+    person = User.objects.create_user(
+        f"{words.directory.lower()}-{role}@{words.host}", PASSWORD, name=words.listed(role)
+    )
+    apps.get_model("account", "EmailAddress").objects.create(
+        user=person, email=person.email, verified=True, primary=True
+    )
+    return person
+
+
+def _imported(company: Company) -> None:
+    words, things = company.words, company.things
+    shop = factories.connection_make(
+        words.listed("shop"),
+        business_id=words.listed("bid"),
+        trouble_detail=words.listed("trouble"),
+        pause_reason="",
+        rights={"marker": words.text("rights")},
+    )
+    other = factories.connection_make(words.listed("second"))
+    product = factories.product_make(
+        shop, words.text("plan"), code=words.text("code"), group=words.text("group")
+    )
+    customer = factories.customer_make(
+        shop,
+        words.text("customer"),
+        identity=words.text("identity"),
+        business_id=words.text("bid"),
+        customer_number=words.text("number"),
+        city=words.text("city"),
+        email=f"{words.books.lower()}@{words.host}",
+        group=words.text("group"),
+    )
+    second = factories.customer_make(other, words.text("second customer"))
+    month = str(words.month)
+    texts = {"number": f"{words.books}-{words.word}-1"}
+    invoices = factories.monthly_make(
+        customer, product, ["2025-10", "2025-11", "2025-12", "2026-01", "2026-02"], net=month
+    )
+    factories.monthly_make(second, None, ["2025-12", "2026-01", "2026-02"], net=month)
+    row = factories.Row(net=month, product=product, text=words.text("row"))
+    invoice = factories.invoice_make(customer, "2026-02-03", [row], **texts)
+    for one in invoices[:3]:
+        factories.payment_make(one, one.due_date.isoformat(), month)
+    payment = factories.payment_make(invoice, "2026-02-20", "1.00", status=words.text("state"))
+    account = factories.account_make(shop, bank_name=words.text("bank"))
+    spent = [("2026-01-10", f"-{month}"), ("2026-01-20", f"{words.month * 7}")]
+    statement = factories.statement_make(
+        account,
+        "2026-01-01",
+        "2026-01-31",
+        str(words.month * 40),
+        spent,
+        counterparty=words.text("payee"),
+        message=words.text("message"),
+    )
+    seal = sealer()
+    books.RawDocument.objects.create(
+        connection=shop,
+        stream="invoices",
+        external_id=words.text("raw"),
+        sha256=b"0" * 32,
+        body=seal.seal(words.text("raw").encode(), connection_id=shop.pk, field="raw"),
+    )
+    books.Credential.objects.create(
+        connection=shop,
+        kind=GrantKind.API_KEY,
+        secret=seal.seal_text(words.text("key"), connection_id=shop.pk, field="secret"),
+    )
+    things |= {"connection": shop, "other connection": other, "product": product}
+    things |= {"customer": customer, "invoice": invoice, "payment": payment}
+    things |= {"account": account, "event": statement.events.first()}
+
+
+def _ran(company: Company) -> None:
+    words, things = company.words, company.things
+    shop, now = things["connection"], timezone.now()
+    run = books.SyncRun.objects.create(
+        connection=shop,
+        mode="first",
+        trigger="person",
+        state="our_fault",
+        started_at=now,
+        finished_at=now,
+        window_to=now,
+        error_kind="Broken",
+        error=words.listed("run error"),
+        requests=739,
+    )
+    books.SyncStream.objects.create(
+        run=run, stream="invoices", fetched=7_391_847, position={"at": words.text("position")}
+    )
+    books.StreamCursor.objects.create(connection=shop, stream="invoices", changed_to=now)
+    books.Rejection.objects.create(
+        connection=shop,
+        stream="invoices",
+        external_id=words.listed("rejected")[:40],
+        reason=words.listed("reason"),
+        raw=b"raw",
+        first_seen_at=now,
+        last_seen_at=now,
+    )
+    for role in ("admin", "owner"):
+        things[f"flow:{role}"] = _walk(company, role)
+    things |= {"run": run, "flow": things["flow:owner"]}
+
+
+def _walk(company: Company, role: str) -> Any:
+    """A walk to Procountor's login that waits for its person to confirm it."""
+    words, now = company.words, timezone.now()
+    flow = books.ConnectFlow.objects.create(
+        user=company.people[role],
+        state_hash=token_hash(f"{words.state}-{role}"),
+        browser_hash=token_hash("browser"),
+        method=GrantKind.API_KEY,
+        expires_at=now + timedelta(hours=5),
+        used_at=now,
+        company_id=f"77-{role}",
+        company_name=words.text("company"),
+        business_id=words.text("bid")[:40],
+        currency="EUR",
+    )
+    flow.secret = sealer().seal_text(words.text("secret"), connection_id=flow.pk, field="flow")
+    flow.save()
+    return flow
+
+
+def _decided(company: Company) -> None:
+    words, things, owner = company.words, company.things, company.people["owner"]
+    refreshed(NOON)
+    found = figures.Subscription.objects.filter(customer=things["customer"]).first()
+    assert found is not None, "the marked books hold no subscription"
+    deciding.product_mark(product=things["product"], mark="recurring", period_months=1, by=owner)
+    deciding.subscription_edit(
+        subscription=found, by=owner, period_months=1, start=None, end=None, paused=False
+    )
+    deciding.cash_mark(event=things["event"], financing=True, by=owner)
+    deciding.settings_change(by=owner, burn_months=6)
+    refreshed(NOON)
+    things["subscription"] = figures.Subscription.objects.get(key=found.key)
+    body = figures.Report.objects.get().body
+    assert str(int(words.month * 100)) in str(body), "the amounts did not reach the figures"
+
+
+def _office(company: Company, helper: User) -> None:
+    words, things, owner = company.words, company.things, company.people["owner"]
+    now = timezone.now()
+    things["billing account"] = account_of_tenant()
+    ProviderEvent.objects.create(
+        provider="test",
+        event_id=words.text("event"),
+        kind=words.text("kind"),
+        body={"customer": words.text("provider")},
+    )
+    things["invitation"] = invitation_create(
+        tenant=company.tenant,
+        email=f"invited@{words.host}",
+        role=Role.MEMBER,
+        by=owner,
+        now=now,
+    )
+    Invitation.objects.update(token_hash=token_hash(words.token), sent_at=now)
+    things["grant"] = support.grant_request(
+        staff=helper,
+        asked_by=Membership.objects.get(user=owner),
+        reason=words.listed("why"),
+        ticket=words.listed("ticket"),
+        now=now,
+    )
+    things["job"] = Job.objects.create(
+        kind="integrations.sync",
+        key=str(things["other connection"].public_id),
+        queue="sync",
+        state="failed",
+        payload={"about": words.text("payload")},
+        error_class="Broken",
+        error=words.listed("job error"),
+    )
+    enqueue(kind=reporting.KIND)
+    things["second step"] = TOTP.activate(owner, generate_totp_secret()).instance
+    things["session"] = UserSession.objects.create(
+        user=owner,
+        ip="192.0.2.73",
+        user_agent=words.text("browser"),
+        session_key=f"{owner.pk:x<40}",
+    )
+
+
+def _copied(company: Company) -> None:
+    """A copy of the company's data that waits to be downloaded; written from what is committed."""
+    now = timezone.now()
+    with scope.tenant(company.tenant.pk):
+        exports.export_request(by=company.people["owner"], now=now)
+        with transaction.atomic():
+            waiting = Job.objects.get(kind=exports.KIND)
+        job = claim(waiting.pk)
+        assert job is not None
+        finish(job, exports.export_write(job, now=now))
+        with transaction.atomic():
+            company.things["export"] = exports.Export.objects.get()
+
+
+def owned_models() -> list[Any]:
+    """Every model whose rows belong to a tenant."""
+    return [
+        model
+        for model in apps.get_models()
+        if any(one.name == "tenant" for one in model._meta.local_fields)
+    ]
+
+
+def _fill_the_rest(company: Company) -> None:
+    """A row in each table that has none yet, so that a new table is watched from its first day."""
+    for _round in range(3):  # a row may need one of another empty table
+        for model in owned_models():
+            if model in {exports.Export, exports.ExportPart}:
+                continue  # written by `_copied`
+            if not model.objects.exists() and (values := _values(company, model)) is not None:
+                company.things.setdefault(model._meta.model_name, model.objects.create(**values))
+
+
+def _values(company: Company, model: Any) -> dict[str, Any] | None:
+    values: dict[str, Any] = {}
+    for one in model._meta.local_concrete_fields:
+        if one.primary_key or one.name == "tenant" or one.null or one.has_default():
+            continue
+        if one.db_default is not models.NOT_PROVIDED:
+            continue
+        value = _value(company, one)
+        if value is None:
+            return None
+        values[one.attname] = value
+    return values
+
+
+def _value(company: Company, one: Any) -> Any:
+    if isinstance(one, models.ForeignKey):
+        target = one.related_model
+        if target is User:
+            return company.people["owner"].pk
+        first = target.objects.first() if target in owned_models() else None
+        return first.pk if first else None
+    if one.choices:
+        return one.choices[0][0]
+    by_type: list[tuple[Any, Any]] = [
+        (models.DateTimeField, timezone.now()),
+        (models.DateField, NOON.date()),
+        ((models.CharField, models.TextField), company.words.text("row")),
+        (models.BinaryField, b"qza"),
+        (models.BooleanField, False),
+        ((models.IntegerField, models.DecimalField), 1),
+        (models.JSONField, {"marker": company.words.text("row")}),
+        (ArrayField, []),
+        (models.UUIDField, company.tenant.public_id),
+    ]
+    value = next((value for kinds, value in by_type if isinstance(one, kinds)), None)
+    limit = getattr(one, "max_length", None)
+    return value[:limit] if isinstance(value, str) and limit else value
+
+
+def seen_by(company: Company, role: str) -> Company:
+    """The company with the walk that this role's person began, where they may begin one."""
+    own = {"flow": company.things.get(f"flow:{role}", company.things["flow"])}
+    return replace(company, things=company.things | own)
+
+
+def signed_in(person: Any) -> SignedInClient:
+    """A browser of this person; None is nobody. A page that breaks answers 500."""
+    client = SignedInClient(raise_request_exception=False)
+    if person is not None:
+        client.force_login(person)
+    return client
+
+
+def visitor(world: World, who: str) -> Any:
+    """One of those who have no business in the marked company; None is nobody."""
+    return world.staff if who == "staff" else world.neighbour.people.get(who)
+
+
+def tables(truth: Any) -> list[str]:
+    """Every table with a tenant column, as the catalog has it."""
+    truth.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'"
+        " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT a.attisdropped"
+    )
+    found = sorted(name for (name,) in truth.fetchall())
+    assert len(found) > 30, "the walk found hardly any table, so it guards nothing"
+    return found
+
+
+def fingerprint(truth: Any, company: Company) -> dict[str, tuple[int, str]]:
+    """Count and hash of the company's rows in every table, and of its own row and people."""
+    people = [person.pk for person in company.people.values()]
+    parts = [(name, f"tenant_id = {company.tenant.pk}") for name in tables(truth)]
+    parts += [("tenancy_tenant", f"id = {company.tenant.pk}")]
+    parts += [("tenancy_user", f"id = ANY(ARRAY{people})")]
+    parts += [("account_emailaddress", f"user_id = ANY(ARRAY{people})")]
+    parts += [("mfa_authenticator", f"user_id = ANY(ARRAY{people})")]
+    parts += [("usersessions_usersession", f"user_id = ANY(ARRAY{people})")]
+    made = " UNION ALL ".join(
+        f"SELECT '{name}', count(*), md5(string_agg(t::text, '|' ORDER BY t::text))"
+        f' FROM "{name}" t WHERE {where}'
+        for name, where in parts
+    )
+    truth.execute(made)
+    return {name: (count, digest or "") for name, count, digest in truth.fetchall()}
