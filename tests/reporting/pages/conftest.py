@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from calqsync.tenancy import scope
-from tests.conftest import Cast
+from tests.conftest import Cast, SignedInClient
 from tests.factories import (
     Row,
     connection_make,
@@ -32,7 +32,7 @@ def as_person(cast: Cast) -> Callable[[str], Client]:
     """A browser in which the named person is signed in."""
 
     def sign_in(name: str) -> Client:
-        client = Client()
+        client = SignedInClient()
         client.force_login(getattr(cast, name))
         return client
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -29,8 +28,10 @@ from tests.factories import (
 )
 from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import text
+from tests.reporting.pages.crawling import pages_of
 
-OPEN = {"financial", "growth", "cashflow", "api_figures"}
+# The three dashboards, their figures as JSON, and the page from which anybody may leave.
+OPEN = {"financial", "growth", "cashflow", "api_figures", "settings_data"}
 # In every name and number of the books below.
 MARK = "zq7"
 
@@ -70,24 +71,6 @@ def ivan(cast: Cast) -> Client:
     client = Client()
     client.force_login(cast.ivan)
     return client
-
-
-def pages_of(client: Client, start: str) -> dict[str, str]:
-    """Every page of the company that links lead to from `start`, by address."""
-    found: dict[str, str] = {}
-    waiting = [start]
-    while waiting:
-        address = waiting.pop()
-        answer = client.get(address)
-        assert answer.status_code == 200, f"a link leads to {address}: {answer.status_code}"
-        found[address] = text(answer)
-        for target in re.findall(r'(?:href|action|hx-get)="([^"]+)"', found[address]):
-            target = target.split("#")[0].replace("&amp;", "&")
-            if target.startswith("?"):
-                target = address.split("?")[0] + target
-            if target.startswith("/t/") and target not in [*found, *waiting]:
-                waiting.append(target)
-    return found
 
 
 def test_no_name_number_or_account_reaches_an_investor(
