@@ -128,13 +128,20 @@ def _troubles(now: datetime) -> Panel:
                     tone="bad" if c.trouble == Trouble.OUR_FAULT else "",
                     below=c.trouble_kind,
                 ),
-                Cell(text=advice_for(c.trouble_kind), below=c.trouble_detail),
+                Cell(text=_helps(c), below=c.trouble_detail),
                 Cell(text=c.trouble_since, below=_next_try(c, now)),
             ]
             for c in rows
         ],
         empty=_("No connection is in trouble."),
     )
+
+
+def _helps(connection: Connection) -> str:
+    """What the customer is told to do, or that it is ours to mend."""
+    if connection.trouble == Trouble.OUR_FAULT:
+        return _("Ours to mend: read the error, then retry.")
+    return advice_for(connection.trouble_kind) if connection.trouble else ""
 
 
 def _next_try(connection: Connection, now: datetime) -> str:
@@ -156,7 +163,6 @@ def _connections(tenant: Tenant, now: datetime) -> Panel:
 def _connection_row(tenant: Tenant, connection: Connection, now: datetime) -> list[Cell]:
     status = selectors.status_of(connection, now=now)
     needs = status.code is Code.NEEDS_YOU or status.reason == "our_fault"
-    helps = advice_for(connection.trouble_kind) if connection.trouble else ""
     return [
         Cell(
             text=connection.name,
@@ -168,7 +174,7 @@ def _connection_row(tenant: Tenant, connection: Connection, now: datetime) -> li
             tone="bad" if needs else "",
             below=status.reason or connection.pause_reason,
         ),
-        Cell(text=helps, below=connection.trouble_detail),
+        Cell(text=_helps(connection), below=connection.trouble_detail),
         Cell(text=connection.data_as_of, below=_next_try(connection, now)),
         Cell(text="", acts=_offered(tenant, connection, status)),
     ]
@@ -204,7 +210,7 @@ def _runs(tenant: Tenant, now: datetime) -> Panel:
                 Cell(text=run.connection.name, below=run.get_mode_display()),
                 Cell(text=run.get_state_display(), tone="bad" if run.state in _BAD_RUNS else ""),
                 Cell(text=run.error_kind, below=run.error),
-                Cell(text=advice_for(run.error_kind) if run.error_kind else ""),
+                Cell(text=_run_helps(run)),
             ]
             for run in shown
         ],
@@ -214,6 +220,12 @@ def _runs(tenant: Tenant, now: datetime) -> Panel:
             reverse("admin:integrations_syncrun_changelist") + f"?tenant__id__exact={tenant.pk}",
         ),
     )
+
+
+def _run_helps(run: SyncRun) -> str:
+    if run.state == RunState.OUR_FAULT:
+        return _("Ours to mend: read the error, then retry.")
+    return advice_for(run.error_kind) if run.error_kind else ""
 
 
 def _one(target: str) -> Connection | None:

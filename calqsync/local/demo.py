@@ -148,7 +148,7 @@ def _fill(stack: Stack, address: str, progress: Progress) -> Any:
 
     secrets = stack.home.secrets()
     founder = people.founder(FOUNDER, secrets["founder_password"])
-    people.support_staff(SUPPORT, secrets["support_password"])
+    people.support_staff(SUPPORT, secrets["support_password"], secrets["support_second_step"])
     tenant = people.tenant_of(founder, TENANT)
     people.keep_importing(tenant)
     with progress.step("Connecting and importing two companies from Procountor", "sync"):
@@ -197,6 +197,8 @@ def _tell(stack: Stack, address: str, result: dict[str, Any]) -> None:
     print(f"  Open       {address}")
     print(f"  Founder    {FOUNDER}  {secrets['founder_password']}")
     print(f"  Support    {SUPPORT}  {secrets['support_password']}  ({address}/admin/)")
+    key = secrets["support_second_step"]
+    print(f"             and a code by this key in an authenticator app: {key}")
     print(f"  Mailbox    {address}/local/mailbox/")
 
 

@@ -206,6 +206,7 @@ _SECRETS = {
     "procountor_client_secret": _token,
     "founder_password": lambda: secrets.token_urlsafe(12),
     "support_password": lambda: secrets.token_urlsafe(12),
+    "support_second_step": lambda: base64.b32encode(secrets.token_bytes(20)).decode(),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils import timezone
 from billing import services as billing
 from calqsync.local.visitor import Visitor
 from calqsync.tenancy import scope, services
+from calqsync.tenancy.accounts import has_second_step
 from calqsync.tenancy.models import Tenant, User
 
 SANDBOX_LOGIN = {"username": "maija.malli", "password": "malli-2026"}
@@ -24,9 +26,12 @@ def founder(email: str, password: str) -> User:
 
 
 @transaction.atomic
-def support_staff(email: str, password: str) -> User:
-    """A person of our support, who sees the admin pages."""
-    return _person(email, password, "Sam Support", staff=True)
+def support_staff(email: str, password: str, second_step: str) -> User:
+    """A person of our support, who sees the console; `second_step` is the key of their app."""
+    user = _person(email, password, "Sam Support", staff=True)
+    if not has_second_step(user):
+        TOTP.activate(user, second_step)
+    return user
 
 
 def _person(email: str, password: str, name: str, *, staff: bool) -> User:

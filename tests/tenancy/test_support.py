@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -133,9 +134,9 @@ class TestTheDoor:
 
 
 class TestReadingOnly:
-    @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_i23_support_writes_nothing_at_any_address(self, world, sam, grant, method):
-        for route, _item in TENANT_PAGES:
+    def test_i23_support_writes_nothing_at_any_address(self, world, sam, grant):
+        assert len(TENANT_PAGES) > 25
+        for (route, _item), method in product(TENANT_PAGES, ("post", "put", "patch", "delete")):
             answer = getattr(sam, method)(filled(route, world.tenant.slug))
             assert answer.status_code == 403, (route, answer.status_code)
 
