@@ -28,6 +28,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -62,6 +63,9 @@ def _on_our_site(context: dict[str, Any]) -> dict[str, Any]:
 
 
 class AccountAdapter(DefaultAccountAdapter):
+    # Whether the person cannot go on without the mail that is being sent.
+    awaited = True
+
     def is_safe_url(self, url: str | None) -> bool:
         # Only our own relative paths: never another host, whatever the request's Host says.
         return bool(
@@ -100,11 +104,16 @@ class AccountAdapter(DefaultAccountAdapter):
         return asked and not recently_authenticated(self.request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail that somebody waits for; when that fails, nothing of the request is kept."""
+        """Send a mail; one that somebody waits for undoes the whole request when it cannot go."""
         try:
-            super().send_mail(template_prefix, email, _on_our_site(context))
+            # Links go to our own address, whatever host the request named.
+            super().send_mail(template_prefix, email, {**context, "site": settings.SITE_URL})
         except (smtplib.SMTPException, OSError) as failure:
             log.error("mail.server_failed", mail=template_prefix, error=type(failure).__name__)
+            if not self.awaited:
+                return
+            # allauth takes the answer below for a good end, so that raising alone undoes nothing.
+            transaction.set_rollback(True)
             answer = errors.page(self.request, 503, retry_after=60)
             raise ImmediateHttpResponse(answer) from failure
 
@@ -112,12 +121,11 @@ class AccountAdapter(DefaultAccountAdapter):
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "U", "key": "K"})
         return settings.SITE_URL + path.replace("U-K", quote(key))
 
-    def send_notification_mail(self, template_prefix: str, *args: Any, **kwargs: Any) -> None:
-        """Tell the person what changed. The change stands even if the mail cannot be sent."""
-        try:
-            super().send_notification_mail(template_prefix, *args, **kwargs)
-        except ImmediateHttpResponse:
-            log.error("mail.notice_lost", mail=template_prefix)
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Tell the person what changed; the change stands even if the mail cannot be sent."""
+        self.awaited = False
+        super().send_notification_mail(*args, **kwargs)
+        self.awaited = True
 
 
 class SecondStepAdapter(DefaultMFAAdapter):
