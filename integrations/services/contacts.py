@@ -43,8 +43,14 @@ def contact_mark(customer: Customer) -> str:
 
 def contact_is_erased(customer: Customer) -> bool:
     """Whether the customer shows under a neutral name already."""
-    mark = ErasedContact.objects.filter(mark=contact_mark(customer)).first()
-    return mark is not None and customer.name == neutral_name(mark.tag)
+    return bool(_tag_shown(customer))
+
+
+def _tag_shown(customer: Customer) -> str:
+    """The tag of an erased contact that the customer is named by; empty for any other name."""
+    tag = customer.name.removeprefix(neutral_name(""))
+    known = tag != customer.name and ErasedContact.objects.filter(tag=tag).exists()
+    return tag if known else ""
 
 
 @transaction.atomic
@@ -59,7 +65,7 @@ def contact_erase(*, customer: Customer, now: datetime) -> str:
     list(open_runs.select_for_update())
     seal = sealer()
     mark = identity_mark(seal, customer.connection_id, customer.identity)
-    tag = tag_of(mark)
+    tag = _tag_shown(customer) or tag_of(mark)
     invoices = Invoice.objects.filter(customer=customer)
     numbers = list(invoices.values_list("external_id", flat=True))
     _remember(seal, customer, numbers, mark, tag, now)

@@ -1,0 +1,86 @@
+"""Erasing a contact by hand-made books: names in texts, in bank events, as identities."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from calqsync.privacy.services import contacts
+from calqsync.tenancy import scope
+from calqsync.tenancy.secrets import sealer
+from integrations.models import BankEvent, Customer, InvoiceLine
+from integrations.sync.erased import Erased, without_words
+from tests import factories
+
+
+@pytest.fixture
+def made(cast):
+    """A small book by hand: a payer without a partner number, who also stands in texts."""
+    with scope.tenant(cast.tenant.pk):
+        connection = factories.connection_make()
+        customer = factories.customer_make(
+            connection, "Matti Meikäläinen", identity="t:matti meikäläinen", external_id=""
+        )
+        row = factories.Row(net="10.00", text="Konsultointi 1.1.-31.1.2026, Matti Meikäläinen")
+        factories.invoice_make(customer, "2026-01-31", [row])
+        account = factories.account_make(connection)
+        factories.statement_make(
+            account,
+            "2026-02-01",
+            "2026-02-28",
+            "0.00",
+            [("2026-02-03", "10.00")],
+            counterparty="MATTI MEIKÄLÄINEN",
+            message="Lasku 1 / Matti Meikäläinen",
+        )
+        return cast, customer
+
+
+def test_a_payer_known_by_name_alone_loses_it_in_identity_texts_and_bank_events(made):
+    cast, customer = made
+    with scope.tenant(cast.tenant.pk):
+        contacts.contact_erase(
+            tenant=cast.tenant, customer=customer, by=cast.alice, now=timezone.now()
+        )
+        line, event = InvoiceLine.objects.get(), BankEvent.objects.get()
+        erased = Customer.objects.get()
+        for text in (line.text, event.counterparty, event.message, erased.identity):
+            assert "meikäläinen" not in text.casefold()
+        assert line.text.startswith("Konsultointi 1.1.-31.1.2026, Erased contact ")
+        assert event.counterparty_iban == ""
+        known = Erased.of(sealer(), erased.connection_id)
+        raw = json.dumps(
+            {
+                "id": 9,
+                "events": [
+                    {"id": 1, "name": "Matti  MEIKÄLÄINEN", "accountNumber": "FI1", "sum": 1.10},
+                    {"id": 2, "name": "Toinen Oy", "accountNumber": "FI2", "sum": 2.0},
+                ],
+            }
+        ).encode()
+        first, second = json.loads(known.blanked("bank", raw))["events"]
+        assert first["name"] == erased.name
+        assert "accountNumber" not in first
+        assert second["name"] == "Toinen Oy"
+        assert b'"sum":1.1' in known.blanked("bank", raw)
+
+
+def test_words_are_replaced_whatever_their_case():
+    assert without_words("An ANNA Virtanen", ["anna virtanen"], "AB") == "An Erased contact AB"
+
+
+def test_the_page_asks_first_and_is_for_admins(client, made):
+    cast, customer = made
+    url = cast.url(f"customers/{customer.public_id}/erase/")
+    client.force_login(cast.bob)
+    assert client.get(url).status_code == 403
+    client.force_login(cast.mallory)
+    assert client.post(url).status_code == 404
+    client.force_login(cast.ann)
+    assert "Matti Meikäläinen" in client.get(url).content.decode()
+    assert client.post(url).status_code == 302
+    assert "Nothing is left to erase" in client.get(url).content.decode()
+    client.force_login(cast.ann, recently=False)
+    assert "/reauthenticate/" in client.post(url)["Location"]
