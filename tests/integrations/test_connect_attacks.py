@@ -3,8 +3,10 @@
 import threading
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import quote, urlsplit
 
 import pytest
+from django.conf import settings
 from django.db import connections as databases
 from django.test import Client
 from django.utils import timezone
@@ -36,7 +38,7 @@ def nothing_was_kept(cast):
         return not ConnectFlow.objects.exclude(secret=None).exists()
 
 
-def test_a_replayed_callback_is_refused_and_its_code_not_traded(ann, kuusi, exchanges):
+def test_t21_a_replayed_callback_is_refused_and_its_code_not_traded(ann, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     cookies = ann.client.cookies.output(header="", sep=";")
     assert ann.client.get(back).status_code == 302
@@ -48,7 +50,7 @@ def test_a_replayed_callback_is_refused_and_its_code_not_traded(ann, kuusi, exch
     assert exchanges() == before
 
 
-def test_of_twenty_callbacks_at_once_one_wins(committed_cast, procountor, kuusi, exchanges):
+def test_t21b_of_twenty_callbacks_at_once_one_wins(committed_cast, procountor, kuusi, exchanges):
     person = walker(committed_cast.ann, committed_cast.tenant)
     back = person.log_in(person.start(), kuusi)
     cookies = {name: morsel.value for name, morsel in person.client.cookies.items()}
@@ -70,22 +72,25 @@ def test_of_twenty_callbacks_at_once_one_wins(committed_cast, procountor, kuusi,
     assert exchanges() == 2  # one key, one token
 
 
-def test_an_expired_walk_is_refused(ann, cast, kuusi, exchanges):
+def test_t21c_an_expired_walk_is_refused(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     with scope.tenant(cast.tenant.pk):
-        ConnectFlow.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        # As eleven minutes later: a walk lives ten.
+        flow = ConnectFlow.objects.get()
+        assert flow.expires_at - flow.created_at < timedelta(minutes=10, seconds=5)
+        ConnectFlow.objects.update(expires_at=flow.expires_at - timedelta(minutes=11))
     assert ann.client.get(back).status_code == 410
     assert exchanges() == 0
 
 
 @pytest.mark.parametrize("query", ["", "?code=abc", "?code=abc&state=", "?code=abc&state=%00"])
-def test_a_callback_without_its_state_is_refused(ann, exchanges, query):
+def test_t21d_a_callback_without_its_state_is_refused(ann, exchanges, query):
     ann.start()
     assert ann.client.get(CALLBACK + query).status_code == 403
     assert exchanges() == 0
 
 
-def test_an_altered_state_is_refused(ann, kuusi, exchanges):
+def test_t21e_an_altered_state_is_refused(ann, kuusi, exchanges):
     url = ann.start()
     back = ann.log_in(url, kuusi)
     state = state_of(url)
@@ -93,7 +98,7 @@ def test_an_altered_state_is_refused(ann, kuusi, exchanges):
     assert exchanges() == 0
 
 
-def test_another_browser_of_the_same_person_is_refused(ann, cast, kuusi, exchanges):
+def test_t20_another_browser_of_the_same_person_is_refused(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     other = walker(cast.ann, cast.tenant)
     assert other.client.get(back).status_code == 403
@@ -103,7 +108,7 @@ def test_another_browser_of_the_same_person_is_refused(ann, cast, kuusi, exchang
     assert nothing_was_kept(cast)
 
 
-def test_the_cookie_alone_is_not_enough_in_another_sign_in(ann, cast, kuusi, exchanges):
+def test_t20b_the_cookie_alone_is_not_enough_in_another_sign_in(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     other = walker(cast.ann, cast.tenant)
     other.client.cookies["connect"] = ann.client.cookies["connect"].value
@@ -111,7 +116,7 @@ def test_the_cookie_alone_is_not_enough_in_another_sign_in(ann, cast, kuusi, exc
     assert exchanges() == 0
 
 
-def test_another_person_cannot_end_a_walk(ann, cast, kuusi, exchanges):
+def test_t19_another_person_cannot_end_a_walk(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     victim = walker(cast.alice, cast.tenant)
     victim.client.cookies["connect"] = ann.client.cookies["connect"].value
@@ -119,7 +124,7 @@ def test_another_person_cannot_end_a_walk(ann, cast, kuusi, exchanges):
     assert exchanges() == 0
 
 
-def test_a_stranger_cannot_end_a_walk_into_their_own_tenant(ann, cast, kuusi, exchanges):
+def test_t20c_a_stranger_cannot_end_a_walk_into_their_own_tenant(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     stranger = walker(cast.mallory, cast.stranger_tenant)
     stranger.start()
@@ -127,7 +132,7 @@ def test_a_stranger_cannot_end_a_walk_into_their_own_tenant(ann, cast, kuusi, ex
     assert exchanges() == 0
 
 
-def test_signed_out_the_callback_is_refused_without_passing_its_code_on(ann, kuusi, exchanges):
+def test_t21f_signed_out_the_callback_is_refused_without_passing_its_code_on(ann, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     answer = Client().get(back)
     assert answer.status_code == 403
@@ -142,7 +147,7 @@ def test_a_callback_of_someone_else_does_not_spend_the_walk(ann, cast, kuusi):
     assert ann.client.get(back).status_code == 302
 
 
-def test_a_role_lost_on_the_way_refuses(ann, cast, kuusi, exchanges):
+def test_t21g_a_role_lost_on_the_way_refuses(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     with scope.tenant(cast.tenant.pk):
         Membership.objects.filter(user=cast.ann).update(role=Role.VIEWER)
@@ -152,7 +157,7 @@ def test_a_role_lost_on_the_way_refuses(ann, cast, kuusi, exchanges):
     assert exchanges() == 0
 
 
-def test_a_person_who_left_the_team_is_refused(ann, cast, kuusi, exchanges):
+def test_t21h_a_person_who_left_the_team_is_refused(ann, cast, kuusi, exchanges):
     back = ann.log_in(ann.start(), kuusi)
     with scope.tenant(cast.tenant.pk):
         Membership.objects.filter(user=cast.ann).delete()
@@ -160,7 +165,7 @@ def test_a_person_who_left_the_team_is_refused(ann, cast, kuusi, exchanges):
     assert exchanges() == 0
 
 
-def test_a_walk_ends_in_the_tenant_where_it_began(ann, cast, kuusi):
+def test_t21i_a_walk_ends_in_the_tenant_where_it_began(ann, cast, kuusi):
     with scope.tenant(cast.stranger_tenant.pk):
         Membership.objects.create(user=cast.ann, role=Role.OWNER)
     confirm = ann.walk(kuusi)["Location"]
@@ -187,7 +192,7 @@ def test_a_confirm_page_left_open_too_long_connects_nothing(ann, cast, kuusi):
         assert not Connection.objects.exists()
 
 
-def test_a_script_in_the_error_is_shown_as_text(ann):
+def test_t22_a_script_in_the_error_is_shown_as_text(ann):
     query = "error=server_error&error_description=%3Cscript%3Ealert(1)%3C/script%3E"
     answer = ann.client.get(f"{CALLBACK}?{query}&state={state_of(ann.start())}")
     page = answer.content.decode()
@@ -226,3 +231,115 @@ def test_walks_that_nobody_finished_are_forgotten_with_their_secret(ann, cast, k
     ann.start()
     with scope.tenant(cast.tenant.pk):
         assert [flow.secret for flow in ConnectFlow.objects.all()] == [None]
+
+
+def test_t19b_the_attackers_code_in_the_victims_session_stores_nothing(
+    ann, cast, kuusi, exchanges, caplog
+):
+    """The victim has a walk of their own under way, so that cookie and session are good."""
+    attacker = walker(cast.mallory, cast.stranger_tenant)
+    with scope.tenant(cast.stranger_tenant.pk):
+        assert not ConnectFlow.objects.exists()
+    theirs = attacker.log_in(attacker.start(), kuusi)
+    ann.start()
+    answer = ann.client.get(theirs)
+    assert answer.status_code == 403
+    assert exchanges() == 0
+    assert nothing_was_kept(cast)
+    with scope.tenant(cast.tenant.pk):
+        assert not Connection.objects.exists()
+    assert "connect.refused" in caplog.text
+    assert "NotYourWalk" in caplog.text
+
+
+def test_t19c_the_attackers_code_under_the_victims_own_state_is_not_whose_walk_it_is(
+    ann, cast, kuusi, companies
+):
+    """A code swapped into the victim's callback ends on a page that names the company."""
+    attacker = walker(cast.mallory, cast.stranger_tenant)
+    code = attacker.log_in(attacker.start(), companies[1]).split("code=")[1].split("&")[0]
+    mine = ann.log_in(ann.start(), kuusi)
+    own = mine.split("code=")[1].split("&")[0]
+    confirm = ann.client.get(mine.replace(own, code))["Location"]
+    assert companies[1].name in ann.client.get(confirm).content.decode()
+    with scope.tenant(cast.tenant.pk):
+        assert not Connection.objects.exists()
+
+
+def test_t20d_a_victim_who_consents_to_the_attackers_address_gives_nothing_away(
+    ann, cast, kuusi, exchanges
+):
+    attacker = walker(cast.mallory, cast.stranger_tenant)
+    back = ann.log_in(attacker.start(), kuusi)  # the victim logs in at Procountor
+    ann.start()
+    for victim in (Client(), ann.client):
+        assert victim.get(back).status_code == 403
+    assert exchanges() == 0
+    for tenant in (cast.tenant, cast.stranger_tenant):
+        with scope.tenant(tenant.pk):
+            assert not ConnectFlow.objects.exclude(secret=None).exists()
+            assert not Connection.objects.exists()
+
+
+def test_t21j_signed_out_and_in_again_the_callback_is_refused(ann, cast, kuusi, exchanges):
+    back = ann.log_in(ann.start(), kuusi)
+    cookie = ann.client.cookies["connect"].value
+    ann.client.logout()
+    ann.client.cookies["connect"] = cookie
+    ann.client.force_login(cast.ann)
+    assert ann.client.get(back).status_code == 403
+    assert exchanges() == 0
+
+
+def test_t21k_the_state_of_another_of_ones_tenants_does_not_cross_over(ann, cast, kuusi, exchanges):
+    with scope.tenant(cast.stranger_tenant.pk):
+        Membership.objects.create(user=cast.ann, role=Role.OWNER)
+    here = ann.log_in(ann.start(), kuusi)
+    there = walker(cast.ann, cast.stranger_tenant)
+    there.client = ann.client  # the same browser, now connecting for the other company
+    state_there = state_of(there.start())
+    state_here = here.split("state=")[1].split("&")[0]
+    assert ann.client.get(here).status_code == 403  # its cookie was replaced by the later walk
+    crossed = here.replace(state_here, state_there)
+    confirm = ann.client.get(crossed)["Location"]
+    assert confirm.startswith(f"/t/{cast.stranger_tenant.slug}/")
+    with scope.tenant(cast.tenant.pk):
+        assert not ConnectFlow.objects.exclude(secret=None).exists()
+
+
+def test_t22b_a_login_that_was_left_closes_the_walk(ann, cast, kuusi, exchanges):
+    url = ann.start()
+    query = f"error=access_denied&state={state_of(url)}"
+    answer = ann.client.get(f"{CALLBACK}?{query}")
+    assert answer["Location"] == ann.url()
+    ann.client.get(ann.log_in(url, kuusi))
+    assert exchanges() == 0
+    with scope.tenant(cast.tenant.pk):
+        assert ConnectFlow.objects.get().used_at is not None
+
+
+EVIL = ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+
+
+@pytest.mark.parametrize("target", EVIL)
+def test_t23_connecting_ends_on_a_page_of_ours_whatever_next_says(ann, kuusi, target):
+    start = ann.client.post(ann.url("connect/"), {"next": target}, query_params={"next": target})
+    assert urlsplit(start["Location"]).netloc == urlsplit(settings.PROCOUNTOR_BASE_URL).netloc
+    back = ann.log_in(start["Location"], kuusi)
+    confirm = ann.client.get(f"{back}&next={quote(target)}")["Location"]
+    assert confirm.startswith(ann.url("connect/"))
+    done = ann.client.post(f"{confirm}?next={quote(target)}", {"name": "EU", "next": target})
+    assert done["Location"].startswith(ann.url())
+
+
+@pytest.mark.parametrize("target", EVIL)
+@pytest.mark.parametrize("page", ["login", "logout"])
+def test_t23b_sign_in_and_sign_out_lead_to_a_page_of_ours(cast, client, page, target):
+    if page == "logout":
+        client.force_login(cast.ann)
+    form = {"login": "ann@example.com", "password": "correct horse battery", "next": target}
+    answer = client.post(f"/accounts/{page}/?next={quote(target)}", form)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/")
+    assert "evil" not in answer["Location"]
+    assert not answer["Location"].startswith(("//", "/\\"))
