@@ -1,14 +1,21 @@
 """From Connect now to a connection, over real HTTP against the sandbox."""
 
+import ast
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import transaction
 
+from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent
 from calqsync.tenancy.secrets import sealer
 from integrations.models import ConnectFlow, Connection, Credential, SyncRun
+from integrations.procountor.limits import NoLimit
+from integrations.sandbox import start_server
+from integrations.sync import access
 from tests.integrations.conftest import LIMITED, walker
 
 
@@ -117,7 +124,7 @@ def test_leaving_procountors_login_connects_nothing_and_says_so(ann, cast):
         assert ConnectFlow.objects.get().secret is None
 
 
-def test_the_same_company_twice_is_refused_with_its_name(ann, cast, kuusi):
+def test_t33c_the_same_company_twice_in_one_tenant_is_refused_with_its_name(ann, cast, kuusi):
     ann.connect(kuusi, "EU account")
     answer = ann.walk(kuusi)
     page = answer.content.decode()
@@ -137,7 +144,7 @@ def test_two_confirm_pages_of_one_company_make_one_connection(ann, cast, kuusi):
         assert [c.name for c in Connection.objects.all()] == ["One"]
 
 
-def test_two_tenants_may_connect_the_same_company(ann, cast, kuusi):
+def test_t33b_two_tenants_may_connect_the_same_company(ann, cast, kuusi):
     ann.connect(kuusi, "EU account")
     other = walker(cast.mallory, cast.stranger_tenant)
     other.connect(kuusi, "EU account")
@@ -168,7 +175,7 @@ def test_declining_destroys_what_procountor_gave(ann, cast, kuusi):
         assert not Connection.objects.exists()
 
 
-def test_reconnecting_to_another_company_is_refused_naming_both(ann, cast, kuusi, aalto):
+def test_t10_reconnecting_to_another_company_is_refused_naming_both(ann, cast, kuusi, aalto):
     ann.connect(kuusi, "EU account")
     with scope.tenant(cast.tenant.pk):
         made = Connection.objects.get()
@@ -178,8 +185,12 @@ def test_reconnecting_to_another_company_is_refused_naming_both(ann, cast, kuusi
     assert answer.status_code == 409
     assert kuusi.name in page
     assert aalto.name in page
+    assert "as a connection of its own" in page
     with scope.tenant(cast.tenant.pk):
         assert bytes(Credential.objects.get().secret) == before
+        kept = Connection.objects.get()
+        assert (kept.pk, kept.company_id, kept.name) == (made.pk, str(kuusi.id), "EU account")
+        assert not ConnectFlow.objects.exclude(secret=None).exists()
 
 
 def test_reconnecting_replaces_the_key_and_clears_the_trouble(ann, cast, kuusi):
@@ -270,3 +281,127 @@ def test_rights_that_cannot_be_read_leave_what_is_known(ann, cast, kuusi, procou
     assert "does not answer" in said(answer)
     with scope.tenant(cast.tenant.pk):
         assert Connection.objects.get().rights == made.rights
+
+
+def test_t12_a_key_replaced_by_paste_keeps_id_history_and_schedule(ann, cast, kuusi, procountor):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+        history = list(SyncRun.objects.values_list("pk", flat=True))
+        schedule = Job.objects.get(kind="integrations.sync", key=str(made.pk)).pk
+        before = bytes(Credential.objects.get().secret)
+    procountor.revoke(kuusi)
+    form = {"key": procountor.api_key(kuusi), "connection": str(made.public_id)}
+    confirm = ann.client.post(ann.url("connect/key/"), form)["Location"]
+    ann.client.post(confirm, {"name": "EU account"})
+    with scope.tenant(cast.tenant.pk):
+        again = Connection.objects.get()
+        assert (again.pk, again.public_id) == (made.pk, made.public_id)
+        assert set(history) <= set(SyncRun.objects.values_list("pk", flat=True))
+        assert Job.objects.get(kind="integrations.sync", key=str(made.pk)).pk == schedule
+        assert bytes(Credential.objects.get().secret) != before
+    procountor.app.mint.revoked_companies.clear()
+
+
+def test_t10b_a_pasted_key_of_another_company_is_refused_too(ann, cast, kuusi, aalto, procountor):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+    form = {"key": procountor.api_key(aalto), "connection": str(made.public_id)}
+    answer = ann.client.post(ann.url("connect/key/"), form)
+    assert answer.status_code == 409
+    assert aalto.name in answer.content.decode()
+
+
+def test_while_a_company_is_being_deleted_it_cannot_be_connected_again(ann, cast, kuusi):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+    ann.client.post(ann.url(f"{made.public_id}/disconnect/"), {"books": "delete"})
+    answer = ann.walk(kuusi)
+    assert answer.status_code == 409
+    assert "still being deleted" in answer.content.decode()
+
+
+def test_t17b_a_damaged_key_is_a_friendly_page_wherever_it_is_used(ann, cast, kuusi):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+        Credential.objects.update(secret=b"damaged", access_token=None)
+    assert "Reconnect" in said(ann.client.post(ann.url(f"{made.public_id}/rights/")))
+    with scope.tenant(cast.tenant.pk):
+        made.refresh_from_db()
+
+
+def test_t17c_a_damaged_walk_connects_nothing_and_says_so(ann, cast, kuusi):
+    confirm = ann.walk(kuusi)["Location"]
+    with scope.tenant(cast.tenant.pk):
+        ConnectFlow.objects.update(secret=b"damaged")
+    answer = ann.client.post(confirm, {"name": "EU account"})
+    assert answer.status_code == 502
+    assert "Traceback" not in answer.content.decode()
+    with scope.tenant(cast.tenant.pk):
+        assert not Connection.objects.exists()
+
+
+class TestT8:
+    """Discovery, rights check and sync all use the token; none may spend a rotation unsaved."""
+
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture
+    def rotating(self, companies, settings, monkeypatch):
+        """A sandbox whose refresh tokens work once, for a person whose world is committed."""
+        client = {
+            "client_id": settings.PROCOUNTOR_CLIENT_ID,
+            "client_secret": settings.PROCOUNTOR_CLIENT_SECRET,
+        }
+        with start_server(companies, **client, rotate_refresh=True) as handle:
+            settings.PROCOUNTOR_BASE_URL = handle.base_url
+            settings.PROCOUNTOR_API_PATH = ""
+            for user in ("integrations.services.identity", "integrations.sync.access"):
+                monkeypatch.setattr(f"{user}.limiter", NoLimit)
+            yield handle
+
+    def test_t8_every_use_of_a_rotating_token_saves_what_came_back(
+        self, committed_cast, kuusi, rotating
+    ):
+        person = walker(committed_cast.ann, committed_cast.tenant)
+        confirm = person.walk(kuusi, way="code")["Location"]  # discovery
+        person.client.post(confirm, {"name": "EU account"})
+        with scope.tenant(committed_cast.tenant.pk):
+            with transaction.atomic():
+                made = Connection.objects.get()
+            kept = [self.secret(made)]
+            for use in (
+                lambda: access.token_fresh(made, anew=True),  # a sync
+                lambda: person.client.post(person.url(f"{made.public_id}/rights/")),
+                lambda: access.token_fresh(made, anew=True),
+            ):
+                with transaction.atomic():
+                    Credential.objects.update(access_token=None)
+                use()
+                kept.append(self.secret(made))
+        assert len(set(kept)) == 4
+        assert not rotating.app.mint.dead_families
+
+    def secret(self, made):
+        with transaction.atomic():
+            held = Credential.objects.get()
+            return sealer().open_text(held.secret, connection_id=made.pk, field="secret")
+
+
+def test_t8b_only_one_place_trades_a_refresh_token():
+    """A second caller of `refresh` would be a second chance to lose what came back."""
+    root = Path(__file__).resolve().parents[2]
+    found = {
+        str(path.relative_to(root))
+        for room in ("calqsync", "integrations", "reporting", "billing")
+        for path in (root / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "refresh"
+    }
+    ours = {path for path in found if not path.startswith("integrations/sandbox/")}
+    assert ours == {"integrations/sync/access.py"}
