@@ -135,7 +135,7 @@ def export_progress(request: TenantRequest) -> HttpResponse:
 
 @tenant_view(Role.OWNER, fresh=True)
 @require_POST
-def export_download(request: TenantRequest, public_id: UUID) -> StreamingHttpResponse:
+def export_download(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """The file, in pieces; a form's answer, so that an old session is asked who it is first."""
     export = _export(public_id, state=ExportState.READY)
     if export.expires_at is None or export.expires_at <= timezone.now():
@@ -147,7 +147,7 @@ def export_download(request: TenantRequest, public_id: UUID) -> StreamingHttpRes
     name = f"calqsync-{request.tenant.slug}-{export.requested_at:%Y-%m-%d}.zip"
     answer["Content-Disposition"] = str(content_disposition_header(True, name))
     answer["Content-Length"] = str(export.bytes)
-    return answer
+    return cast(HttpResponse, answer)
 
 
 @tenant_view(Role.OWNER)

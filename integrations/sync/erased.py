@@ -178,12 +178,12 @@ def _words(value: Any) -> set[str]:
     if not isinstance(value, dict):
         return set()
     found = set().union(*map(_words, value.values()))
-    texts = (value.get(key) for key in _NAMING)
+    texts = (_text(value, key) for key in _NAMING)
     return found | {text.strip() for text in texts if _names_somebody(text)}
 
 
-def _names_somebody(text: Any) -> bool:
-    return isinstance(text, str) and len(text.strip()) > _SHORTEST
+def _names_somebody(text: str) -> bool:
+    return len(text.strip()) > _SHORTEST
 
 
 def without_words(text: str, words: Iterable[str], tag: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from django.db.models import BigIntegerField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
@@ -126,6 +127,7 @@ def customers_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
 class CustomerPage:
     """Everything that the page of one customer shows."""
 
+    public_id: UUID
     title: str
     tiles: list[dict[str, Any]]
     facts: list[dict[str, Any]]
@@ -145,6 +147,7 @@ def customer_page(*, tenant: Tenant, customer: Any, today: date) -> CustomerPage
     at = f"?customer={customer.public_id}"
     invoices_url = reverse("invoices", args=[tenant.slug]) + at
     return CustomerPage(
+        public_id=customer.public_id,
         title=customer.name,
         tiles=_tiles(tenant, customer, figure, words, invoices_url),
         facts=_facts(tenant, customer, figure, words),

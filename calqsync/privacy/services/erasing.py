@@ -43,7 +43,7 @@ def tenant_tables() -> list[type[TenantOwned]]:
         for field in model._meta.concrete_fields:
             parent = field.related_model
             if parent in found and parent is not model:
-                order.add(parent, model)  # type: ignore[arg-type]
+                order.add(parent, model)
     return list(order.static_order())
 
 

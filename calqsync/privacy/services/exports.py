@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from io import RawIOBase
@@ -201,7 +201,7 @@ def _fill(writer: _Parts, reader: Any) -> None:
             expected += cursor.fetchone()[0]
     writer.expect(expected, as_of)
     keys = archive.Keys(os.urandom(32))
-    with zipfile.ZipFile(writer, "w", zipfile.ZIP_DEFLATED) as file:  # type: ignore[arg-type]
+    with zipfile.ZipFile(writer, "w", zipfile.ZIP_DEFLATED) as file:
         contents = _Contents(file, writer)
         contents.add("README.txt", archive.README.encode())
         contents.add("company.json", _company(reader, tenant_id))
@@ -260,7 +260,7 @@ def _count(table: archive.Table) -> Any:
     )
 
 
-def _rows(reader: Any, table: archive.Table, tenant_id: int) -> Iterator[Any]:
+def _rows(reader: Any, table: archive.Table, tenant_id: int) -> Generator[Any, None, None]:
     """The rows of a table in the order of its columns, a few at a time."""
     wanted = sql.SQL(", ").join(sql.Identifier(column.source) for column in table.columns)
     with reader.connection.cursor(name="export") as cursor:
@@ -279,7 +279,7 @@ def _company(reader: Any, tenant_id: int) -> bytes:
     with reader.connection.cursor() as cursor:
         cursor.execute(
             sql.SQL("SELECT {} FROM tenancy_tenant WHERE id = %s").format(
-                sql.SQL(", ").join(sql.Identifier(f.column) for f in fields)
+                sql.SQL(", ").join(sql.Identifier(str(f.column)) for f in fields)
             ),
             [tenant_id],
         )
