@@ -135,7 +135,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "calqsync.tenancy.forms.CompanySignup"
-ACCOUNT_FORMS = {"signup": "calqsync.tenancy.signup.EvenSignupForm"}
+ACCOUNT_FORMS = {"signup": "calqsync.tenancy.account_forms.EvenSignupForm"}
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 # Neither is offered: allauth can do both for new addresses only, which tells the known ones.
@@ -165,6 +165,7 @@ ACCOUNT_RATE_LIMITS = {
     "confirm_email": "1/10s/key,10/h/key",
 }
 MFA_ADAPTER = "calqsync.tenancy.accounts.SecondStepAdapter"
+MFA_FORMS = {"add_webauthn": "calqsync.tenancy.account_forms.AddKeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -15,7 +15,10 @@ from urllib.parse import quote, urlsplit
 import structlog
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.internal.flows.login import (
+    get_authentication_records,
+    record_authentication,
+)
 from allauth.account.internal.flows.reauthentication import suspend_request
 from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -82,8 +85,11 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         """Sign-in is done: tell the person if this browser was never theirs before."""
         response = super().post_login(request, user, **kwargs)
+        if not get_authentication_records(request, user):
+            # Who has just chosen a password and typed the code need not do it again at once.
+            record_authentication(request, user, method="signup")
         name, salt = settings.BROWSER_COOKIE_NAME, "known browser"
-        known = request.get_signed_cookie(name, default="", salt=salt).split()
+        known = (request.get_signed_cookie(name, default="", salt=salt) or "").split()
         if str(user.public_id) not in known:
             if not kwargs.get("signup"):
                 self.send_notification_mail("account/email/new_sign_in", user)

@@ -34,6 +34,8 @@ BEHIND = ["mrr", "arr", "customers", "new", "churn-customers", "revenue", "open"
 BEHIND += ["money_out", "burn"]
 OWN = ["/?choose", "/accounts/email/", "/accounts/2fa/", "/accounts/password/change/"]
 OWN += ["/accounts/logout/", "/accounts/2fa/totp/activate/"]
+OWN += ["/account/", "/accounts/sessions/", "/accounts/2fa/webauthn/"]
+OWN += ["/accounts/2fa/webauthn/add/", "/accounts/reauthenticate/"]
 GUEST = ["/", "/terms/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 GUEST += ["/accounts/password/reset/done/", "/nowhere/", "/invite/unknown/"]
 # Pages of a company that a link cannot open: they answer a form, a poll or another site.

@@ -7,6 +7,7 @@ from django.core import mail
 from django.core.cache import cache
 
 from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import recently_authenticated
 from calqsync.tenancy.models import Membership, Tenant, User
 
 FORM = {
@@ -120,3 +121,7 @@ def test_bad_company_settings_say_so_and_keep_what_was_typed(client, cast):
     answer = client.post(cast.url("settings/company/"), {"name": "", "time_zone": "Mars/Base"})
     assert answer.status_code == 200
     assert b"Mars" in answer.content or b"required" in answer.content
+
+
+def test_who_has_just_signed_up_is_not_asked_again_who_they_are(client, founder):
+    assert recently_authenticated(client.get("/terms/").wsgi_request)

@@ -1,4 +1,4 @@
-"""The sign-up form, which takes as long for a known address as for a new one."""
+"""Forms of one's own account, where allauth's need other words or more care."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import secrets as tokens
 from typing import Any
 
 from allauth.account.forms import SignupForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
+from django import forms
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.models import User
 
@@ -25,3 +28,20 @@ class EvenSignupForm(SignupForm):
                 self.signup(request, person)
                 transaction.set_rollback(True)
         return super().try_save(request)
+
+
+class AddKeyForm(AddWebAuthnForm):
+    """A security key or a passkey, in words that do not need to be explained."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        required=False,
+        max_length=60,
+        help_text=_("Such as: my phone, key at work."),
+    )
+    passwordless = forms.BooleanField(
+        label=_("Sign in with it alone, without a password"),
+        required=False,
+        initial=True,
+        help_text=_("It then asks for a fingerprint, a face or a PIN. Untick it for a plain key."),
+    )
