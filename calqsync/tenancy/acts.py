@@ -47,7 +47,7 @@ class WhyForm(forms.Form):
             .filter(user__is_active=True, user__is_staff=False)
             .order_by("user__email")
         )
-        person.label_from_instance = _person  # type: ignore[method-assign]
+        person.label_from_instance = _person  # type: ignore[assignment, method-assign]
         person.required = action.needs_person
         person.empty_label = (
             "---------" if action.needs_person else str(_("Nobody: support saw it themselves"))

@@ -32,7 +32,7 @@ _STATES = {
 
 def page(tenant: Tenant, staff: User, now: datetime) -> dict[str, Any]:
     """Everything on a company's page of the console."""
-    with console.reading(tenant.pk, staff):
+    with console.reading(tenant.pk):
         panels = console.panels_of(tenant, now)
     grant = support.live_grant(staff=staff, slug=tenant.slug)
     facts = [
@@ -185,7 +185,9 @@ def _grants(tenant: Tenant, now: datetime) -> Panel:
     for grant in found.order_by("-id")[:10]:
         state = support.state(grant, now=now)
         label, tone = _STATES[state]
-        end = [(_("End"), act_url("grant-end", tenant.pk, grant.public_id))]
+        end: list[tuple[console.Text, str]] = [
+            (_("End"), act_url("grant-end", tenant.pk, grant.public_id))
+        ]
         rows.append(
             [
                 Cell(text=grant.created_at),
@@ -208,10 +210,7 @@ def _audit(tenant: Tenant, now: datetime) -> Panel:
     found = AuditEvent.objects.order_by("-at", "-pk")[:AUDIT_SHOWN]
     return Panel(
         title=_("Audit log"),
-        note=_(
-            "Acts about accounts, connections and plans; decisions about the books show only"
-            " under a grant."
-        ),
+        note=_("Acts about accounts, connections and plans; not what was decided in the books."),
         head=[_("When"), _("Who"), _("What"), _("On")],
         rows=[
             [

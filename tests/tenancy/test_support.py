@@ -262,6 +262,10 @@ class TestEveryPage:
             assert words in banner
         assert f"/admin/tenancy/supportgrant/{grant.public_id}/end/" in banner
 
+    def test_a_page_that_is_not_there_is_not_found_and_no_error(self, world, sam, grant):
+        for path in ("customers/0197b9a0-0000-7000-8000-000000000000/", "figures/no/2026-01/"):
+            assert sam.get(world.cast.url(path)).status_code == 404, path
+
     def test_members_see_no_banner(self, world, grant):
         page = signed_in(world.cast.vera).get(world.cast.url("growth/")).content.decode()
         assert "support-banner" not in page

@@ -25,9 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, act: str, email: str = "", **options: Any) -> None:
         if act == "list":
-            for user in User.objects.filter(is_staff=True).order_by("email"):
-                second = "two steps" if accounts.has_second_step(user) else "no second step yet"
-                self.stdout.write(f"{user.email}  {second}")
+            self._list()
             return
         user = User.objects.filter(email=email.strip().lower()).first()
         if user is None:
@@ -36,6 +34,11 @@ class Command(BaseCommand):
             self._add(user)
         else:
             self._remove(user)
+
+    def _list(self) -> None:
+        for user in User.objects.filter(is_staff=True).order_by("email"):
+            second = "two steps" if accounts.has_second_step(user) else "no second step yet"
+            self.stdout.write(f"{user.email}  {second}")
 
     def _add(self, user: User) -> None:
         verified = EmailAddress.objects.filter(user=user, email=user.email, verified=True)
