@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
@@ -95,6 +95,7 @@ _FIELDS = {
     "mfa_required": gettext_lazy("Two-step sign-in required"),
     "minutes": gettext_lazy("Minutes"),
     "name": gettext_lazy("Name"),
+    "paused": gettext_lazy("Paused"),
     "period_months": gettext_lazy("Months billed at once"),
     "plan": gettext_lazy("Plan"),
     "reason": gettext_lazy("Reason"),
@@ -104,6 +105,7 @@ _FIELDS = {
     "support_consent_required": gettext_lazy("Support must ask first"),
     "ticket": gettext_lazy("Ticket"),
     "time_zone": gettext_lazy("Time zone"),
+    "verdict": gettext_lazy("Decision"),
 }
 # Ids that lead to rows: for exports, not for reading.
 _UNREAD = {"run", "grant", "export", "connection"}
@@ -151,10 +153,12 @@ def _value(name: str, value: Any, zone: tzinfo) -> str:
 def _time(text: str, zone: tzinfo) -> str:
     """An instant or a day written for people; "" for any other text."""
     try:
-        instant: datetime | None = parse_datetime(text)
-        day: date | None = None if instant else parse_date(text)
+        if len(text) == len("2026-01-31"):
+            day = parse_date(text)
+            return formats.day(day, language=get_language()) if day else ""
+        instant = parse_datetime(text)
     except ValueError:
         return ""
-    if instant is not None and instant.tzinfo is not None:
-        return formats.moment(instant, zone=zone, language=get_language())
-    return formats.day(day, language=get_language()) if day else ""
+    if instant is None or instant.tzinfo is None:
+        return ""
+    return formats.moment(instant, zone=zone, language=get_language())

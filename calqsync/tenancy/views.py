@@ -103,8 +103,13 @@ def _delivery(row: Invitation, now: datetime) -> tuple[str, str]:
     """A code of the status part, and the words for it."""
     if row.expires_at <= now:
         return "late", _("Expired")
-    codes = {"waiting": "queued", "later": "waiting", "sent": "complete", "refused": "our_fault"}
-    return codes[row.delivery], row.get_delivery_display()
+    states = {
+        Invitation.Delivery.WAITING: ("queued", _("Being sent")),
+        Invitation.Delivery.LATER: ("waiting", _("Trying again")),
+        Invitation.Delivery.SENT: ("complete", _("Sent")),
+        Invitation.Delivery.REFUSED: ("our_fault", _("Could not be sent")),
+    }
+    return states[Invitation.Delivery(row.delivery)]
 
 
 @tenant_view(Role.ADMIN, fresh=True)
