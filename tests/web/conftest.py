@@ -155,6 +155,8 @@ def server(django_db_setup: None, database_name: str) -> Iterator[Server]:
             "SITE_URL": f"https://localhost:{port}",
             "STATIC_ROOT": str(folder / "static"),
             "EMAIL_URL": "consolemail://",
+            # Counts of its own: other runs have people of the same numbers.
+            "REDIS_URL": f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{1 + os.getpid() % 15}",
             "PYTHONPATH": str(ROOT),
             "CALQSYNC_BOOTSTRAP": "off",
         }
