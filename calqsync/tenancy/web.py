@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Longer than any address that we make or that a login sends people back with.
 ADDRESS_BYTES = 8_192
-_NOTHING_ALLOWED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope")
-_NOTHING_ALLOWED += ("magnetometer", "microphone", "midi", "payment", "usb")
+_NOTHING_ALLOWED = ["accelerometer", "camera", "display-capture", "geolocation", "gyroscope"]
+_NOTHING_ALLOWED += ["magnetometer", "microphone", "midi", "payment", "usb"]
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

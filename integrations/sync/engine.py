@@ -45,6 +45,8 @@ from integrations.sync.registers import partners, products
 from integrations.sync.work import RunStopped, SliceOver, Work
 
 log = structlog.get_logger(__name__)
+# Waits of many tenants must not end together.
+_spread = random.SystemRandom()
 
 KIND = "integrations.sync"
 STREAMS: tuple[tuple[Stream, Callable[[Work], None]], ...] = (
@@ -332,7 +334,7 @@ class _Slice:
         lasted = now - since if since else timedelta(0)
         if isinstance(error, Nonsense) and lasted > PATIENCE:
             return self._our_fault(error.kind, str(error))
-        wait = min(max(lasted, SHORTEST_WAIT), LONGEST_WAIT) * (0.9 + random.random() / 5)  # noqa: S311
+        wait = min(max(lasted, SHORTEST_WAIT), LONGEST_WAIT) * (0.9 + _spread.random() / 5)
         asked = getattr(error, "retry_after", None)
         if asked:
             wait = max(wait, timedelta(seconds=min(asked, 86_400)))

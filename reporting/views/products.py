@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.template.loader import get_template
 from django.urls import reverse
-from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -52,9 +51,9 @@ def _control() -> Any:
     template = get_template("reporting/products/_mark.html")
     options = mark_options()
 
-    def draw(row: Any) -> SafeString:
+    def draw(row: Any) -> str:
         code = mark_code(row.mark, row.mark_period)
-        return mark_safe(template.render({"row": row, "options": options, "code": code}))  # noqa: S308
+        return template.render({"row": row, "options": options, "code": code})
 
     return draw
 
