@@ -1,10 +1,13 @@
 """The Celery application: thin wake-up messages over a broker whose memory may be lost."""
 
 import os
+import sys
 from typing import Any
 
+import django
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
 
@@ -26,3 +29,11 @@ def _refuse_to_start_unsafe(**_: Any) -> None:
 
     exit_on_dangerous_role()
     exit_on_wrong_keys()
+
+
+if "calqsync.settings" not in sys.modules:
+    # This is where a worker or the dispatcher begins; others come here from their settings.
+    try:
+        django.setup()
+    except ImproperlyConfigured as problem:
+        raise SystemExit(str(problem)) from None

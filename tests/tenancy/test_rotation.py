@@ -235,7 +235,6 @@ def started(program: list[str], database: str, **changed: str) -> subprocess.Com
 WEB = ["-c", "import calqsync.wsgi"]
 WORKER = ["-m", "celery", "-A", "calqsync", "worker", "-c", "1", "-P", "solo"]
 BEAT = ["-m", "celery", "-A", "calqsync", "beat", "-S", "calqsync.jobs.beat:DispatchScheduler"]
-WRONG = {"missing": "", "no key": "k1:short", "another key": OTHER}
 
 
 @pytest.mark.parametrize("program", [WEB, WORKER, BEAT], ids=["web", "worker", "beat"])
@@ -246,9 +245,13 @@ def test_t16b_no_process_starts_with_another_key(cast, database_name, program):
     assert wrapped_by(cast.tenant) == "k1"
 
 
-@pytest.mark.parametrize("wrong", ["", "k1:short", "k1"], ids=["missing", "short", "no key"])
-def test_t16c_the_web_server_says_in_one_sentence_what_is_wrong(cast, database_name, wrong):
-    ended = started(WEB, database_name, ENCRYPTION_KEYS=wrong)
+@pytest.mark.parametrize(
+    ("program", "wrong"),
+    [(WEB, ""), (WEB, "k1:short"), (WORKER, "k1"), (BEAT, "")],
+    ids=["web, missing", "web, short", "worker, malformed", "beat, missing"],
+)
+def test_t16c_each_process_says_in_one_sentence_what_is_wrong(cast, database_name, wrong, program):
+    ended = started(program, database_name, ENCRYPTION_KEYS=wrong)
     assert ended.returncode != 0
     [line] = ended.stderr.strip().splitlines()
     assert "ENCRYPTION_KEYS" in line
