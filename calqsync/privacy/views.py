@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
@@ -80,7 +81,8 @@ def _listed(request: TenantRequest, export: Export) -> dict[str, Any]:
         if export.expires_at
         else "",
         "rows": formats.count(export.rows, language=language),
-        "megabytes": formats.decimal(export.bytes / 1e6, language=language) if export.bytes else "",
+        "size": filesizeformat(export.bytes),
+        "failed": export.state == ExportState.FAILED,
     }
 
 
