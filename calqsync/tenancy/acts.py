@@ -6,7 +6,6 @@ import copy
 from typing import Any, cast
 from uuid import UUID
 
-from allauth.core.exceptions import ReauthenticationRequired
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -65,7 +64,7 @@ def _person(membership: Any) -> str:
 def act(request: HttpRequest, tenant_id: int, name: str, target: str) -> HttpResponse:
     """Say what would happen, ask why, and do it."""
     if not accounts.recently_authenticated(request):
-        raise ReauthenticationRequired
+        return accounts.ask_again(request)
     action = console.actions.get(name)
     tenant = (
         Tenant.objects.using(scope.SUPPORT)

@@ -178,6 +178,8 @@ class SupportSite(admin.AdminSite):
         if accounts.has_second_step(request.user):
             return redirect("admin:index")
         messages.warning(request, _("Support needs a second step. Turn it on to go on."))
+        # The page for second steps leads back here once there is one.
+        request.session["wanted"] = reverse("admin:index")
         return redirect("mfa_index")
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
