@@ -40,10 +40,13 @@ def file_answer(
 ) -> HttpResponse:
     """The table as a download of this kind, named by the words of `name`."""
     made = csv_file(head, rows) if kind == CSV else xlsx_file(head, rows)
-    disposition = content_disposition_header(True, f"{file_name(*name)}.{kind}")
-    return HttpResponse(
-        made, content_type=_TYPES[kind], headers={"Content-Disposition": str(disposition)}
-    )
+    headers = {"Content-Disposition": attachment(name, kind)}
+    return HttpResponse(made, content_type=_TYPES[kind], headers=headers)
+
+
+def attachment(name: Sequence[str], suffix: str) -> str:
+    """The header that makes a browser keep an answer as a file of this name."""
+    return str(content_disposition_header(True, f"{file_name(*name)}.{suffix}"))
 
 
 def file_name(*words: str) -> str:
