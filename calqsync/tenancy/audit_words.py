@@ -29,7 +29,7 @@ AREAS = {
     "support": gettext_lazy("Support"),
 }
 # Other first parts of the same area.
-ALSO = {"subscription": ["subscriptions"], "plan": ["trial"], "export": ["audit"]}
+ALSO = {"subscription": ["subscriptions"], "plan": ["trial"], "export": ["audit", "list"]}
 ACTS = {
     "audit.exported": gettext_lazy("Downloaded the audit log"),
     "cash.marked": gettext_lazy("Said whether a deposit is financing"),
@@ -50,6 +50,7 @@ ACTS = {
     "invitation.resent": gettext_lazy("Sent an invitation again"),
     "invitation.revoked": gettext_lazy("Withdrew an invitation"),
     "invitation.sent": gettext_lazy("Invited somebody"),
+    "list.exported": gettext_lazy("Downloaded a list"),
     "member.account_deleted": gettext_lazy("Deleted their account"),
     "member.left": gettext_lazy("Left the team"),
     "member.removed": gettext_lazy("Removed a member"),

@@ -21,6 +21,8 @@ INVITATION_LIFE = timedelta(days=7)
 # Each one is a mail to an address of the sender's choice, with words of the sender's choice.
 INVITATIONS_A_DAY = 50
 INVITATIONS_A_DAY_TO_ONE = 5
+# Each one starts a trial.
+COMPANIES_A_DAY = 5
 INVITATION = "invitation"
 TERMS_VERSION = "2026-11"
 
@@ -69,6 +71,20 @@ def tenant_create(*, name: str, owner: User, currency: str = "EUR") -> Tenant:
         Membership.objects.create(user=owner, role=Role.OWNER)
         audit(act="tenant.created", by=owner, target=tenant.name)
     return tenant
+
+
+@transaction.atomic
+def company_found(*, name: str, by: User, now: datetime) -> Tenant:
+    """Found one more company; raises ValidationError after several in one day."""
+    with scope.user(by.pk):
+        # The person's own row orders two clicks, so that they count as two.
+        User.objects.select_for_update(no_key=True).only("pk").get(pk=by.pk)
+        young = Membership.unscoped.filter(
+            user=by, role=Role.OWNER, tenant__created_at__gt=now - timedelta(days=1)
+        )
+        if young.count() >= COMPANIES_A_DAY:
+            raise ValidationError(_("You founded several companies today. Add more tomorrow."))
+        return tenant_create(name=name, owner=by)
 
 
 def _free_slug(name: str) -> str:

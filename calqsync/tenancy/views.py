@@ -54,8 +54,11 @@ def company_create(request: HttpRequest) -> HttpResponse:
     if not 1 <= len(name) <= 120 or "\0" in name:
         messages.error(request, _("Give the company a name of up to 120 characters."))
         return redirect("home")
-    with scope.user(request.user.pk):
-        tenant = services.tenant_create(name=name, owner=cast(User, request.user))
+    try:
+        tenant = services.company_found(name=name, by=cast(User, request.user), now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("home")
     return redirect("financial", tenant.slug)
 
 
@@ -277,7 +280,7 @@ def audit_log(request: TenantRequest) -> HttpResponse:
             audit_trail.file_json(wanted, tenant=request.tenant),
             content_type="application/json",
             headers={
-                "Content-Disposition": f'attachment; filename="{sheets.file_name(*name)}.json"'
+                "Content-Disposition": sheets.attachment(name, "json")
             },
         )
     rows = audit_trail.file_rows(wanted, tenant=request.tenant)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy import limits, sheets
 from calqsync.tenancy.access import TenantRequest
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.services import audit
 from reporting.selectors import frame
 from reporting.selectors.listing import Listing
 from reporting.services import business_day
@@ -47,6 +48,13 @@ def answer(request: TenantRequest, template: str, **context: Any) -> HttpRespons
 
 
 def _file(request: TenantRequest, listing: Listing, kind: str) -> HttpResponse:
+    asked = {key: value for key, value in request.GET.items() if value and key != "format"}
+    audit(
+        act="list.exported",
+        by=request.user,
+        target=listing.caption,
+        after={"format": kind, "filters": asked},
+    )
     name = [listing.caption, request.tenant.slug, str(today(request))]
     return sheets.file_answer(kind, name, *listing.table())
 

@@ -1,5 +1,7 @@
 """Roles rise only as far as the giver's, and an owner remains."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -83,3 +85,24 @@ def test_a_company_name_with_bytes_that_no_text_holds_is_refused(client, cast):
     assert client.post("/companies/new/", {"name": "a\0b"}).status_code == 302
     with scope.user(cast.bob.pk):
         assert list(Tenant.objects.all()) == [cast.tenant]
+
+
+def test_a_person_founds_a_few_companies_a_day(client, cast, monkeypatch):
+    monkeypatch.setattr(services, "COMPANIES_A_DAY", 2)
+    client.force_login(cast.mallory)  # who founded one today
+    for number in range(3):
+        client.post("/companies/new/", {"name": f"Company {number}"})
+    with scope.user(cast.mallory.pk):
+        names = set(Tenant.objects.values_list("name", flat=True))
+    assert names == {"Vieras Oy", "Company 0"}
+    assert "tomorrow" in client.get("/?choose").content.decode()
+
+
+def test_companies_of_other_days_and_of_other_founders_do_not_count(client, cast, monkeypatch):
+    monkeypatch.setattr(services, "COMPANIES_A_DAY", 1)
+    client.force_login(cast.ann)  # a member of a company founded today by somebody else
+    assert client.post("/companies/new/", {"name": "Ann Oy"})["Location"].startswith("/t/")
+    with scope.tenant(cast.stranger_tenant.pk):
+        Tenant.objects.update(created_at=timezone.now() - timedelta(days=2))
+    client.force_login(cast.mallory)
+    assert client.post("/companies/new/", {"name": "New Oy"})["Location"].startswith("/t/")
