@@ -12,7 +12,9 @@ SQL = "tests/tenancy/test_isolation.py"
 CONNECTIONS = "tests/tenancy/test_isolation_connections.py"
 TASKS = "tests/tenancy/test_isolation_tasks.py"
 PROCESSES = "tests/tenancy/test_isolation_processes.py"
-_DOOR = re.compile(r"^@tenant_view\((?P<inside>[^\n]*)\)\n(?=(?:@[^\n]*\n)*def (?P<view>\w+))", re.M)
+_DOOR = re.compile(
+    r"^@tenant_view\((?P<inside>[^\n]*)\)\n(?=(?:@[^\n]*\n)*def (?P<view>\w+))", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ FIXED = [
     ),
     Edit(
         "start-up refusal", "the web server asks for its rights", "calqsync/wsgi.py",
-        "\nrefuse_dangerous_role()\n", "\n", (PROCESSES, "-k", "starts"),
+        "\nexit_on_dangerous_role()\n", "\n", (PROCESSES, "-k", "starts"),
     ),
 ]  # fmt: skip
 
