@@ -38,6 +38,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from calqsync.tenancy import acting, errors, scope
 from calqsync.tenancy.models import Tenant
@@ -66,6 +67,13 @@ def _on_our_site(context: dict[str, Any]) -> dict[str, Any]:
 
 
 class AccountAdapter(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "too_many_login_attempts": gettext_lazy(
+            "Too many attempts. Wait five minutes, after many of them up to an hour, and try again."
+        ),
+        "rate_limited": gettext_lazy("A little too fast. Wait a moment, then try again."),
+    }
     # Whether the person cannot go on without the mail that is being sent.
     awaited = True
 
@@ -149,6 +157,10 @@ class SecondStepAdapter(DefaultMFAAdapter):
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         # What the browser shows when it asks for a passkey.
         return {**super().get_public_key_credential_rp_entity(), "name": "CalqSync"}
+
+    def generate_authenticator_name(self, user: Any, type: Authenticator.Type) -> str:
+        number = Authenticator.objects.filter(user=user, type=type).count() + 1
+        return _("Key %(number)s") % {"number": number}
 
 
 def recently_authenticated(request: HttpRequest) -> bool:

@@ -20,7 +20,7 @@ from tests.tenancy.people import (
     with_app,
 )
 
-TOO_MANY = "Too many failed login attempts"
+TOO_MANY = "Too many attempts"
 
 
 @pytest.fixture

@@ -21,7 +21,13 @@ NEW = {"password1": "another horse battery", "company_name": "Lumi Oy", "accept_
 PASSING = re.compile(
     r'(csrfmiddlewaretoken" value|nonce|reference">|X-Request-ID)[="\']*[^"\'<\s]+|[0-9a-f]{12}'
 )
-HEADERS_OF_THE_MOMENT = {"X-Request-ID", "Content-Security-Policy", "Set-Cookie", "Content-Length"}
+HEADERS_OF_THE_MOMENT = {
+    "Expires",
+    "X-Request-ID",
+    "Content-Security-Policy",
+    "Set-Cookie",
+    "Content-Length",
+}
 
 
 @pytest.fixture
