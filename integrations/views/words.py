@@ -77,7 +77,7 @@ class Words:
         if connection.paused_by_support:
             said = _("Our support paused the imports on %(day)s. Nothing is lost.") % words
         else:
-            said = _("Imports are paused since %(day)s.") % words
+            said = _("Imports have been paused since %(day)s.") % words
         return f"{said} {_('Reason: %(reason)s.') % words}" if connection.pause_reason else said
 
     def _waiting(self, status: Status) -> str:
@@ -145,7 +145,7 @@ class Words:
             advice = _("Our support starts them again. Write to us if it takes too long.")
             return problem | {"advice": advice}
         return problem | {
-            "advice": _("An owner or admin can start them again."),
+            "advice": _("Owners and admins can start them again at any time."),
             "for_admins": True,
             "action": _("Resume imports"),
             "action_url": self.url("connection_resume", connection),
