@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.urls import get_resolver, reverse
 from django.utils import timezone
 
 from calqsync.tenancy import scope
@@ -209,6 +211,12 @@ class TestList:
         assert not [q for q in asked.captured_queries if q["sql"].startswith(("UPDATE", "INSERT"))]
 
 
+# Connecting, adding and changing members, exporting all, deleting, rules for sign-in and support.
+ASKING = ["connect_start", "connect_key", "connect_confirm", "connection_reconnect"]
+ASKING += ["connection_disconnect", "team_invite", "invitation_resend", "member_edit"]
+ASKING += ["export_create", "company_delete", "two_step_rule", "support_consent"]
+
+
 def stale(client, user):
     """A browser with a session that was left open."""
     client.force_login(user, recently=False)
@@ -321,9 +329,11 @@ class TestAskingAgain:
         answer = here.post(path, {"email": "new@example.com", "action_add": ""})
         assert answer["Location"].startswith("/accounts/reauthenticate/")
 
-    @pytest.mark.parametrize("name", ["team_invite", "member_edit", "two_step_rule"])
-    def test_t31_pages_that_give_access_ask(self, name):
-        assert _view(name).fresh
+    @pytest.mark.parametrize("name", ASKING)
+    def test_t31_what_gives_access_or_ends_a_company_asks(self, client, cast, name):
+        here = stale(client, confirmed(cast.alice))
+        answer = here.post(_address(name, cast.tenant.slug), {"x": "1"})
+        assert answer.get("Location", "").startswith("/accounts/reauthenticate/"), answer
 
 
 def _strict():
@@ -337,12 +347,11 @@ def _token(client, path):
     return page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
 
 
-def _view(name):
-    from django.urls import get_resolver
-
+def _address(name, slug):
     found = [p for p in _patterns(get_resolver().url_patterns) if p.name == name]
-    assert found, name
-    return found[0].callback
+    assert found, f"there is no page {name}"
+    rest = {"public_id": uuid.uuid4()} if "public_id" in str(found[0].pattern) else {}
+    return reverse(name, kwargs={"slug": slug, **rest})
 
 
 def _patterns(patterns):
