@@ -193,3 +193,26 @@ class TestAskedByTheCompany:
         client.force_login(cast.mallory)
         client.post(TURN_OFF)
         assert not Authenticator.objects.filter(user=cast.mallory).exists()
+
+
+RUBBISH = [
+    "",
+    "{}",
+    "[]",
+    "null",
+    "1",
+    '"x"',
+    '{"response": []}',
+    '{"response": {"userHandle": 1}}',
+]
+RUBBISH += ['{"id": "x", "rawId": "x", "response": {"userHandle": "MQ"}, "type": "public-key"}']
+RUBBISH += ['{"response": {"userHandle": "' + "eg" * 40 + '"}}', "{" * 2000, "\x00"]
+
+
+@pytest.mark.parametrize("credential", RUBBISH)
+def test_rubbish_in_place_of_a_passkey_signs_nobody_in(client, alice, credential):
+    login = "/accounts/2fa/webauthn/login/"
+    assert client.get(login, headers={"Accept": "application/json"}).status_code == 200
+    answer = client.post(login, {"credential": credential})
+    assert answer["Location"] == "/accounts/login/"
+    assert not is_in(client)
