@@ -30,6 +30,22 @@ class Account(TenantOwned):
         return self.plan or "trial"
 
 
+class FirstTrial(models.Model):
+    """When the first trial with one company's books ended, so that it gets no second one.
+
+    Belongs to no tenant and tells nothing of any: both names are hashes under the server's
+    secret, and the database shows a row only to who asks for its very hash. It outlives the
+    tenant, or deleting one would buy a new trial.
+    """
+
+    books = models.CharField(max_length=64, unique=True)
+    first_seen_by = models.CharField(max_length=64)
+    ends_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.books[:8]
+
+
 class ProviderEvent(TenantOwned):
     """What the payment provider told us: stored first, judged later, each event once."""
 

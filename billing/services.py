@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from billing.gate import Entitlement, PlanNeeded, entitlement
-from billing.models import Account, Plan, ProviderEvent
+from billing.gate import Entitlement, PlanNeeded, Standing, entitlement
+from billing.models import Account, FirstTrial, Plan, ProviderEvent
 from billing.providers import Provider, TestProvider
 from billing.signals import imports_allowed
 from calqsync.tenancy import scope
@@ -54,6 +55,34 @@ def require_import(*, now: datetime) -> None:
     """Raise PlanNeeded unless the tenant in scope may import at `now`."""
     if not entitlement_now(now=now).may_import:
         raise PlanNeeded(str(PlanNeeded.advice))
+
+
+@transaction.atomic
+def trial_spend(*, books: str, by: User, now: datetime) -> None:
+    """Spend the one trial that a company's books have on the tenant in scope.
+
+    Where another tenant began it, this one's trial ends with it; raises PlanNeeded if that end
+    has passed. A plan makes no difference to the books' trial, and the trial none to a plan.
+    """
+    account = account_of_tenant()
+    tenant = Tenant.objects.only("public_id").get(pk=scope.required())
+    mine = _hashed(str(tenant.public_id))
+    with scope.token(_hashed(books)):
+        first = FirstTrial(books=_hashed(books), first_seen_by=mine, ends_at=account.trial_ends_at)
+        FirstTrial.objects.bulk_create([first], ignore_conflicts=True)
+        first = FirstTrial.objects.get(books=_hashed(books))
+    paid = entitlement_now(now=now).standing is Standing.PAID
+    if paid or first.first_seen_by == mine or first.ends_at >= account.trial_ends_at:
+        return
+    if first.ends_at <= now:
+        raise PlanNeeded(
+            _("The free trial of this company's books was used before. Choose a plan to import.")
+        )
+    trial_extend(until=first.ends_at, by=by)
+
+
+def _hashed(text: str) -> str:
+    return salted_hmac("billing.first_trial", text, algorithm="sha256").hexdigest()
 
 
 @transaction.atomic

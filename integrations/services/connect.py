@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from billing.services import require_import
+from billing.services import require_import, trial_spend
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, Role, Tenant, User
 from calqsync.tenancy.secrets import SecretUnreadable, sealer
@@ -342,6 +342,8 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
         # Another tab was quicker with this name or this company.
         _refuse_wrong_company(flow)
         raise ValidationError(_("This name is taken. Choose another one.")) from None
+    if earlier is None:
+        trial_spend(books=f"procountor:{flow.company_id}", by=by, now=now)
     _store_credential(connection, kind=flow.method, secret=secret)
     ConnectFlow.objects.filter(pk=flow.pk).update(secret=None, connection=connection)
     audit(

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import ProgrammingError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import services
 from billing.gate import PlanNeeded, Standing, entitlement
-from billing.models import ProviderEvent
+from billing.models import FirstTrial, ProviderEvent
 from billing.signals import imports_allowed
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent
@@ -85,3 +86,70 @@ def test_one_companys_plan_opens_no_other(cast):
         services.plan_choose(plan="growth", by=cast.alice, now=cast.tenant.created_at)
     with scope.tenant(cast.stranger_tenant.pk), pytest.raises(PlanNeeded):
         services.require_import(now=cast.stranger_tenant.created_at + timedelta(days=14))
+
+
+class TestFirstTrial:
+    """One company's books get one trial, however many tenants connect them."""
+
+    def spend(self, cast, tenant, now, books="procountor:7"):
+        with scope.tenant(tenant.pk):
+            services.trial_spend(books=books, by=cast.alice, now=now)
+
+    def ends(self, tenant):
+        with scope.tenant(tenant.pk):
+            return services.account_of_tenant().trial_ends_at
+
+    @pytest.fixture
+    def first(self, cast):
+        """Kuura began the trial of the books ten days before Vieras was founded."""
+        with scope.tenant(cast.tenant.pk):
+            services.trial_extend(until=cast.tenant.created_at + timedelta(days=4), by=cast.alice)
+        self.spend(cast, cast.tenant, cast.tenant.created_at)
+        return cast.tenant
+
+    def test_the_first_tenant_keeps_its_trial(self, cast, first):
+        before = self.ends(first)
+        self.spend(cast, first, first.created_at)
+        assert self.ends(first) == before
+
+    def test_a_trial_that_support_extended_stays_extended(self, cast, first):
+        later = first.created_at + timedelta(days=60)
+        with scope.tenant(first.pk):
+            services.trial_extend(until=later, by=None)
+        self.spend(cast, first, first.created_at + timedelta(days=30))
+        assert self.ends(first) == later
+
+    def test_another_tenants_trial_ends_with_the_first(self, cast, first):
+        other = cast.stranger_tenant
+        self.spend(cast, other, other.created_at)
+        assert self.ends(other) == self.ends(first)
+        with scope.tenant(other.pk):
+            assert AuditEvent.objects.filter(act="trial.changed").exists()
+
+    def test_after_the_first_trial_the_books_ask_for_a_plan(self, cast, first):
+        other, late = cast.stranger_tenant, self.ends(first) + timedelta(minutes=1)
+        before = self.ends(other)
+        with pytest.raises(PlanNeeded):
+            self.spend(cast, other, late)
+        assert self.ends(other) == before, "other books of this tenant keep their trial"
+        with scope.tenant(other.pk):
+            services.plan_choose(plan="starter", by=cast.mallory, now=late)
+        self.spend(cast, other, late)
+
+    def test_other_books_have_a_trial_of_their_own(self, cast, first):
+        other = cast.stranger_tenant
+        before = self.ends(other)
+        self.spend(cast, other, other.created_at, books="procountor:8")
+        assert self.ends(other) == before
+
+    def test_nobody_can_list_whose_books_were_tried(self, cast, first):
+        with scope.tenant(cast.tenant.pk):
+            assert not FirstTrial.objects.exists()
+        with scope.token("0" * 64):
+            assert not FirstTrial.objects.exists()
+
+    @pytest.mark.parametrize("act", ["update", "delete"])
+    def test_what_was_spent_cannot_be_taken_back(self, cast, first, act):
+        changes = {"first_seen_by": ""} if act == "update" else {}
+        with scope.token(services._hashed("procountor:7")), pytest.raises(ProgrammingError):
+            getattr(FirstTrial.objects.all(), act)(**changes)
