@@ -86,6 +86,7 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
         # The page for second steps leads back here once there is one.
         request.session["wanted"] = request.get_full_path() if request.method == "GET" else "/"
         return redirect("mfa_index")
+    request.session.pop("wanted", None)
     changes = request.method not in {"GET", "HEAD", "OPTIONS"}
     if fresh and changes and not accounts.recently_authenticated(request):
         return accounts.ask_again(request)

@@ -295,6 +295,15 @@ def _keep_last_second_step(sender: Any, request: HttpRequest, user: Any, **_more
         raise ImmediateHttpResponse(redirect("mfa_index"))
 
 
+def _use_up_first_digits(
+    sender: Any, request: HttpRequest, authenticator: Any, **_more: Any
+) -> None:
+    """The digits that turned the app on must not sign in as well."""
+    if authenticator and authenticator.type == Authenticator.Type.TOTP:
+        authenticator.wrap().validate_code(request.POST.get("code", ""))
+
+
+authenticator_added.connect(_use_up_first_digits, dispatch_uid="calqsync_first_digits")
 user_logged_in.connect(_begin_session, dispatch_uid="calqsync_session_begins")
 authenticator_removed.connect(_keep_last_second_step, dispatch_uid="calqsync_last_second_step")
 for _signal in (authenticator_added, authenticator_removed, authenticator_reset):

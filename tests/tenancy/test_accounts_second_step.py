@@ -107,6 +107,26 @@ class TestSettingUp:
         assert not any(code in again for code in codes)
         assert "10 of 10" in again
 
+    def test_t26_the_digits_that_turned_the_app_on_do_not_sign_in(self, client, committed_cast):
+        bob = confirmed(committed_cast.bob)
+        client.force_login(bob)
+        client.get(SET_UP)
+        shown = digits(client.session["mfa.totp.secret"])
+        client.post(SET_UP, {"code": shown})
+        thief = at_second_step(bob)
+        second_step(thief, shown)
+        assert not is_in(thief)
+
+    def test_t29_setting_one_up_ends_the_other_sessions(self, client, committed_cast):
+        bob = confirmed(committed_cast.bob)
+        elsewhere = Client()
+        sign_in(elsewhere, bob.email)
+        assert is_in(elsewhere)
+        client.force_login(bob)
+        client.get(SET_UP)
+        client.post(SET_UP, {"code": digits(client.session["mfa.totp.secret"])})
+        assert (is_in(client), is_in(elsewhere)) == (True, False)
+
     def test_the_person_is_told_by_mail_and_what_to_do_if_it_was_not_them(
         self, client, committed_cast
     ):
@@ -165,6 +185,7 @@ class TestAskedByTheCompany:
         page = client.get("/accounts/2fa/").content.decode()
         assert f'href="{cast.url("customers/?q=oy")}"' in page
         assert client.get(cast.url("customers/?q=oy")).status_code == 200
+        assert "Go on to where you were" not in client.get("/accounts/2fa/").content.decode()
 
     def test_recovery_codes_alone_are_no_second_step(self, client, cast):
         with_app(cast.bob)
