@@ -32,9 +32,9 @@ def committed_world(
 
 
 @pytest.fixture
-def world(committed_world: worlds.World) -> Iterator[worlds.World]:
+def world(committed_world: worlds.World) -> worlds.World:
     """Both companies; what a test writes is committed, and the module's other tests see it."""
-    yield committed_world
+    return committed_world
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def _imported(company: Company) -> None:
         business_id=words.listed("bid"),
         trouble_detail=words.listed("trouble"),
         pause_reason="",
-        rights={"marker": words.text("rights")},
+        rights={"marker": words.listed("rights")},
     )
     other = factories.connection_make(words.listed("second"))
     product = factories.product_make(
