@@ -2,7 +2,7 @@
 """The one entry. Prepares its own environment on first use, then runs the command in it.
 
 Needs nothing but Python 3.11: this file and the bootstrap use the standard library only.
-`demo`, `test` and `bench` run on the embedded stack; every other command is Django's.
+`demo`, `test`, `mutation` and `bench` run on the embedded stack; every other command is Django's.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-ON_THE_EMBEDDED_STACK = ("demo", "test", "bench")
+ON_THE_EMBEDDED_STACK = ("demo", "test", "mutation", "bench")
 
 
 def prepare():

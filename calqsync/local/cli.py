@@ -1,4 +1,4 @@
-"""The commands that run on the embedded stack: demo, test and bench."""
+"""The commands that run on the embedded stack: demo, test, mutation and bench."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def _command(name: str) -> Callable[[Path, list[str]], int]:
         from calqsync.local import testing
 
         return testing.main
+    if name == "mutation":
+        from calqsync.local import mutation
+
+        return mutation.main
     from calqsync.local import bench
 
     return bench.main

@@ -95,13 +95,17 @@ def _with_processes(arguments: list[str]) -> list[str]:
 
 
 def _pytest(root: Path, arguments: list[str], env: dict[str, str]) -> int:
-    command = [sys.executable, "-m", "pytest", *arguments]
+    return watched([sys.executable, "-m", "pytest", *arguments], root, env)
+
+
+def watched(command: list[str], root: Path, env: dict[str, str]) -> int:
+    """Run a command that uses the servers, and return its status."""
     with subprocess.Popen(command, cwd=root, env=env) as process:
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                # Ctrl-C reached pytest too; let it report before the servers go away.
+                # Ctrl-C reached it too; let it report before the servers go away.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     return process.wait(15)
                 process.kill()

@@ -17,6 +17,7 @@ import psycopg2
 from django.apps import apps
 from django.db.migrations import RunSQL
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import UniqueConstraint
 from psycopg2 import sql
 
 from calqsync.tenancy import catalog_rules as rules
@@ -88,6 +89,7 @@ def audit(cursor: Any) -> list[Finding]:
                 *_coverage(tables),
                 *_policies(cursor, tables),
                 *_keys(cursor, tables),
+                *_unique(cursor),
                 *_by_rule(cursor, tables),
             }
         )
@@ -312,6 +314,25 @@ def _keys(cursor: Any, tables: dict[str, bool]) -> Iterator[Finding]:
         if has_tenant and (table, ("tenant_id",), ROOT) not in real:
             problem = "its tenant_id does not refer to the tenants"
             yield Finding("tenant-key-missing", table, problem, mend)
+
+
+def _unique(cursor: Any) -> Iterator[Finding]:
+    """Each unique constraint of the models is there, by its name."""
+    cursor.execute(
+        "SELECT t.relname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
+        " JOIN pg_class t ON t.oid = x.indrelid WHERE x.indisunique AND x.indisvalid"
+    )
+    real = set(cursor.fetchall())
+    for model in tenant_models():
+        for constraint in model._meta.constraints:
+            wanted = (model._meta.db_table, constraint.name)
+            if isinstance(constraint, UniqueConstraint) and wanted not in real:
+                yield Finding(
+                    "unique-missing",
+                    wanted[0],
+                    f"its unique constraint {constraint.name} is gone",
+                    "Put it back by a migration: upserts and look-ups rely on it.",
+                )
 
 
 # -- rules that are one query each -----------------------------------------------------------------

@@ -107,6 +107,11 @@ DAMAGE = {
         "unique-without-tenant",
         CUSTOMER,
     ),
+    "unique constraint dropped": (
+        f"ALTER TABLE {CUSTOMER} DROP CONSTRAINT customer_once",
+        "unique-missing",
+        CUSTOMER,
+    ),
     "table without policy": (
         "CREATE TABLE notes (tenant_id bigint NOT NULL)",
         "row-security-off",

@@ -195,10 +195,12 @@ def _killer(status: int, output: str) -> str:
     """The first test that failed; empty when all passed. Anything else is no verdict."""
     if status == 0:
         return ""
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    failed = re.search(
+        r"^(?:FAILED|ERROR) (?:\S*/)?(\w+\.py::.+?)(?: - .*)?$", output, re.MULTILINE
+    )
     if status != 1 or failed is None:
         raise RuntimeError(f"pytest ended with {status}, which proves nothing:\n{output[-3000:]}")
-    return failed[1].rsplit("/", 1)[-1]
+    return failed[1]
 
 
 # -- the report ------------------------------------------------------------------------------------

@@ -37,20 +37,21 @@ class NothingToChange(RuntimeError):
 FIXED = [
     Edit(
         "manager's filter", "the manager asks for the tenant's rows", "calqsync/tenancy/owned.py",
-        "get_queryset().filter(tenant_id=tenant_id)", "get_queryset()", (LAYERS,),
+        "get_queryset().filter(tenant_id=tenant_id)", "get_queryset()", (LAYERS, "-k", "manager"),
     ),
     Edit(
         "manager's refusal", "the manager refuses without a tenant", "calqsync/tenancy/owned.py",
-        "if tenant_id is None:", "if False:", (SQL, LAYERS),
+        "if tenant_id is None:", "if False:", (SQL,),
     ),
     Edit(
         "manager's refusal", "the manager refuses outside a transaction",
         "calqsync/tenancy/owned.py",
-        "if not connections[self.db].in_atomic_block:", "if False:", (SQL, LAYERS),
+        "if not connections[self.db].in_atomic_block:", "if False:", (SQL,),
     ),
     Edit(
         "membership check", "the door asks for the member", "calqsync/tenancy/access.py",
-        ".filter(user=request.user, tenant__slug=slug)", ".filter(tenant__slug=slug)", (LAYERS,),
+        ".filter(user=request.user, tenant__slug=slug)", ".filter(tenant__slug=slug)",
+        (LAYERS, "-k", "door"),
     ),
     Edit(
         "role check", "the door asks for the role", "calqsync/tenancy/access.py",
