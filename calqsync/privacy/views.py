@@ -119,7 +119,10 @@ def _day(request: TenantRequest) -> str:
 @tenant_view(Role.OWNER, fresh=True)
 @require_POST
 def export_create(request: TenantRequest) -> HttpResponse:
-    exports.export_request(by=request.user, now=timezone.now())
+    try:
+        exports.export_request(by=request.user, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
     return redirect("settings_data", request.tenant.slug)
 
 

@@ -215,6 +215,20 @@ def test_one_copy_at_a_time(books):
         assert Job.objects.filter(kind=exports.KIND).count() == 1
 
 
+def test_copies_are_limited_to_some_a_day(books, client):
+    now = timezone.now()
+    with scope.tenant(books.tenant.pk), transaction.atomic():
+        for _ in range(exports.COPIES_A_DAY):
+            Export.objects.create(
+                requested_by=books.alice, requested_at=now, state=ExportState.CANCELLED
+            )
+    client.force_login(books.alice)
+    answer = client.post(books.url("settings/data/export/"), follow=True)
+    assert "Many copies were made today" in answer.content.decode()
+    with scope.tenant(books.tenant.pk), transaction.atomic():
+        assert Export.objects.count() == exports.COPIES_A_DAY
+
+
 def test_a_copy_whose_job_gave_up_blocks_no_other(books):
     first = ask(books)
     with scope.tenant(books.tenant.pk), transaction.atomic():

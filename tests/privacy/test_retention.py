@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
@@ -82,6 +83,10 @@ def swept(cast):
             ExportPart.objects.create(export=export, position=0, body=b"x")
         Session.objects.create(session_key="old", session_data="x", expire_date=now - DAY)
         Session.objects.create(session_key="young", session_data="x", expire_date=now + DAY)
+        for key in ("old", "young"):
+            UserSession.objects.create(
+                user=cast.alice, session_key=key, ip="192.0.2.1", user_agent="x"
+            )
         retention.sweep(Held(), now=now)
         yield cast
 
@@ -111,6 +116,7 @@ def test_old_runs_go_but_never_the_last_of_a_connection(swept):
 
 def test_sessions_that_ran_out_go(swept):
     assert list(Session.objects.values_list("session_key", flat=True)) == ["young"]
+    assert list(UserSession.objects.values_list("session_key", flat=True)) == ["young"]
 
 
 def test_every_company_is_swept_from_its_first_day(cast):

@@ -17,8 +17,10 @@ from typing import Any
 
 import msgspec
 import structlog
+from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
+from django.utils.translation import gettext as _
 from psycopg2 import sql
 
 from calqsync.jobs.services import ClaimedJob, Outcome, enqueue, live_job
@@ -36,6 +38,8 @@ KIND = "privacy.export"
 KEPT = timedelta(days=7)
 PART = 1 << 20
 STEP = 5_000
+# Each one reads everything: enough for anybody who takes copies, and no load for the others.
+COPIES_A_DAY = 10
 
 
 class ExportStopped(Exception):
@@ -44,10 +48,16 @@ class ExportStopped(Exception):
 
 @transaction.atomic
 def export_request(*, by: User, now: datetime) -> Export:
-    """Have a full copy written; joins the one that is being written."""
+    """Have a full copy written; joins the one that is being written.
+
+    Raises ValidationError after too many on one day.
+    """
     Tenant.objects.select_for_update().get(pk=scope.required())  # two clicks make one copy
     export: Export | None = export_open()
     if export is None:
+        lately = Export.objects.filter(requested_at__gt=now - timedelta(days=1))
+        if lately.count() >= COPIES_A_DAY:
+            raise ValidationError(_("Many copies were made today. Ask for another one tomorrow."))
         export = Export.objects.create(requested_by=by, requested_at=now)
         audit(act="export.requested", by=by, after={"export": str(export.public_id)})
         enqueue(kind=KIND, payload={"export": export.pk})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q
@@ -54,6 +55,9 @@ def sweep(job: ClaimedJob, *, now: datetime) -> dict[str, int]:
     with transaction.atomic():
         # Of people, not of this company; whichever company's sweep comes first does it.
         deleted["sessions"] = Session.objects.filter(expire_date__lt=now).delete()[0]
+        # From where they were used is kept no longer than they are.
+        alive = Session.objects.values("session_key")
+        deleted["places"] = UserSession.objects.exclude(session_key__in=alive).delete()[0]
     return deleted
 
 
