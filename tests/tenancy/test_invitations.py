@@ -242,6 +242,7 @@ def test_an_invited_person_is_asked_for_no_company(client, cast, link):
     client.get(link)
     page = client.get("/accounts/signup/").content.decode()
     assert "company_name" not in page
+    assert "free trial" not in page
     assert GUEST in page
 
 
