@@ -37,6 +37,7 @@ def test_a_stranger_finds_no_figures(client, cast, report):
     assert client.get(cast.url("api/figures/")).status_code == 404
 
 
-def test_the_schema_names_the_figures(client, db):
+def test_the_schema_names_the_figures(client, cast):
+    client.force_login(cast.vera)
     answer = client.get("/api/schema/")
     assert b"/api/figures/" in answer.content
