@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -200,7 +201,14 @@ class SupportGrant(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "public_id"], name="grant_public_id")
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="grant_public_id"),
+            # Half an hour after an answer that may take a day: no mistake makes one for ever.
+            models.CheckConstraint(
+                condition=models.Q(
+                    expires_at__lte=models.F("created_at") + timedelta(hours=25),
+                ),
+                name="grant_ends",
+            ),
         ]
         indexes = [models.Index(fields=["tenant", "staff"], name="grant_lookup")]
 

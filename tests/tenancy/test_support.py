@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import ProgrammingError, transaction
+from django.db import IntegrityError, ProgrammingError, transaction
 from django.urls import resolve
 from django.utils import timezone
 
@@ -281,6 +281,9 @@ NOT_LINKED = {
 }
 
 
+FOR_EVER = timezone.now() + timedelta(days=365)
+
+
 class TestGrants:
     def ask(self, world, **values):
         with transaction.atomic(), scope.tenant(world.tenant.pk):
@@ -353,6 +356,10 @@ class TestGrants:
         self.ask(world)
         with pytest.raises(ValidationError, match="have a grant"):
             self.ask(world)
+
+    def test_i23_the_database_keeps_no_grant_that_lasts(self, world, grant):
+        with pytest.raises(IntegrityError, match="grant_ends"):
+            grant_make(world.tenant, staff_make("sue"), world.cast.vera, expires_at=FOR_EVER)
 
     def test_an_ended_grant_is_closed_at_once(self, world, sam, grant):
         self.answer(world, support.grant_end, grant, world.cast.alice)
