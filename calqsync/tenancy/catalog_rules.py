@@ -37,6 +37,11 @@ class Rule:
 
 _OURS = r"n.nspname NOT LIKE 'pg\_%%' AND n.nspname <> 'information_schema'"
 _CLASS = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+# A tenant's table, and any other that a policy speaks of.
+_BOUND = (
+    "(c.relname = ANY(%(bound_tables)s)"
+    " OR EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid))"
+)
 _SECURE = "Run the app's SecureTables again by a migration; find out who changed it."
 _GRANTS = "Run manage.py create_roles and the migrations; find out who granted it."
 
@@ -75,13 +80,13 @@ RULES = (
         " THEN 'its policies are not applied: row-level security is off'"
         " ELSE 'row-level security is off' END"
         f" FROM {_CLASS} WHERE {_OURS} AND c.relkind IN ('r', 'p')"
-        " AND c.relname = ANY(%(bound_tables)s) AND NOT c.relrowsecurity",
+        f" AND {_BOUND} AND NOT c.relrowsecurity",
     ),
     Rule(
         "row-security-not-forced",
         _SECURE,
         f"SELECT c.relname, 'row-level security does not bind its owner' FROM {_CLASS}"
-        f" WHERE {_OURS} AND c.relkind IN ('r', 'p') AND c.relname = ANY(%(bound_tables)s)"
+        f" WHERE {_OURS} AND c.relkind IN ('r', 'p') AND {_BOUND}"
         " AND NOT c.relforcerowsecurity",
     ),
     Rule(

@@ -192,8 +192,8 @@ def _in_tree(tests: Sequence[str], tree: Path, database: str) -> str:
 
 
 def _killer(status: int, output: str) -> str:
-    """The first test that failed; empty when all passed. Anything else is no verdict."""
-    if status == 0:
+    """The first test that failed; empty when all passed, or when none speaks of it."""
+    if status in (0, 5):
         return ""
     failed = re.search(
         r"^(?:FAILED|ERROR) (?:\S*/)?(\w+\.py::.+?)(?: - .*)?$", output, re.MULTILINE

@@ -32,7 +32,7 @@ def damages(cursor: Any) -> list[Damage]:
     tables = sorted(model._meta.db_table for model in tenant_models())
     return [
         *_policies(cursor),
-        *_switches([*tables, "tenancy_tenant"]),
+        *_switches(cursor),
         *_columns(tables),
         *_keys(),
         *_unique(cursor, tables),
@@ -58,8 +58,9 @@ def _word(table: str) -> str:
     return "" if table == "tenancy_tenant" else table
 
 
-def _switches(tables: list[str]) -> Iterator[Damage]:
-    for table in tables:
+def _switches(cursor: Any) -> Iterator[Damage]:
+    cursor.execute("SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public'")
+    for (table,) in sorted(cursor.fetchall()):
         off = f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
         yield Damage("row security off", table, off, _word(table))
         loose = f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"

@@ -387,6 +387,21 @@ def test_a_tenant_sees_and_changes_itself_alone(world):
     assert cursor.rowcount == 1
 
 
+def test_a_row_of_billing_firsttrial_is_seen_by_who_knows_its_hash_alone(world):
+    world.truth.execute(
+        "INSERT INTO billing_firsttrial (books, first_seen_by, ends_at) VALUES ('hash', 'x', now())"
+    )
+    try:
+        for alias, token, rows in [
+            ("default", "hash", 1), ("default", "other", 0), ("default", None, 0), ("owner", None, 0),
+        ]:  # fmt: skip
+            cursor = world.as_role(alias, tenant=world.b, token=token)
+            cursor.execute("SELECT count(*) FROM billing_firsttrial")
+            assert cursor.fetchone() == (rows,), (alias, token)
+    finally:
+        world.truth.execute("DELETE FROM billing_firsttrial WHERE books = 'hash'")
+
+
 def support_conditions(table):
     return [p.using for p in declared_policies() if p.role == roles.SUPPORT and p.table == table]
 
