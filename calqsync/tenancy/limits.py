@@ -1,6 +1,6 @@
 """How often one person and one company may ask for what costs much; shared by all processes.
 
-Counted in a sliding window in Redis. While Redis is away each process counts for itself: pages
+Counted in a moving window in Redis. While Redis is away each process counts for itself: pages
 go on, and the limit still holds within the process.
 """
 
@@ -20,7 +20,7 @@ from django.http import HttpResponse
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -84,14 +84,14 @@ def _count(rate: RateLimitItem, *names: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _shared(url: str) -> SlidingWindowCounterRateLimiter:
+def _shared(url: str) -> MovingWindowRateLimiter:
     options: dict[str, Any] = {}
     if not url.startswith("memory:"):
         options = {"socket_connect_timeout": 2, "socket_timeout": 2, "key_prefix": "calqsync:rate"}
     storage = storage_from_string(url, wrap_exceptions=True, **options)
-    return SlidingWindowCounterRateLimiter(storage)
+    return MovingWindowRateLimiter(storage)
 
 
 @lru_cache(maxsize=1)
-def _own() -> SlidingWindowCounterRateLimiter:
-    return SlidingWindowCounterRateLimiter(MemoryStorage())
+def _own() -> MovingWindowRateLimiter:
+    return MovingWindowRateLimiter(MemoryStorage())
