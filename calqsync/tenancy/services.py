@@ -152,7 +152,7 @@ def invitation_resend(*, invitation: Invitation, by: User, now: datetime) -> Non
 def _keep_mailboxes_from_floods(email: str, now: datetime) -> None:
     """Raise when this company has mailed enough for a day, in all or to this address."""
     # Counted in the log, which keeps what was withdrawn; the lock lets two clicks count as two.
-    Tenant.objects.select_for_update().get(pk=scope.required())
+    Tenant.objects.select_for_update(no_key=True).only("pk").get(pk=scope.required())
     acts = ["invitation.sent", "invitation.resent"]
     sent = AuditEvent.objects.filter(act__in=acts, at__gt=now - timedelta(days=1))
     if sent.count() >= INVITATIONS_A_DAY:

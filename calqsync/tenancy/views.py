@@ -246,7 +246,8 @@ def _invitation_page(
         "invitation": found,
         "company": company,
         "error": error,
-        "other_address": request.user.is_authenticated and request.user.email != found.email,
+        "other_address": request.user.is_authenticated
+        and request.user.email.lower() != found.email,
     }
     return render(request, "tenancy/invitation.html", context, status=status)
 
@@ -268,6 +269,7 @@ def audit_log(request: TenantRequest) -> HttpResponse:
         page = audit_trail.trail(tenant=request.tenant, query=request.GET)
         return render(request, "tenancy/audit.html", {"page": page})
     limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
+    limits.one_at_a_time("export", tenant_id=request.tenant.pk)
     wanted = audit_trail.asked(request.GET)
     services.audit(
         act="audit.exported",
@@ -279,9 +281,7 @@ def audit_log(request: TenantRequest) -> HttpResponse:
         return HttpResponse(
             audit_trail.file_json(wanted, tenant=request.tenant),
             content_type="application/json",
-            headers={
-                "Content-Disposition": sheets.attachment(name, "json")
-            },
+            headers={"Content-Disposition": sheets.attachment(name, "json")},
         )
     rows = audit_trail.file_rows(wanted, tenant=request.tenant)
     return sheets.file_answer(kind, name, audit_trail.HEAD, rows)
