@@ -95,7 +95,8 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
 
 def _landed(request: TenantRequest, response: HttpResponse) -> HttpResponse:
     """A way on for who comes back from re-authentication when what was sent is lost."""
-    if request.method != "GET" or response.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+    reads = request.method in {"GET", "HEAD"}
+    if not reads or response.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return response
     messages.info(request, _("Nothing was changed. Please do it once more."))
     return redirect("home")

@@ -59,16 +59,6 @@ SWEPT = 50
 _BEGAN, _SEEN = "session_began", "session_seen"
 
 
-def _on_our_site(context: dict[str, Any]) -> dict[str, Any]:
-    """The mail's words with links under the configured address, not the one a request named."""
-
-    def own(url: str) -> str:
-        parts = urlsplit(url)
-        return f"{settings.SITE_URL}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-
-    return {name: own(said) if name.endswith("_url") else said for name, said in context.items()}
-
-
 class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from billing.gate import PlanNeeded
 from billing.services import entitlement_now
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.limits import limited
 from calqsync.tenancy.models import Role
 from integrations import selectors
 from integrations.forms import DisconnectForm, NameForm
@@ -286,6 +287,7 @@ def connection_rename(request: TenantRequest, public_id: UUID) -> HttpResponse:
 
 @tenant_view(Role.ADMIN, fresh=True)
 @posted
+@limited("connect")
 def connection_reconnect(request: TenantRequest, public_id: UUID) -> HttpResponse:
     kind = GrantKind.REFRESH_TOKEN if request.POST.get("way") == "code" else GrantKind.API_KEY
     return to_login(request, kind=kind, connection=connection_of(public_id))
