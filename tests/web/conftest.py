@@ -34,6 +34,13 @@ ROOT = Path(__file__).parents[2]
 SIGNED_BY = "allauth.account.auth_backends.AuthenticationBackend"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process of the run asks the server, so that it starts once."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("web"))
+
+
 @dataclass(frozen=True)
 class Server:
     """A running web server; requests to it come as from the proxy in front of it."""
