@@ -183,14 +183,14 @@ def cast(db: None) -> Cast:
 @pytest.fixture
 def post_office(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`post_office(tenant)` has the letters that wait in this tenant sent, as a worker does."""
-    from django.db import connection
+    from django.db import connection, transaction
     from django.utils import timezone
 
     from calqsync.jobs.models import Job, JobState
     from calqsync.jobs.tasks import MAIL, mail
 
     def deliver(tenant: Any) -> int:
-        with scope.tenant(tenant.pk):
+        with transaction.atomic(), scope.tenant(tenant.pk):
             due = Job.objects.filter(
                 kind=MAIL, state=JobState.QUEUED, run_after__lte=timezone.now()
             )

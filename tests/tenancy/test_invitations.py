@@ -1,12 +1,14 @@
 """An invitation opens one company for one address, once, by its newest link."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.exceptions import ValidationError
+from django.db import connections, transaction
 from django.utils import timezone
 
 from calqsync.tenancy import scope, services
@@ -167,13 +169,34 @@ def test_i5_an_admin_cannot_send_an_owners_invitation_again(cast, post_office):
     assert post_office(cast.tenant) == 0
 
 
-def test_i5_of_two_links_at_once_one_makes_a_member(cast, link, guest):
-    """The same invitation opened before it was accepted elsewhere makes no second membership."""
-    held = services.token_hash(link.strip("/").split("/")[-1])
-    services.invitation_accept(held=held, user=guest, now=timezone.now())
-    with pytest.raises(ValidationError):
-        services.invitation_accept(held=held, user=guest, now=timezone.now())
-    with scope.tenant(cast.tenant.pk):
+def test_i5_clicks_at_once_make_one_member(committed_cast, post_office):
+    cast = committed_cast
+    with transaction.atomic():
+        person = User.objects.create_user(GUEST, "x", name="guest")
+        with scope.tenant(cast.tenant.pk):
+            services.invitation_create(
+                tenant=cast.tenant,
+                email=GUEST,
+                role=Role.MEMBER,
+                by=cast.alice,
+                now=timezone.now(),
+            )
+    post_office(cast.tenant)
+    held = services.token_hash(path_in(mail.outbox[-1]).strip("/").split("/")[-1])
+
+    def click(_number):
+        try:
+            services.invitation_accept(held=held, user=person, now=timezone.now())
+        except ValidationError:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(click, range(6))) == 1
+    with transaction.atomic(), scope.tenant(cast.tenant.pk):
+        assert Membership.objects.filter(user=person).count() == 1
         assert AuditEvent.objects.filter(act="invitation.accepted").count() == 1
 
 
