@@ -6,7 +6,7 @@ from pathlib import Path
 from django.conf import settings
 
 from calqsync.tenancy.models import Role
-from tests.architecture.test_url_guard import TENANT_PAGES
+from tests.architecture import routes
 
 ROW = re.compile(r"^\| (\w+) \|[^|]*\|([^|]*)\|$", re.MULTILINE)
 PAGE = re.compile(r"`(\w+)`(\\\*)?")
@@ -26,7 +26,7 @@ def written():
 
 
 def test_the_table_of_roles_is_what_the_views_ask_for():
-    asked = {item.name: (item.callback.min_role, item.callback.fresh) for _, item in TENANT_PAGES}
+    asked = {page.name: (page.view.min_role, page.view.fresh) for page in routes.pages()}
     assert len(asked) > 40, "the walk found hardly any page, so it guards nothing"
     table = written()
     wrong = {
