@@ -40,7 +40,7 @@ _SHORTEST = 6
 # A shorter password of our own, as in development, may be an ordinary word.
 _LONG_ENOUGH = 12
 # Bounded: a long-lived worker sees many tenants' keys, and old ones no longer occur in its logs.
-_MOST = 2000
+_MOST = 1000
 _known: OrderedDict[str, None] = OrderedDict()
 # The process's own: never forgotten.
 _own: dict[str, None] = {}

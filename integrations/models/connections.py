@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.models import User
@@ -87,6 +88,9 @@ class Credential(TenantOwned):
     secret = models.BinaryField()
     access_token = models.BinaryField(null=True)
     access_expires_at = models.DateTimeField(null=True)
+    # A refresh token ends half a year after it was given; its owners are told before.
+    granted_at = models.DateTimeField(default=timezone.now)
+    end_told_at = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta(TenantOwned.Meta):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import mails
+from calqsync.tenancy import formats, mails
 from calqsync.tenancy.models import Membership
-from integrations.models import Connection
+from integrations.models import Connection, Credential
 from integrations.models.connections import Trouble
 from integrations.services.advice import advice_for
-from integrations.sync import trouble
+from integrations.sync import access, trouble
 
 
 @mails.letter(trouble.LETTER)
@@ -38,6 +38,36 @@ def needs_you(about: str, reader: Membership | None) -> mails.Letter | None:
             "company": mails.one_line(found.company_name),
             "name": name,
             "advice": advice_for(found.trouble_kind),
+            "address": mails.link(page),
+        },
+    )
+
+
+@mails.letter(trouble.ENDS_SOON)
+def ends_soon(about: str, reader: Membership | None) -> mails.Letter | None:
+    """That a consent is about to end; None when somebody has given another one."""
+    found = (
+        Connection.objects.select_related("tenant")
+        .filter(public_id=about, disconnected_at=None)
+        .first()
+    )
+    held = Credential.objects.filter(connection=found).exclude(end_told_at=None).first()
+    if found is None or held is None or reader is None or (end := access.ends_at(held)) is None:
+        return None
+    name = mails.one_line(found.name)
+    page = reverse("connection", args=[found.tenant.slug, found.public_id])
+    return mails.Letter(
+        to=reader.user.email,
+        subject=_("%(name)s must be reconnected soon") % {"name": name},
+        body=_(
+            "The login by which CalqSync imports %(company)s (connection %(name)s) ends on"
+            " %(day)s. Procountor asks for it again twice a year.\n\n"
+            "Open the connection and press Reconnect, then nothing stops:\n%(address)s\n"
+        )
+        % {
+            "company": mails.one_line(found.company_name),
+            "name": name,
+            "day": formats.day(end.date()),
             "address": mails.link(page),
         },
     )

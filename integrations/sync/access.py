@@ -29,6 +29,7 @@ _TOKEN_TIMEOUTS = Timeouts(connect=5.0, read=10.0, whole=15.0)
 _LOCK_WAIT = "20s"
 # A refresh token lives six months; a key that nothing uses is tried well before.
 IDLE = timedelta(days=30)
+REFRESH_LIFE = timedelta(days=180)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -89,7 +90,13 @@ def _recover(connection: Connection) -> None:
         )
         held.secret = seal.seal_text(newer, connection_id=connection.pk, field="secret")
         held.access_token = held.access_expires_at = None
-        held.save(update_fields=["secret", "access_token", "access_expires_at", "changed_at"])
+        held.granted_at, held.end_told_at = answer.started_at, None
+        held.save(
+            update_fields=[
+                *("secret", "access_token", "access_expires_at", "changed_at"),
+                *("granted_at", "end_told_at"),
+            ]
+        )
     renewals.stored(connection)
 
 
@@ -136,7 +143,8 @@ def _token(
             held.secret = seal.seal_text(
                 pair.refresh_token, connection_id=connection.pk, field="secret"
             )
-            fields.append("secret")
+            held.granted_at, held.end_told_at = now(), None
+            fields += ["secret", "granted_at", "end_told_at"]
         renewals.stored(connection)
     else:
         token = auth(usage=usage).token_from_key(secret)
@@ -177,6 +185,11 @@ def _renewed(
         )
         renewals.answered(connection, token=secret, sealed=sealed)
     return pair
+
+
+def ends_at(held: Credential) -> datetime | None:
+    """When the consent ends by itself; None for an API key, which has no end."""
+    return held.granted_at + REFRESH_LIFE if held.kind == GrantKind.REFRESH_TOKEN else None
 
 
 def idle(connection: Connection, *, now: datetime) -> bool:

@@ -89,6 +89,7 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
         )
         if connection is None:
             return Outcome.done()
+        trouble.warn_of_end(connection, now=clock())
         if connection.paused_at is not None or connection.tenant.deletes_at is not None:
             run, wait = None, PROBE_EVERY
         else:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from calqsync.tenancy import mails
 from calqsync.tenancy.models import Role
 from integrations.models import Connection, Credential
-from integrations.models.connections import Trouble
+from integrations.models.connections import GrantKind, Trouble
+from integrations.sync.access import REFRESH_LIFE
 
 LETTER = "connection_needs_you"
+ENDS_SOON = "connection_ends_soon"
+WARNED_BEFORE = timedelta(days=14)
 # The columns of a connection without trouble.
 CLEAR: dict[str, Any] = {
     "trouble": Trouble.NONE,
@@ -56,6 +59,19 @@ def needs_you(
     untold = Connection.objects.filter(pk=connection.pk, trouble_told_at=None)
     if untold.update(trouble_told_at=now):
         mails.post_to_members(letter=LETTER, about=str(connection.public_id), min_role=Role.ADMIN)
+
+
+def warn_of_end(connection: Connection, *, now: datetime) -> None:
+    """Write once, in good time, to those who must log in again; needs a transaction."""
+    ending = Credential.objects.filter(
+        connection=connection,
+        kind=GrantKind.REFRESH_TOKEN,
+        granted_at__lt=now - REFRESH_LIFE + WARNED_BEFORE,
+        end_told_at=None,
+    )
+    if ending.update(end_told_at=now):
+        about = str(connection.public_id)
+        mails.post_to_members(letter=ENDS_SOON, about=about, min_role=Role.ADMIN)
 
 
 def credential_of(connection: Connection) -> int | None:

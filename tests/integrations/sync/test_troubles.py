@@ -20,7 +20,7 @@ from calqsync.tenancy.secrets import sealer
 from integrations import selectors
 from integrations.models import Connection, Credential, Customer, SyncRun
 from integrations.models.runs import RunState
-from integrations.sync import engine
+from integrations.sync import engine, trouble
 from tests.integrations.sync.conftest import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,6 +191,33 @@ def test_t9b_a_key_that_lapsed_unused_is_told_at_once(unused, sandbox, koivu, te
     unused.run()
     assert unused.connection.trouble == "needs_you"
     assert len(deliver(unused)) == 2
+
+
+@pytest.mark.parametrize(("days", "letters"), [(160, 0), (167, 2)])
+def test_t9d_a_login_that_ends_after_half_a_year_is_announced_once_in_time(
+    books, tenant, days, letters
+):
+    tenant(
+        lambda: Credential.objects.update(
+            kind="refresh_token", granted_at=timezone.now() - timedelta(days=days)
+        )
+    )
+    tenant(books.request)
+    books.slice()
+    books.slice()
+    about_end = [letter for letter in deliver(books) if "must be reconnected" in letter.subject]
+    assert len(about_end) == letters
+
+
+def test_t9e_a_login_that_was_renewed_is_not_announced(books, tenant):
+    tenant(
+        lambda: Credential.objects.update(
+            kind="refresh_token", granted_at=timezone.now() - timedelta(days=170)
+        )
+    )
+    tenant(lambda: trouble.warn_of_end(books.connection, now=timezone.now()))
+    tenant(lambda: Credential.objects.update(end_told_at=None))
+    assert deliver(books) == []
 
 
 def test_t9c_a_paused_connection_imports_nothing(unused, sandbox, tenant):
