@@ -19,11 +19,12 @@ from django.utils import timezone
 from calqsync.jobs.models import Job, JobState
 from calqsync.jobs.tasks import MAIL
 from calqsync.jobs.tasks import mail as mail_task
-from calqsync.tenancy import scope
+from calqsync.tenancy import console, scope
 from calqsync.tenancy.models import Role
 from tests.architecture import routes as table
 from tests.architecture import world as worlds
 from tests.architecture.answers import leaks, numbers_of, text_of
+from tests.architecture.test_role_matrix import undone
 
 _LINK = re.compile(r'(?:href|hx-get|src|action)="([^"#]+)"')
 _AWAY = ("/accounts/logout", "/static/", "/admin/logout")
@@ -139,6 +140,30 @@ def test_i12b_staff_without_a_grant_read_the_directory_and_no_books(world):
     assert told(pages, world.marked, directory=True) == {}
     shown = [path for path, text in pages.items() if worlds.DIRECTORY in text]
     assert len(shown) > 5, "the console shows no directory, so nothing was walked"
+
+
+def test_i12c_no_act_of_staff_without_a_grant_shows_books(world):
+    client, company = worlds.signed_in(world.staff), world.marked
+    targets = {company.id_of("invitation"), company.id_of("grant"), company.things["job"].pk}
+    targets |= {company.things["connection"].pk, company.id_of("connection"), company.tenant.pk}
+    paths = [
+        f"/admin/tenancy/tenant/{company.tenant.pk}/act/{name}/{target}/"
+        for name in console.actions
+        for target in targets
+    ]
+    assert len(console.actions) > 4, "the console offers hardly any act, so nothing was tried"
+    form = {"reason": "Because", "ticket": "T-2", "days": "3", "person": company.id_of("member")}
+    wrong, opened = {}, 0
+    for path in paths:
+        for method in (client.get, client.post):
+            with undone():
+                answer = method(path, form)
+                found = leaks(text_of(answer), company, sent=[path], directory=True)
+            opened += answer.status_code == 200
+            if answer.status_code >= 500 or found:
+                wrong[path] = answer.status_code, found
+    assert wrong == {}
+    assert opened > 3
 
 
 def test_i1d_error_pages_hold_no_marker(world, monkeypatch):
