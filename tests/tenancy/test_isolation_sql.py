@@ -384,6 +384,22 @@ def test_before_a_tenant_is_known_a_token_opens_its_own_row(world, table, column
     assert first != second
 
 
+def test_a_tenancy_invitation_is_seen_by_the_person_of_its_address_alone(world):
+    row = world.rows["tenancy_invitation"][0]
+    address = world.value("tenancy_invitation", row, "email")
+    renamed = "UPDATE tenancy_invitation SET email = %s WHERE id = %s"
+    world.truth.execute(renamed, ["Alice@example.com", row])
+    try:
+        for user, rows in [(world.alice, [(row,)]), (world.mallory, [])]:
+            cursor = world.as_role("default", user=user)
+            cursor.execute("SELECT id FROM tenancy_invitation")
+            assert cursor.fetchall() == rows
+            cursor.execute("UPDATE tenancy_invitation SET role = 'owner'")
+            assert cursor.rowcount == 0
+    finally:
+        world.truth.execute(renamed, [address, row])
+
+
 def test_a_tenant_sees_and_changes_itself_alone(world):
     cursor = world.as_b()
     cursor.execute("SELECT id FROM tenancy_tenant")
