@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy import acting, mails, scope, secrets
+from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 
 INVITATION_LIFE = timedelta(days=7)
@@ -186,6 +187,7 @@ def _invitation_letter(about: str, _reader: Membership | None) -> mails.Letter |
     if found is None:
         return None
     token = tokens.token_urlsafe(32)
+    remember_secret(token)
     found.token_hash = token_hash(token)
     found.expires_at = now + INVITATION_LIFE
     found.save(update_fields=["token_hash", "expires_at"])
