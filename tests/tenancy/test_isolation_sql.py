@@ -447,6 +447,20 @@ def test_i23b_support_sees_what_the_directory_or_a_grant_opens(world, table):
             assert opened <= found <= everybody
 
 
+@pytest.mark.parametrize(("act", "seen"), [("sync.requested", True), ("books.decided", False)])
+def test_i23c_of_tenancy_auditevent_support_sees_acts_on_accounts_alone(world, act, seen):
+    row = world.rows["tenancy_auditevent"][0]
+    before = world.value("tenancy_auditevent", row, "act")
+    renamed = "UPDATE tenancy_auditevent SET act = %s WHERE id = %s"
+    world.truth.execute(renamed, [act, row])
+    try:
+        cursor = world.as_role("support", user=world.mallory)
+        cursor.execute("SELECT count(*) FROM tenancy_auditevent WHERE id = %s", [row])
+        assert cursor.fetchone() == (int(seen),)
+    finally:
+        world.truth.execute(renamed, [before, row])
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_the_dispatcher_sees_jobs_alone(world, table):
     cursor = world.as_role("dispatcher", tenant=world.a)
