@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
+from django.core.signing import b64_decode
 from django.test import Client
 from django.urls import get_resolver, reverse
 from django.utils import timezone
@@ -18,7 +20,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.accounts import session_over
 from calqsync.tenancy.models import AuditEvent, Membership, Tenant
 from calqsync.tenancy.services import member_remove
-from tests.tenancy.people import PASSWORD, Clock, confirmed, is_in, sign_in, with_app
+from tests.tenancy.people import PASSWORD, Clock, confirmed, is_in, link_in_mail, sign_in, with_app
 
 NEW = "quite another horse"
 LIST = "/accounts/sessions/"
@@ -86,8 +88,6 @@ class TestChanges:
         assert (is_in(here), is_in(elsewhere)) == (True, False)
 
     def test_t29_a_password_reset_ends_every_session(self, alice):
-        from tests.tenancy.people import link_in_mail
-
         old, fresh = browser(alice), Client()
         fresh.post("/accounts/password/reset/", {"email": alice.email})
         form = fresh.get(link_in_mail(), follow=True).redirect_chain[-1][0]
@@ -174,6 +174,30 @@ class TestTime:
         clock.forward(days=14, minutes=6)
         Session.objects.update(expire_date=timezone.now() + timedelta(days=1))
         assert "because the session was old" in here.get("/account/", follow=True).content.decode()
+
+
+class TestAtRest:
+    def test_t13d_the_database_does_not_show_what_a_session_holds(self, client, alice):
+        client.post("/accounts/password/reset/", {"email": alice.email})
+        client.get(link_in_mail(), follow=True)
+        link = client.session["_password_reset_key"]
+        (row,) = Session.objects.all()
+        packed, *_signature = row.session_data.removeprefix(".").split(":")
+        stored = b64_decode(packed.encode())
+        stored = zlib.decompress(stored) if row.session_data.startswith(".") else stored
+        assert link.encode() not in stored
+        assert stored.startswith(b"gAAAA"), "this is no longer how a session is stored"
+
+    def test_a_session_that_does_not_open_is_nobodys(self, alice, settings):
+        here = browser(alice)
+        settings.SECRET_KEY = "another-key-that-is-long-enough-for-tests-0123456789"
+        assert not is_in(here)
+
+    def test_a_session_sealed_before_the_key_was_changed_still_opens(self, alice, settings):
+        here = browser(alice)
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another-key-that-is-long-enough-for-tests-0123456789"
+        assert is_in(here)
 
 
 class TestList:
