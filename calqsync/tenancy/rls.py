@@ -165,7 +165,7 @@ def composite_keys(model: Any) -> list[CompositeKey]:
     It does on deletion what the model says, so that a bulk DELETE in SQL obeys it too: a room
     below may so delete rows that a room above refers to without knowing it.
     """
-    deletes = {CASCADE: "c", SET_NULL: "n"}
+    deletes: dict[Any, str] = {CASCADE: "c", SET_NULL: "n"}
     return [
         CompositeKey(
             model._meta.db_table,
