@@ -13,8 +13,8 @@ try:
 except ImproperlyConfigured as problem:
     raise SystemExit(str(problem)) from None
 
-from calqsync.tenancy.roles import exit_on_dangerous_role  # noqa: E402 - needs Django set up
-from calqsync.tenancy.secrets import exit_on_wrong_keys  # noqa: E402
+from calqsync.tenancy.roles import exit_on_dangerous_role
+from calqsync.tenancy.secrets import exit_on_wrong_keys
 
 exit_on_dangerous_role()
 exit_on_wrong_keys()
