@@ -5,6 +5,10 @@ What the addresses answer is walked in `test_neighbour_walk` and `test_role_matr
 
 from __future__ import annotations
 
+import uuid
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
 from tests.architecture import routes as table
 
 OPEN = {
@@ -25,6 +29,37 @@ OPEN = {
 }
 # Whole trees of third parties that never show a tenant's rows to a member.
 TREES = (table.ACCOUNTS, table.CONSOLE)
+
+
+def walk(patterns, prefix=""):
+    """Every address below these patterns, with its pattern."""
+    for item in patterns:
+        route = prefix + str(item.pattern)
+        if isinstance(item, URLResolver):
+            yield from walk(item.url_patterns, route)
+        elif isinstance(item, URLPattern):
+            yield route, item
+
+
+TENANT_PAGES = [
+    (route, item)
+    for route, item in walk(get_resolver().url_patterns)
+    if route.startswith(table.TENANT)
+]
+
+
+def filled(route, slug):
+    """The address with this slug and with ids of nothing."""
+    values = {"slug:slug": slug, "uuid:public_id": str(uuid.uuid4())}
+    path = "/" + route
+    for name, value in values.items():
+        path = path.replace(f"<{name}>", value)
+    while "<" in path:
+        start, end = path.index("<"), path.index(">")
+        converter = path[start + 1 : end].split(":")[0]
+        value = {"uuid": str(uuid.uuid4()), "int": "1"}.get(converter, "mrr")
+        path = path[:start] + value + path[end + 1 :]
+    return path
 
 
 def test_every_page_of_a_company_goes_through_the_door():
