@@ -1,5 +1,8 @@
 """Rows of another tenant can be neither read nor written, by ORM or by SQL."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
@@ -131,3 +134,17 @@ def test_support_reads_the_directory_but_no_books_without_a_grant(committed_cast
         assert Customer.unscoped.using("support").count() == 1
         with pytest.raises(ProgrammingError), transaction.atomic(using="support"):
             Customer.unscoped.using("support").update(name="changed")
+
+
+def test_only_the_scope_tells_the_database_a_tenant():
+    """A setting made elsewhere could outlive its transaction."""
+    root = Path(__file__).parents[2]
+    said = re.compile(r"set_config\(\s*'app\.|\bSET\s+(?:LOCAL|SESSION)?\s*app\.", re.IGNORECASE)
+    files = [
+        file
+        for room in ("calqsync", "billing", "integrations", "reporting")
+        for file in (root / room).rglob("*.py")
+    ]
+    assert len(files) > 100
+    found = {str(file.relative_to(root)) for file in files if said.search(file.read_text())}
+    assert found == {"calqsync/tenancy/scope.py"}
