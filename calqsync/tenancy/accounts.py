@@ -31,7 +31,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -54,8 +53,6 @@ SEEN_EVERY = timedelta(minutes=5)
 PEOPLE_A_BROWSER = 5
 # Form fields whose values are kept nowhere, not even for a minute in a session.
 _SECRET_FIELDS = re.compile(r"key|secret|password|credential|code|(?<!csrfmiddleware)token")
-# How many old sessions one sign-in clears away.
-SWEPT = 50
 _BEGAN, _SEEN = "session_began", "session_seen"
 
 
@@ -245,22 +242,7 @@ def _instant(stored: float | None) -> datetime | None:
 
 def _begin_session(sender: Any, request: HttpRequest, **_more: Any) -> None:
     # A second sign-in in the same browser begins anew, whatever the first one left.
-    now = timezone.now()
-    request.session[_BEGAN] = request.session[_SEEN] = now.timestamp()
-    sweep_sessions(now=now)
-
-
-@transaction.atomic
-def sweep_sessions(*, now: datetime) -> None:
-    """Forget some sessions that are over, with the addresses that they were used from."""
-    over = [
-        Session.objects.filter(expire_date__lt=now),
-        UserSession.objects.filter(last_seen_at__lt=now - settings.SESSION_LIFE),
-    ]
-    for rows in over:
-        # Sign-ins at the same moment take different rows rather than wait for each other.
-        some = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:SWEPT]
-        rows.model._default_manager.filter(pk__in=list(some)).delete()
+    request.session[_BEGAN] = request.session[_SEEN] = timezone.now().timestamp()
 
 
 def requiring_second_step(user: Any) -> list[str]:

@@ -16,6 +16,7 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -331,11 +332,14 @@ def _office(company: Company, helper: User) -> None:
     )
     enqueue(kind=reporting.KIND)
     things["second step"] = TOTP.activate(owner, generate_totp_secret()).instance
+    alive = Session.objects.create(
+        session_key=f"{owner.pk:x<40}", expire_date=timezone.now() + timedelta(days=14)
+    )
     things["session"] = UserSession.objects.create(
         user=owner,
         ip="192.0.2.73",
         user_agent=words.text("browser"),
-        session_key=f"{owner.pk:x<40}",
+        session_key=alive.session_key,
     )
 
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
-from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core.signing import b64_decode
 from django.test import Client
@@ -201,13 +200,6 @@ class TestAtRest:
 
 
 class TestList:
-    def test_sessions_that_are_over_are_forgotten_with_their_addresses(self, cast, alice, clock):
-        browser(alice, REMOTE_ADDR="192.0.2.7")
-        clock.forward(days=31)
-        browser(confirmed(cast.bob), REMOTE_ADDR="198.51.100.8")
-        assert Session.objects.count() == 1
-        assert [row.ip for row in UserSession.objects.all()] == ["198.51.100.8"]
-
     def test_it_shows_each_browser_and_which_one_this_is(self, alice):
         here = browser(alice, REMOTE_ADDR="192.0.2.7")
         browser(alice, PHONE, REMOTE_ADDR="198.51.100.8")
