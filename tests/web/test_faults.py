@@ -34,10 +34,10 @@ def test_w26_a_fault_shows_words_and_a_reference(
     def fail(*_args: Any, **_more: Any) -> Any:
         raise RuntimeError(INSIDE)
 
+    client.force_login(cast.alice)
     monkeypatch.setattr("django.db.models.query.QuerySet.__iter__", fail)
     monkeypatch.setattr("django.db.models.query.QuerySet.first", fail)
     client.raise_request_exception = False
-    client.force_login(cast.alice)
     answer = client.get(cast.url(path))
     text = answer.content.decode()
     assert answer.status_code == 500

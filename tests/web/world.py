@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.urls import get_resolver
 
 from calqsync.tenancy import scope
-from tests.architecture.test_url_guard import filled, walk
+from tests.architecture import routes as table
 from tests.conftest import Cast, make_cast, superuser_connection
 from tests.factories import (
     Row,
@@ -56,14 +55,17 @@ class World:
     def paths(self) -> Iterator[str]:
         """The address of every page of the company, each with an id that exists."""
         slug = self.cast.tenant.slug
-        for route, item in walk(get_resolver().url_patterns):
-            if not route.startswith("t/<slug:slug>/"):
-                continue
-            known = self.ids.get(_kind(route, str(item.name)))
-            if known:
-                route = route.replace("<uuid:public_id>", str(known))
-            route = route.replace("<str:month>", "2026-02").replace("<str:figure>", "mrr")
-            yield filled(route, slug)
+        for page in table.pages():
+            known = self.ids.get(_kind(page.pattern, page.name))
+            yield address(page, slug, **({"public_id": str(known)} if known else {}))
+
+
+def address(route: table.Route, slug: str, **known: str) -> str:
+    """An address of this route; what is not `known` names nothing that there is."""
+    values = {"slug": slug, "figure": "mrr", "month": "2026-02", **known}
+    for converter, name in route.parameters:
+        values.setdefault(name, str(uuid4()) if converter == "UUIDConverter" else "1")
+    return "/" + table._filled(route.pattern, values)
 
 
 def _kind(route: str, name: str) -> str:
