@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from calqsync.local.stack import granian_options
 from tests.architecture import routes as table
-from tests.web.conftest import Server, signed_in
+from tests.web.conftest import ROOT, Server, signed_in
 from tests.web.world import address
 
 ROUTES = table.routes()
@@ -292,3 +293,10 @@ def test_the_process_keeps_its_environment_out_of_requests(server: Server) -> No
         "print(seen)"
     )
     assert server.run(script).strip() == "{'PATH_INFO': '/'}"
+
+
+def test_the_image_starts_the_same_server_as_these_tests() -> None:
+    image = (ROOT / "calqsync" / "Dockerfile").read_text()
+    command = re.findall(r'"([^"]+)"', image[image.rindex("CMD") :])
+    ours = granian_options(host="0.0.0.0", port=8000, workers=2)
+    assert command == ["python", "-m", "granian", *ours, "calqsync.wsgi:application"]
