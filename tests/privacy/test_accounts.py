@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -11,7 +13,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from calqsync.privacy.models import Erasure
@@ -177,3 +179,32 @@ def test_a_person_sees_invitations_to_their_own_address_and_no_other(cast):
         assert Invitation.unscoped.count() == 1
     with scope.user(cast.vera.pk):
         assert Invitation.unscoped.count() == 0
+
+
+def test_of_two_owners_who_delete_their_accounts_at_once_one_stays(committed_cast, monkeypatch):
+    cast, erase, both = committed_cast, accounts.account_erase, Barrier(2, timeout=2)
+    with transaction.atomic(), scope.tenant(cast.tenant.pk):
+        Membership.objects.filter(user=cast.ann).update(role=Role.OWNER)
+
+    def erase_together(*, user):
+        try:
+            both.wait()  # where nobody holds the other up, both are past the question by now
+        except BrokenBarrierError:
+            pass
+        erase(user=user)
+
+    def leave(user):
+        try:
+            delete(user)
+        except ValidationError:
+            return "refused"
+        finally:
+            connections.close_all()
+        return "deleted"
+
+    monkeypatch.setattr(accounts, "account_erase", erase_together)
+    with ThreadPoolExecutor(2) as threads:
+        ended = list(threads.map(leave, [cast.alice, cast.ann]))
+    assert sorted(ended) == ["deleted", "refused"]
+    with transaction.atomic(), scope.tenant(cast.tenant.pk):
+        assert Membership.objects.filter(role=Role.OWNER).count() == 1

@@ -50,6 +50,7 @@ def account_delete(*, user: User, typed_email: str) -> None:
         raise ValidationError(_("This is not your address. Type it as it is shown above."))
     if user.is_staff:
         raise ValidationError(_("Accounts of support staff are ended by the operator."))
+    _hold_owners(user)
     if companies_without_another_owner(user):
         raise ValidationError(_("Hand over or delete the companies that only you own first."))
     email = user.email
@@ -67,6 +68,17 @@ def account_delete(*, user: User, typed_email: str) -> None:
         ),
         robust=True,
     )
+
+
+def _hold_owners(user: User) -> None:
+    """Wait for whoever else is changing who owns these companies: of two owners one stays."""
+    with scope.user(user.pk):
+        own = Membership.unscoped.filter(user=user, role=Role.OWNER).order_by("tenant_id")
+        tenants = list(own.values_list("tenant_id", flat=True))
+    for tenant_id in tenants:
+        with scope.tenant(tenant_id):
+            owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
+            list(owners.order_by("pk").values_list("pk", flat=True))
 
 
 @transaction.atomic
