@@ -155,7 +155,8 @@ def _cursor(text: str) -> tuple[datetime | None, int]:
         skip = int(shown)
     except ValueError:
         return None, 0
-    if at.tzinfo is None or not 0 <= skip <= 10_000:
+    # Near the ends of the calendar a moment has no counterpart in UTC.
+    if at.tzinfo is None or not 1990 <= at.year <= 2100 or not 0 <= skip <= 10_000:
         return None, 0
     return at, skip
 
