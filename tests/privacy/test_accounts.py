@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier, BrokenBarrierError
 
@@ -187,10 +188,9 @@ def test_of_two_owners_who_delete_their_accounts_at_once_one_stays(committed_cas
         Membership.objects.filter(user=cast.ann).update(role=Role.OWNER)
 
     def erase_together(*, user):
-        try:
-            both.wait()  # where nobody holds the other up, both are past the question by now
-        except BrokenBarrierError:
-            pass
+        # Where nobody holds the other up, both are past the question by now.
+        with suppress(BrokenBarrierError):
+            both.wait()
         erase(user=user)
 
     def leave(user):
