@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy
 from billing.gate import Standing
 from billing.models import Account
 from billing.services import account_of_tenant, entitlement_now, trial_extend
-from calqsync.tenancy import console
 from calqsync.tenancy.admin import SUPPORT, DirectoryAdmin
-from calqsync.tenancy.console import Action, Cell, Counter, Deed, Panel, act_url
 from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.support import console
+from calqsync.tenancy.support.console import Action, Cell, Counter, Deed, Panel, act_url
 
 ENDS_SOON = timedelta(days=7)
 EXTEND_AT_MOST_DAYS = 30

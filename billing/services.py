@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -68,7 +68,8 @@ def trial_spend(*, books: str, by: User, now: datetime) -> None:
     tenant = Tenant.objects.only("public_id").get(pk=scope.required())
     mine = _hashed(str(tenant.public_id))
     with scope.token(_hashed(books)):
-        first = FirstTrial(books=_hashed(books), first_seen_by=mine, ends_at=account.trial_ends_at)
+        ends_at = _end_of_day(account.trial_ends_at)
+        first = FirstTrial(books=_hashed(books), first_seen_by=mine, ends_at=ends_at)
         FirstTrial.objects.bulk_create([first], ignore_conflicts=True)
         first = FirstTrial.objects.get(books=_hashed(books))
     paid = entitlement_now(now=now).standing is Standing.PAID
@@ -79,6 +80,12 @@ def trial_spend(*, books: str, by: User, now: datetime) -> None:
             _("The free trial of this company's books was used before. Choose a plan to import.")
         )
     trial_extend(until=first.ends_at, by=by)
+
+
+def _end_of_day(moment: datetime) -> datetime:
+    """The midnight after: another tenant that learns the end learns no moment of a sign-up."""
+    day = moment.astimezone(UTC).date() + timedelta(days=1)
+    return datetime.combine(day, time(), UTC)
 
 
 def _hashed(text: str) -> str:

@@ -24,7 +24,7 @@ def _keep_our_logging(**_: Any) -> None:
 @worker_init.connect
 @beat_init.connect
 def _refuse_to_start_unsafe(**_: Any) -> None:
-    from calqsync.tenancy.roles import exit_on_dangerous_role
+    from calqsync.tenancy.isolation.roles import exit_on_dangerous_role
     from calqsync.tenancy.secrets import exit_on_wrong_keys
 
     exit_on_dangerous_role()

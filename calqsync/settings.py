@@ -55,17 +55,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
-    "calqsync.tenancy.web.WebMiddleware",
+    "calqsync.tenancy.web.middleware.WebMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "calqsync.tenancy.acting.ActingMiddleware",
+    "calqsync.tenancy.audit.acting.ActingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "calqsync.tenancy.accounts.SessionRules",
+    "calqsync.tenancy.accounts.sign_in.SessionRules",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -82,7 +82,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "calqsync.tenancy.web.nonce",
+                "calqsync.tenancy.web.middleware.nonce",
                 "calqsync.tenancy.context.shell",
             ],
         },
@@ -107,8 +107,8 @@ for _alias, _max_age in {"owner": 0, "dispatcher": 600, "support": 60}.items():
     if _url := env.str(f"DATABASE_{_alias.upper()}_URL", ""):
         DATABASES[_alias] = _database(_url, max_age=_max_age)
 DATABASE_ROUTERS = [
-    "calqsync.tenancy.roles.OwnerMigrates",
-    "calqsync.tenancy.routing.SupportReads",
+    "calqsync.tenancy.isolation.roles.OwnerMigrates",
+    "calqsync.tenancy.support.routing.SupportReads",
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -130,12 +130,12 @@ LOGOUT_REDIRECT_URL = "/"
 # How many proxies of ours stand in front and add to X-Forwarded-For. With 0 the header is not
 # believed, and the address of the connection counts: limits and audit rows go by it.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
-ACCOUNT_ADAPTER = "calqsync.tenancy.accounts.AccountAdapter"
+ACCOUNT_ADAPTER = "calqsync.tenancy.accounts.sign_in.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "calqsync.tenancy.forms.CompanySignup"
-ACCOUNT_FORMS = {"signup": "calqsync.tenancy.account_forms.EvenSignupForm"}
+ACCOUNT_FORMS = {"signup": "calqsync.tenancy.accounts.forms.EvenSignupForm"}
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 # Neither is offered: allauth can do both for new addresses only, which tells the known ones.
@@ -164,8 +164,8 @@ ACCOUNT_RATE_LIMITS = {
     "manage_email": "10/m/user",
     "confirm_email": "1/10s/key,10/h/key",
 }
-MFA_ADAPTER = "calqsync.tenancy.accounts.SecondStepAdapter"
-MFA_FORMS = {"add_webauthn": "calqsync.tenancy.account_forms.AddKeyForm"}
+MFA_ADAPTER = "calqsync.tenancy.accounts.sign_in.SecondStepAdapter"
+MFA_FORMS = {"add_webauthn": "calqsync.tenancy.accounts.forms.AddKeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
@@ -181,14 +181,14 @@ STAFF_SESSION_LIFE = timedelta(hours=12)
 REDIS_URL = env.str("REDIS_URL")
 CACHES = {
     "default": {
-        "BACKEND": "calqsync.tenancy.cache.SteadyRedisCache",
+        "BACKEND": "calqsync.tenancy.web.cache.SteadyRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "calqsync",
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-SESSION_SERIALIZER = "calqsync.tenancy.sessions.SealedSerializer"
+SESSION_SERIALIZER = "calqsync.tenancy.accounts.sessions.SealedSerializer"
 SESSION_COOKIE_AGE = int(SESSION_IDLE.total_seconds())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -5,14 +5,14 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
-handler400 = "calqsync.tenancy.errors.bad_request"
-handler403 = "calqsync.tenancy.errors.forbidden"
-handler404 = "calqsync.tenancy.errors.not_found"
-handler500 = "calqsync.tenancy.errors.server_error"
+handler400 = "calqsync.tenancy.web.errors.bad_request"
+handler403 = "calqsync.tenancy.web.errors.forbidden"
+handler404 = "calqsync.tenancy.web.errors.not_found"
+handler500 = "calqsync.tenancy.web.errors.server_error"
 
 urlpatterns = [
     path("", include("calqsync.tenancy.urls")),
-    path("", include("calqsync.tenancy.account_pages")),
+    path("", include("calqsync.tenancy.accounts.pages")),
     path("", include("calqsync.jobs.urls")),
     path("", include("billing.urls")),
     path("", include("integrations.urls")),

@@ -13,7 +13,7 @@ try:
 except ImproperlyConfigured as problem:
     raise SystemExit(str(problem)) from None
 
-from calqsync.tenancy.roles import exit_on_dangerous_role
+from calqsync.tenancy.isolation.roles import exit_on_dangerous_role
 from calqsync.tenancy.secrets import exit_on_wrong_keys
 
 exit_on_dangerous_role()

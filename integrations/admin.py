@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.gate import PlanNeeded
-from calqsync.tenancy import console
 from calqsync.tenancy.admin import SUPPORT, DirectoryAdmin, DirectoryInline
-from calqsync.tenancy.console import Action, Cell, Counter, Deed, Panel, act_url, tenant_url
 from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.support import console
+from calqsync.tenancy.support.console import Action, Cell, Counter, Deed, Panel, act_url, tenant_url
 from integrations import selectors
 from integrations.models import Connection, SyncRun, SyncStream
 from integrations.models.connections import Trouble

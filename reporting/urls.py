@@ -1,8 +1,8 @@
 from django.urls import include, path
 
 from calqsync.tenancy.access import tenant_view
-from calqsync.tenancy.limits import limited
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.web.limits import limited
 from reporting.api import Figures
 from reporting.views import dashboards
 

@@ -16,7 +16,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import Client, TransactionTestCase
 
-from calqsync.tenancy import roles, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.isolation import roles
 
 ALIASES = ("default", "owner", "dispatcher", "support")
 

@@ -9,15 +9,16 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.db import transaction
 from django.utils import timezone
 
-from calqsync.tenancy import scope, support
+from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
+from calqsync.tenancy.support import grants
 
 
 @transaction.atomic
 def staff_make(name: str = "sam", *, second_step: bool = True) -> User:
     """A person of support; without `second_step` every support page stays closed to them."""
     staff = User.objects.create_user(
-        f"{name}@support.example", "correct horse battery", name=name.title(), is_staff=True
+        f"{name}@grants.example", "correct horse battery", name=name.title(), is_staff=True
     )
     if second_step:
         TOTP.activate(staff, generate_totp_secret())
@@ -27,7 +28,7 @@ def staff_make(name: str = "sam", *, second_step: bool = True) -> User:
 def grant_make(tenant: Tenant, staff: User, person: User, **values: Any) -> SupportGrant:
     """A grant asked for now because `person` asked; `values` overwrite what was stored."""
     with transaction.atomic(), scope.tenant(tenant.pk):
-        grant = support.grant_request(
+        grant = grants.grant_request(
             staff=staff,
             asked_by=Membership.objects.get(user=person),
             reason="Figures look wrong",

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.db.models.manager
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import SecureTables
+from calqsync.tenancy.isolation.rls import SecureTables
 
 
 class Migration(migrations.Migration):

@@ -1,7 +1,7 @@
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import TOKEN, policy
-from calqsync.tenancy.roles import APP
+from calqsync.tenancy.isolation.rls import TOKEN, policy
+from calqsync.tenancy.isolation.roles import APP
 
 # A row is there for who names its hash, and for nobody else; it is written once.
 _ONE_AT_A_TIME = (

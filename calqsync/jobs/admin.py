@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from calqsync.jobs.models import LIVE, Job, JobState
-from calqsync.tenancy import console
 from calqsync.tenancy.admin import SUPPORT, DirectoryAdmin
-from calqsync.tenancy.console import Cell, Counter, Panel
 from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.support import console
+from calqsync.tenancy.support.console import Cell, Counter, Panel
 
 FAILED_FOR = timedelta(days=7)
 # The payload stays out: it is the customer's business, and may name people.

@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing import services as billing
 from calqsync.local.visitor import Visitor
 from calqsync.tenancy import scope, services
-from calqsync.tenancy.accounts import has_second_step
+from calqsync.tenancy.accounts.sign_in import has_second_step
 from calqsync.tenancy.models import Tenant, User
 
 SANDBOX_LOGIN = {"username": "maija.malli", "password": "malli-2026"}

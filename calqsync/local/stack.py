@@ -119,7 +119,7 @@ class Stack:
 
     def use_database(self, name: str) -> None:
         """Make the database with its four roles if there is none, and point `env` at it."""
-        from calqsync.tenancy.roles import create_roles
+        from calqsync.tenancy.isolation.roles import create_roles
 
         assert self.postgres is not None
         secrets = self.home.secrets()

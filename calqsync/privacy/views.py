@@ -25,9 +25,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from calqsync.privacy.forms import CompanyNameForm, EmailForm
 from calqsync.privacy.models import Export, ExportState
 from calqsync.privacy.services import accounts, companies, contacts, exports
-from calqsync.tenancy import accounts as sign_in
 from calqsync.tenancy import formats
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Role, User
 from integrations.models import Customer
 from integrations.services.contacts import contact_is_erased

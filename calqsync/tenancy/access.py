@@ -17,8 +17,10 @@ from django.template.response import SimpleTemplateResponse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import accounts, looking, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Membership, Role, SupportGrant, Tenant, User
+from calqsync.tenancy.support import looking
 
 
 class TenantRequest(HttpRequest):
@@ -77,7 +79,7 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
     """What stands in the way of this member, if anything; raises PermissionDenied for the role."""
     if not request.membership.may(min_role):
         raise PermissionDenied
-    if request.tenant.mfa_required and not accounts.has_second_step(request.user):
+    if request.tenant.mfa_required and not sign_in.has_second_step(request.user):
         messages.warning(
             request,
             _("%(company)s asks for two-step sign-in. Turn it on to go on.")
@@ -88,8 +90,8 @@ def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse
         return redirect("mfa_index")
     request.session.pop("wanted", None)
     changes = request.method not in {"GET", "HEAD", "OPTIONS"}
-    if fresh and changes and not accounts.recently_authenticated(request):
-        return accounts.ask_again(request)
+    if fresh and changes and not sign_in.recently_authenticated(request):
+        return sign_in.ask_again(request)
     return None
 
 

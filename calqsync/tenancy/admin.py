@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from calqsync.tenancy import console, desk
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.scope import SUPPORT
+from calqsync.tenancy.support import console, desk
 
 desk.set_up()
 # What other packages offer here (groups, e-mail addresses, second factors) is not support's.

@@ -18,4 +18,4 @@ class ConsoleConfig(admin.AdminConfig):
     """Django's admin with our site around it."""
 
     default = False
-    default_site = "calqsync.tenancy.console.SupportSite"
+    default_site = "calqsync.tenancy.support.console.SupportSite"

@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import acting, mails, scope, secrets
+from calqsync.tenancy import mails, scope, secrets
+from calqsync.tenancy.audit import acting
 from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, Tenant, User
 

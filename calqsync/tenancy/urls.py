@@ -1,6 +1,7 @@
 from django.urls import path
 
-from calqsync.tenancy import consent, views
+from calqsync.tenancy import views
+from calqsync.tenancy.support import consent
 
 urlpatterns = [
     path("", views.home, name="home"),

@@ -17,11 +17,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from calqsync.tenancy import audit_trail, consent, limits, scope, services, sheets
+from calqsync.tenancy import scope, services, sheets
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.audit import trail
 from calqsync.tenancy.forms import INVITED, CompanyForm, InvitationForm
 from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import Invitation, Membership, Role, Tenant, User
+from calqsync.tenancy.support import consent
+from calqsync.tenancy.web import limits
 
 
 @require_safe
@@ -266,11 +269,11 @@ def audit_log(request: TenantRequest) -> HttpResponse:
     """Who did what; with `format` as a file, which is an act itself."""
     kind = request.GET.get("format", "")
     if kind not in {sheets.CSV, sheets.XLSX, "json"}:
-        page = audit_trail.trail(tenant=request.tenant, query=request.GET)
+        page = trail.trail(tenant=request.tenant, query=request.GET)
         return render(request, "tenancy/audit.html", {"page": page})
     limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
     limits.one_at_a_time("export", tenant_id=request.tenant.pk)
-    wanted = audit_trail.asked(request.GET)
+    wanted = trail.asked(request.GET)
     services.audit(
         act="audit.exported",
         by=request.user,
@@ -279,9 +282,9 @@ def audit_log(request: TenantRequest) -> HttpResponse:
     name = (_("Audit log"), request.tenant.slug, f"{timezone.now():%Y-%m-%d}")
     if kind == "json":
         return HttpResponse(
-            audit_trail.file_json(wanted, tenant=request.tenant),
+            trail.file_json(wanted, tenant=request.tenant),
             content_type="application/json",
             headers={"Content-Disposition": sheets.attachment(name, "json")},
         )
-    rows = audit_trail.file_rows(wanted, tenant=request.tenant)
-    return sheets.file_answer(kind, name, audit_trail.HEAD, rows)
+    rows = trail.file_rows(wanted, tenant=request.tenant)
+    return sheets.file_answer(kind, name, trail.HEAD, rows)

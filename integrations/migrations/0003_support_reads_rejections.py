@@ -1,7 +1,7 @@
 from django.db import migrations
 
-from calqsync.tenancy.rls import GRANTED, policy
-from calqsync.tenancy.roles import SUPPORT
+from calqsync.tenancy.isolation.rls import GRANTED, policy
+from calqsync.tenancy.isolation.roles import SUPPORT
 
 # Under a grant support sees which documents were set aside and why; never the document.
 _SET_ASIDE = (

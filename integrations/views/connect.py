@@ -22,10 +22,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.gate import PlanNeeded
-from calqsync.tenancy import accounts, scope
+from calqsync.tenancy import scope
 from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.limits import limited
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Role, Tenant
+from calqsync.tenancy.web.limits import limited
 from integrations.forms import KeyForm, NameForm
 from integrations.models import ConnectFlow, Connection
 from integrations.models.connections import GrantKind
@@ -190,8 +191,8 @@ def admin_outside_transaction(
             answer = door(request, slug=slug)
         if answer.status_code != 200:
             return answer
-        if fresh and not accounts.recently_authenticated(request):
-            return accounts.ask_again(request)
+        if fresh and not sign_in.recently_authenticated(request):
+            return sign_in.ask_again(request)
         member = cast(TenantRequest, request)
         with scope.user(member.user.pk), scope.tenant(member.tenant.pk):
             return view(member, **kwargs)

@@ -21,8 +21,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from billing.gate import PlanNeeded
 from billing.services import entitlement_now
 from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.limits import limited
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.web.limits import limited
 from integrations import selectors
 from integrations.forms import DisconnectForm, NameForm
 from integrations.models import Connection

@@ -7,7 +7,7 @@ import django.db.models.manager
 from django.conf import settings
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import SecureTables
+from calqsync.tenancy.isolation.rls import SecureTables
 
 
 class Migration(migrations.Migration):

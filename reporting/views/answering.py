@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import limits, sheets
+from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.services import audit
+from calqsync.tenancy.web import limits
 from reporting.selectors import frame
 from reporting.selectors.listing import Listing
 from reporting.services import business_day

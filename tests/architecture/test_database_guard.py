@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from calqsync.tenancy import catalog, roles
+from calqsync.tenancy.isolation import catalog, roles
 from tests.conftest import superuser_connection
 from tests.scratch import addresses, copy_of
 

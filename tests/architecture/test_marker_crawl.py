@@ -19,8 +19,9 @@ from django.utils import timezone
 from calqsync.jobs.models import Job, JobState
 from calqsync.jobs.tasks import MAIL
 from calqsync.jobs.tasks import mail as mail_task
-from calqsync.tenancy import console, scope
+from calqsync.tenancy import scope
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.support import console
 from tests.architecture import routes as table
 from tests.architecture import world as worlds
 from tests.architecture.answers import leaks, numbers_of, text_of

@@ -25,10 +25,11 @@ from billing.services import account_of_tenant
 from calqsync.jobs.models import Job
 from calqsync.jobs.services import claim, enqueue, finish
 from calqsync.privacy.services import exports
-from calqsync.tenancy import scope, support
+from calqsync.tenancy import scope
 from calqsync.tenancy.models import Invitation, Membership, Role, User
 from calqsync.tenancy.secrets import sealer
 from calqsync.tenancy.services import invitation_create, tenant_create, token_hash
+from calqsync.tenancy.support import grants
 from integrations import models as books
 from integrations.models.connections import GrantKind
 from reporting import models as figures
@@ -314,7 +315,7 @@ def _office(company: Company, helper: User) -> None:
         now=now,
     )
     Invitation.objects.update(token_hash=token_hash(words.token), sent_at=now)
-    things["grant"] = support.grant_request(
+    things["grant"] = grants.grant_request(
         staff=helper,
         asked_by=Membership.objects.get(user=owner),
         reason=words.listed("why"),

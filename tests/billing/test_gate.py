@@ -122,12 +122,20 @@ class TestFirstTrial:
     def test_another_tenants_trial_ends_with_the_first(self, cast, first):
         other = cast.stranger_tenant
         self.spend(cast, other, other.created_at)
-        assert self.ends(other) == self.ends(first)
+        assert timedelta() < self.ends(other) - self.ends(first) <= timedelta(days=1)
         with scope.tenant(other.pk):
             assert AuditEvent.objects.filter(act="trial.changed").exists()
 
+    def test_t33_the_end_tells_another_tenant_a_day_and_no_moment(self, cast, first):
+        other = cast.stranger_tenant
+        self.spend(cast, other, other.created_at)
+        assert self.ends(other).astimezone(UTC).time() == time()
+        with scope.tenant(other.pk):
+            said = str(AuditEvent.objects.get(act="trial.changed").after)
+        assert self.ends(first).isoformat() not in said
+
     def test_after_the_first_trial_the_books_ask_for_a_plan(self, cast, first):
-        other, late = cast.stranger_tenant, self.ends(first) + timedelta(minutes=1)
+        other, late = cast.stranger_tenant, self.ends(first) + timedelta(days=1, minutes=1)
         before = self.ends(other)
         with pytest.raises(PlanNeeded):
             self.spend(cast, other, late)

@@ -24,7 +24,7 @@ from calqsync.local.mailbox import mails
 from calqsync.local.people import connect
 from calqsync.local.stack import ROLE_VARIABLES, Stack
 from calqsync.local.visitor import Visitor
-from calqsync.tenancy.roles import create_roles
+from calqsync.tenancy.isolation.roles import create_roles
 
 ROOT = Path(__file__).parents[2]
 # One process runs all journeys: they share the servers.

@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from calqsync.tenancy import roles
+from calqsync.tenancy.isolation import roles
 from tests.journeys.running import TOGETHER
 
 pytestmark = TOGETHER

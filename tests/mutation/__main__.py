@@ -89,7 +89,7 @@ def _databases() -> Iterator[tuple[str, str]]:
     """Two databases: migrated and empty, and one with two tenants that have a row everywhere."""
     from django.core.management import call_command
 
-    from calqsync.tenancy import roles
+    from calqsync.tenancy.isolation import roles
     from tests import conftest
     from tests.scratch import copy_of
 
@@ -136,7 +136,7 @@ def _database_verdicts(filled: str, options: argparse.Namespace) -> Iterator[Ver
 
 
 def _audited(database: str) -> bool:
-    from calqsync.tenancy import catalog
+    from calqsync.tenancy.isolation import catalog
 
     connection = psycopg2.connect(os.environ["TEST_SUPERUSER_URL"], dbname=database)
     connection.autocommit = True

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from calqsync.tenancy import roles
-from calqsync.tenancy.catalog import tenant_models
-from calqsync.tenancy.rls import composite_keys
+from calqsync.tenancy.isolation import roles
+from calqsync.tenancy.isolation.catalog import tenant_models
+from calqsync.tenancy.isolation.rls import composite_keys
 
 FILE = "tests/tenancy/test_isolation_sql.py"
 

@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.catalog import tenant_models
+from calqsync.tenancy.isolation.catalog import tenant_models
 
 FUTURE = datetime(2090, 1, 1, 12, tzinfo=UTC)
 

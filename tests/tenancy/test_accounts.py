@@ -7,7 +7,7 @@ from django.core import mail
 from django.core.cache import cache
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.accounts import recently_authenticated
+from calqsync.tenancy.accounts.sign_in import recently_authenticated
 from calqsync.tenancy.models import Membership, Tenant, User
 
 FORM = {

@@ -8,8 +8,8 @@ from django.test import Client
 from redis.exceptions import ConnectionError as RedisAway
 
 from calqsync.local.home import free_port
-from calqsync.tenancy.cache import SteadyRedisCache
 from calqsync.tenancy.models import User
+from calqsync.tenancy.web.cache import SteadyRedisCache
 from tests.tenancy.people import (
     Clock,
     confirmed,
@@ -113,7 +113,7 @@ def without_redis(settings):
     """The product's own cache, at an address where nothing answers."""
     settings.CACHES = {
         "default": {
-            "BACKEND": "calqsync.tenancy.cache.SteadyRedisCache",
+            "BACKEND": "calqsync.tenancy.web.cache.SteadyRedisCache",
             "LOCATION": f"redis://127.0.0.1:{free_port()}/0",
             "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
         }

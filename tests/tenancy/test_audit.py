@@ -15,7 +15,8 @@ from django.conf import settings as project
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from calqsync.tenancy import acting, audit_words, mails, scope, services
+from calqsync.tenancy import mails, scope, services
+from calqsync.tenancy.audit import acting, words
 from calqsync.tenancy.models import AuditEvent, Membership, Role
 
 
@@ -226,7 +227,7 @@ def test_downloading_the_log_is_logged(client, cast):
 
 
 SOURCES = ("calqsync", "billing", "integrations", "reporting")
-_AREAS = "|".join({act.split(".")[0] for act in audit_words.ACTS})
+_AREAS = "|".join({act.split(".")[0] for act in words.ACTS})
 _ACT = re.compile(rf"({_AREAS})\.[a-z_]+")
 
 
@@ -264,10 +265,10 @@ def is_audit(node):
 def test_every_act_has_words_and_every_word_an_act():
     used = acts_in_code()
     assert len(used) > 30, "the scan found hardly any act, so it guards nothing"
-    assert used - set(audit_words.ACTS) == set(), "acts without words in audit_words.ACTS"
-    assert set(audit_words.ACTS) - used == set(), "words for acts that nothing does"
+    assert used - set(words.ACTS) == set(), "acts without words in words.ACTS"
+    assert set(words.ACTS) - used == set(), "words for acts that nothing does"
 
 
 def test_every_act_lies_in_an_area_that_the_filter_offers():
-    offered = {part for area in audit_words.AREAS for part in audit_words.area_acts(area)}
-    assert {act.split(".")[0] for act in audit_words.ACTS} == offered
+    offered = {part for area in words.AREAS for part in words.area_acts(area)}
+    assert {act.split(".")[0] for act in words.ACTS} == offered

@@ -17,9 +17,9 @@ from django.utils import timezone
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
 from calqsync.tenancy.admin import DirectoryAdmin
-from calqsync.tenancy.console import actions
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, Role, SupportGrant, Tenant
 from calqsync.tenancy.services import invitation_create
+from calqsync.tenancy.support.console import actions
 from integrations.models import Connection, Credential, SyncRun, SyncStream
 from tests.conftest import SignedInClient
 from tests.staff import grant_make, staff_make

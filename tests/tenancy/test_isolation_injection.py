@@ -5,7 +5,8 @@ from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from calqsync.tenancy import roles, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.isolation import roles
 from integrations.models import Connection
 
 pytestmark = pytest.mark.django_db(transaction=True)

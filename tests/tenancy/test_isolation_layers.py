@@ -7,7 +7,7 @@ import pytest
 from django.db import connections, transaction
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.catalog import tenant_models
+from calqsync.tenancy.isolation.catalog import tenant_models
 from tests.architecture.test_url_guard import TENANT_PAGES, filled
 from tests.conftest import make_cast
 from tests.tenancy.rows import fill

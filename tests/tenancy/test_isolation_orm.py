@@ -10,7 +10,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.catalog import tenant_models
+from calqsync.tenancy.isolation.catalog import tenant_models
 from calqsync.tenancy.models import Invitation
 from calqsync.tenancy.services import tenant_create
 from integrations.models import Connection, Product

@@ -10,7 +10,7 @@ import pytest
 
 from calqsync.local.home import free_port
 from calqsync.local.stack import ROLE_VARIABLES, Stack
-from calqsync.tenancy import roles
+from calqsync.tenancy.isolation import roles
 from tests.conftest import superuser_connection
 
 PASSWORD = "probe"  # of roles that live for one test

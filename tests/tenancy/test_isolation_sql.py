@@ -10,10 +10,10 @@ import pytest
 from django.db import connections, models, transaction
 from psycopg2 import errors, sql
 
-from calqsync.tenancy import roles
-from calqsync.tenancy.catalog import declared_policies, tenant_models
+from calqsync.tenancy.isolation import roles
+from calqsync.tenancy.isolation.catalog import declared_policies, tenant_models
+from calqsync.tenancy.isolation.rls import GRANTED, composite_keys
 from calqsync.tenancy.models import User
-from calqsync.tenancy.rls import GRANTED, composite_keys
 from tests.conftest import _empty_all_tables, make_cast, superuser_connection
 from tests.tenancy.rows import fill
 

@@ -16,7 +16,7 @@ from django.urls import get_resolver, reverse
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.accounts import session_over
+from calqsync.tenancy.accounts.sign_in import session_over
 from calqsync.tenancy.models import AuditEvent, Membership, Tenant
 from calqsync.tenancy.services import member_remove
 from tests.tenancy.people import PASSWORD, Clock, confirmed, is_in, link_in_mail, sign_in, with_app

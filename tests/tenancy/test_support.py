@@ -14,9 +14,10 @@ from django.db import IntegrityError, ProgrammingError, transaction
 from django.urls import resolve
 from django.utils import timezone
 
-from calqsync.tenancy import scope, support
+from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent, Membership, Role, SupportGrant, Tenant, User
-from calqsync.tenancy.routing import SupportReadsOnly
+from calqsync.tenancy.support import grants
+from calqsync.tenancy.support.routing import SupportReadsOnly
 from integrations.models import Connection, Credential, Customer, Rejection
 from tests.architecture.routes import pages
 from tests.conftest import SignedInClient
@@ -119,7 +120,7 @@ class TestTheDoor:
         assert sam.get(world.cast.url("")).status_code == 404
 
     def test_i23_the_half_hour_ends_by_itself(self, world, sam, grant):
-        assert timedelta(minutes=29) < grant.expires_at - grant.created_at <= support.GRANT_LIFE
+        assert timedelta(minutes=29) < grant.expires_at - grant.created_at <= grants.GRANT_LIFE
         assert sam.get(world.cast.url("")).status_code == 200
         grant_expire(grant)
         assert sam.get(world.cast.url("")).status_code == 404
@@ -299,7 +300,7 @@ class TestGrants:
             person = values.pop("person", world.cast.vera)
             asked = {"staff": world.sam, "reason": "Why", "ticket": "T-2", "now": timezone.now()}
             asked |= {"asked_by": Membership.objects.get(user=person)} | values
-            return support.grant_request(**asked)
+            return grants.grant_request(**asked)
 
     def consent(self, world):
         with transaction.atomic(), scope.tenant(world.tenant.pk):
@@ -314,25 +315,25 @@ class TestGrants:
         grant = self.ask(world)
         assert grant.expires_at is None
         assert sam.get(world.cast.url("")).status_code == 404
-        self.answer(world, support.grant_approve, grant, world.cast.ann)
+        self.answer(world, grants.grant_approve, grant, world.cast.ann)
         assert sam.get(world.cast.url("")).status_code == 200
         assert [e.actor for e in audited(world.tenant, act="support.approved")] == [world.cast.ann]
 
     def test_a_refused_request_opens_nothing_and_cannot_be_approved(self, world, sam):
         self.consent(world)
         grant = self.ask(world)
-        self.answer(world, support.grant_refuse, grant, world.cast.alice)
+        self.answer(world, grants.grant_refuse, grant, world.cast.alice)
         with pytest.raises(ValidationError):
-            self.answer(world, support.grant_approve, grant, world.cast.ann)
+            self.answer(world, grants.grant_approve, grant, world.cast.ann)
         assert sam.get(world.cast.url("")).status_code == 404
 
     def test_a_request_that_nobody_answered_is_too_old_after_a_day(self, world):
         self.consent(world)
         grant = self.ask(world)
-        later = timezone.now() + support.REQUEST_LIFE
+        later = timezone.now() + grants.REQUEST_LIFE
         with pytest.raises(ValidationError):
-            self.answer(world, support.grant_approve, grant, world.cast.ann, now=later)
-        assert support.state(grant, now=later) == "lapsed"
+            self.answer(world, grants.grant_approve, grant, world.cast.ann, now=later)
+        assert grants.state(grant, now=later) == "lapsed"
 
     def test_i23_staff_give_no_grant_to_themselves_or_each_other(self, world):
         self.consent(world)
@@ -342,8 +343,8 @@ class TestGrants:
             for staff in (world.sam, other):
                 Membership.objects.create(user=staff, role=Role.OWNER)
         for staff in (world.sam, other):
-            with pytest.raises(support.NotForStaff):
-                self.answer(world, support.grant_approve, grant, staff)
+            with pytest.raises(grants.NotForStaff):
+                self.answer(world, grants.grant_approve, grant, staff)
         assert signed_in(world.sam).post(
             world.cast.url(f"settings/security/support/{grant.public_id}/"), {"act": "approve"}
         ).status_code in {302, 403}
@@ -371,8 +372,8 @@ class TestGrants:
             grant_make(world.tenant, staff_make("sue"), world.cast.vera, expires_at=FOR_EVER)
 
     def test_an_ended_grant_is_closed_at_once(self, world, sam, grant):
-        self.answer(world, support.grant_end, grant, world.cast.alice)
+        self.answer(world, grants.grant_end, grant, world.cast.alice)
         assert sam.get(world.cast.url("")).status_code == 404
         assert len(audited(world.tenant, act="support.ended")) == 1
-        self.answer(world, support.grant_end, grant, world.cast.alice)
+        self.answer(world, grants.grant_end, grant, world.cast.alice)
         assert len(audited(world.tenant, act="support.ended")) == 1

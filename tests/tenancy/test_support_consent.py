@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
-from calqsync.tenancy import mails, scope, support
+from calqsync.tenancy import mails, scope
 from calqsync.tenancy.models import AuditEvent, SupportGrant, Tenant, User
+from calqsync.tenancy.support import grants
 from tests.conftest import SignedInClient
 from tests.staff import grant_make, staff_make
 
@@ -89,7 +90,7 @@ class TestConsent:
         assert signed_in(sam).get(company.url("growth/")).status_code == 200
         found = stored(company, grant)
         assert found.approved_by == company.ann
-        assert timezone.now() < found.expires_at <= timezone.now() + support.GRANT_LIFE
+        assert timezone.now() < found.expires_at <= timezone.now() + grants.GRANT_LIFE
 
     def test_refusing_opens_nothing(self, company, sam):
         wants_consent(company)
@@ -135,7 +136,7 @@ class TestWhatTheCompanySees:
             client.get(company.url(path))
         assert "End now" in self.page(company)
         with transaction.atomic(), scope.tenant(company.tenant.pk):
-            support.grant_end(grant=grant, by=sam, now=timezone.now())
+            grants.grant_end(grant=grant, by=sam, now=timezone.now())
         page = self.page(company, "vera")
         row = page.split("Who looked in before")[1].split("</tr>")[1]
         assert "Sam" in row
@@ -194,7 +195,7 @@ class TestMail:
 
 class TestStaff:
     def person(self, *, verified=True):
-        user = User.objects.create_user("nora@support.example", "correct horse battery")
+        user = User.objects.create_user("nora@grants.example", "correct horse battery")
         EmailAddress.objects.create(user=user, email=user.email, verified=verified, primary=True)
         return user
 
@@ -205,13 +206,13 @@ class TestStaff:
 
     def test_the_command_makes_staff_lists_and_unmakes_them(self, company):
         user = self.person()
-        assert "turn two-step sign-in on" in self.told("add", "Nora@support.example")
+        assert "turn two-step sign-in on" in self.told("add", "Nora@grants.example")
         user.refresh_from_db()
         assert user.is_staff
         assert not user.is_superuser
-        assert "nora@support.example  no second step yet" in self.told("list")
+        assert "nora@grants.example  no second step yet" in self.told("list")
         grant = grant_make(company.tenant, user, company.vera)
-        self.told("remove", "nora@support.example")
+        self.told("remove", "nora@grants.example")
         user.refresh_from_db()
         assert not user.is_staff
         assert stored(company, grant).ended_at is not None
@@ -219,9 +220,9 @@ class TestStaff:
     def test_nobody_becomes_staff_by_an_address_that_was_never_confirmed(self, company):
         self.person(verified=False)
         with pytest.raises(CommandError, match="not confirmed"):
-            self.told("add", "nora@support.example")
+            self.told("add", "nora@grants.example")
         with pytest.raises(CommandError, match="Nobody signs in"):
-            self.told("add", "missing@support.example")
+            self.told("add", "missing@grants.example")
 
     def test_no_page_makes_staff(self, company, sam):
         wish = {"is_staff": "on", "is_superuser": "on"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from calqsync.tenancy import limits
+from calqsync.tenancy.web import limits
 from tests.web.conftest import Server, signed_in
 from tests.web.world import World
 

@@ -5,8 +5,8 @@ import django.db.models.functions.datetime
 import django.db.models.manager
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import SecureTables, policy
-from calqsync.tenancy.roles import APP, DISPATCHER
+from calqsync.tenancy.isolation.rls import SecureTables, policy
+from calqsync.tenancy.isolation.roles import APP, DISPATCHER
 
 
 # The dispatcher sees when jobs of every tenant are due, and may note that it rang for them.

@@ -5,8 +5,8 @@ import django.db.models.manager
 from django.conf import settings
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import USER, SecureTables, policy
-from calqsync.tenancy.roles import APP
+from calqsync.tenancy.isolation.rls import USER, SecureTables, policy
+from calqsync.tenancy.isolation.roles import APP
 
 # The ledger can be added to and read, never changed.
 _LEDGER = f'REVOKE UPDATE, DELETE ON "privacy_erasure" FROM {APP};'

@@ -7,8 +7,8 @@ import django.db.models.manager
 from django.conf import settings
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import TOKEN, TENANT, USER, SecureTables, policy
-from calqsync.tenancy.roles import APP, SUPPORT
+from calqsync.tenancy.isolation.rls import TOKEN, TENANT, USER, SecureTables, policy
+from calqsync.tenancy.isolation.roles import APP, SUPPORT
 
 
 _PUBLIC_ID = """

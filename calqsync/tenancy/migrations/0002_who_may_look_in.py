@@ -5,8 +5,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from calqsync.tenancy.rls import TOKEN, USER, SecureTables
-from calqsync.tenancy.roles import SUPPORT
+from calqsync.tenancy.isolation.rls import TOKEN, USER, SecureTables
+from calqsync.tenancy.isolation.roles import SUPPORT
 
 _SUPPORT_SEES = (
     "GRANT SELECT (mfa_required, support_consent_required, deletes_at)"

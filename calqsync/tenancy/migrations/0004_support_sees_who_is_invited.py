@@ -1,7 +1,7 @@
 from django.db import migrations
 
-from calqsync.tenancy.rls import policy
-from calqsync.tenancy.roles import SUPPORT
+from calqsync.tenancy.isolation.rls import policy
+from calqsync.tenancy.isolation.roles import SUPPORT
 
 # Who is invited, so that support can send the mail again; never what opens an invitation.
 _INVITED = (

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from calqsync.tenancy.roles import APP
+from calqsync.tenancy.isolation.roles import APP
 
 
 class Migration(migrations.Migration):

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from calqsync.tenancy import catalog
+from calqsync.tenancy.isolation import catalog
 
 
 class Command(BaseCommand):

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
-from calqsync.tenancy import roles
+from calqsync.tenancy.isolation import roles
 
 VARIABLES = {
     roles.OWNER: "DATABASE_OWNER_URL",

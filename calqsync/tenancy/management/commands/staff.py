@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from calqsync.tenancy import accounts, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import SupportGrant, User
 
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
 
     def _list(self) -> None:
         for user in User.objects.filter(is_staff=True).order_by("email"):
-            second = "two steps" if accounts.has_second_step(user) else "no second step yet"
+            second = "two steps" if sign_in.has_second_step(user) else "no second step yet"
             self.stdout.write(f"{user.email}  {second}")
 
     def _add(self, user: User) -> None:
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         user.is_staff = True
         user.save(update_fields=["is_staff"])
         self.stdout.write(f"{user.email} is support staff.")
-        if not accounts.has_second_step(user):
+        if not sign_in.has_second_step(user):
             self.stdout.write("The console stays closed until they turn two-step sign-in on.")
 
     def _remove(self, user: User) -> None:

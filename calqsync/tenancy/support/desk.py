@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from calqsync.tenancy import console, services, support
-from calqsync.tenancy.console import Action, Cell, Counter, Deed, Panel, act_url
+from calqsync.tenancy import services
 from calqsync.tenancy.models import AuditEvent, Invitation, Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.scope import SUPPORT
+from calqsync.tenancy.support import console, grants
+from calqsync.tenancy.support.console import Action, Cell, Counter, Deed, Panel, act_url
 
 AUDIT_SHOWN = 25
 _STATES = {
@@ -34,7 +35,7 @@ def page(tenant: Tenant, staff: User, now: datetime) -> dict[str, Any]:
     """Everything on a company's page of the console."""
     with console.reading(tenant.pk):
         panels = console.panels_of(tenant, now)
-    grant = support.live_grant(staff=staff, slug=tenant.slug)
+    grant = grants.live_grant(staff=staff, slug=tenant.slug)
     facts = [
         (_("Business id"), tenant.business_id),
         (_("Address"), f"/t/{tenant.slug}/"),
@@ -105,7 +106,7 @@ def set_up() -> None:
 
 
 def _counters(now: datetime) -> list[Counter]:
-    grants = SupportGrant.unscoped.using(SUPPORT).filter(_open())
+    live = SupportGrant.unscoped.using(SUPPORT).filter(_open())
     listed = reverse("admin:tenancy_supportgrant_changelist")
     return [
         Counter(
@@ -115,7 +116,7 @@ def _counters(now: datetime) -> list[Counter]:
         ),
         Counter(
             label=_("Open grants"),
-            number=grants.count(),
+            number=live.count(),
             url=f"{listed}?state=open",
             hint=_("Staff who can look into a company now"),
         ),
@@ -183,7 +184,7 @@ def _grants(tenant: Tenant, now: datetime) -> Panel:
     )
     rows = []
     for grant in found.order_by("-id")[:10]:
-        state = support.state(grant, now=now)
+        state = grants.state(grant, now=now)
         label, tone = _STATES[state]
         end: list[tuple[console.Text, str]] = [
             (_("End"), act_url("grant-end", tenant.pk, grant.public_id))
@@ -237,7 +238,7 @@ def _changes(event: AuditEvent) -> str:
 
 
 def _says_look_in(_target: str) -> str:
-    minutes = int(support.GRANT_LIFE.total_seconds() // 60)
+    minutes = int(grants.GRANT_LIFE.total_seconds() // 60)
     return (
         _(
             "You see what a viewer sees for %d minutes and can change nothing. Each page that you"
@@ -249,7 +250,7 @@ def _says_look_in(_target: str) -> str:
 
 
 def _look_in(deed: Deed) -> str:
-    grant = support.grant_request(
+    grant = grants.grant_request(
         staff=deed.by,
         asked_by=deed.person,
         reason=deed.reason,
@@ -274,7 +275,7 @@ def _says_grant_end(target: str) -> str | None:
 def _grant_end(deed: Deed) -> str:
     grant = _grant_of(deed.target)
     assert grant is not None, "the page said so"
-    support.grant_end(grant=grant, by=deed.by, now=deed.now)
+    grants.grant_end(grant=grant, by=deed.by, now=deed.now)
     return _("The grant has ended.")
 
 

@@ -40,9 +40,11 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from calqsync.tenancy import acting, errors, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.audit import acting
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.secrets import SecretUnreadable, open_for_person, seal_for_person
+from calqsync.tenancy.web import errors
 
 log = structlog.get_logger(__name__)
 

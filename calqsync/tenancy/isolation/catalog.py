@@ -20,8 +20,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import UniqueConstraint
 from psycopg2 import sql
 
-from calqsync.tenancy import catalog_rules as rules
-from calqsync.tenancy.rls import CompositeKey, SecureTables, composite_keys, owned
+from calqsync.tenancy.isolation import rules
+from calqsync.tenancy.isolation.rls import CompositeKey, SecureTables, composite_keys, owned
 
 # The tenant's own table: bound by policies on its id.
 ROOT = "tenancy_tenant"
@@ -125,7 +125,7 @@ def _coverage(tables: dict[str, bool]) -> Iterator[Finding]:
                 table,
                 "it has no tenant_id and is on no list",
                 "Derive the model from TenantOwned, or name it with a reason in"
-                " calqsync.tenancy.catalog.WITHOUT_TENANT.",
+                " calqsync.tenancy.isolation.catalog.WITHOUT_TENANT.",
             )
         if has_tenant and table not in modelled:
             yield Finding(
@@ -146,7 +146,7 @@ def _coverage(tables: dict[str, bool]) -> Iterator[Finding]:
             "list-is-stale",
             table,
             "it is listed as a table without tenant and is none",
-            "Take it off calqsync.tenancy.catalog.WITHOUT_TENANT.",
+            "Take it off calqsync.tenancy.isolation.catalog.WITHOUT_TENANT.",
         )
 
 

@@ -13,9 +13,12 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from psycopg2.errors import InsufficientPrivilege
 
-from calqsync.tenancy import accounts, acting, scope, support
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.audit import acting
 from calqsync.tenancy.models import AuditEvent, Membership, Role, SupportGrant
 from calqsync.tenancy.services import audit
+from calqsync.tenancy.support import grants
 
 
 class HiddenFromSupport(PermissionDenied):
@@ -32,8 +35,8 @@ def looking_in(request: Any, slug: str) -> Iterator[None]:
     """
     user = request.user
     grant = None
-    if user.is_staff and user.is_active and accounts.has_second_step(user):
-        grant = support.live_grant(staff=user, slug=slug)
+    if user.is_staff and user.is_active and sign_in.has_second_step(user):
+        grant = grants.live_grant(staff=user, slug=slug)
     if grant is None:
         raise Http404
     request.support_grant, request.tenant = grant, grant.tenant

@@ -26,7 +26,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from calqsync.tenancy import accounts, scope
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Tenant, User
 
 Text = str | Promise
@@ -169,13 +170,13 @@ class SupportSite(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user
         staff = user.is_active and getattr(user, "is_staff", False)
-        return bool(staff and accounts.has_second_step(user))
+        return bool(staff and sign_in.has_second_step(user))
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return secure_admin_login(self._to_second_step)(request)
 
     def _to_second_step(self, request: HttpRequest) -> HttpResponse:
-        if accounts.has_second_step(request.user):
+        if sign_in.has_second_step(request.user):
             return redirect("admin:index")
         messages.warning(request, _("Support needs a second step. Turn it on to go on."))
         # The page for second steps leads back here once there is one.
@@ -195,17 +196,17 @@ class SupportSite(admin.AdminSite):
         return redirect("account_change_password")
 
     def get_urls(self) -> list[Any]:
-        from calqsync.tenancy import acts
+        from calqsync.tenancy.support import actions
 
         ours = [
             path(
                 "tenancy/tenant/<int:tenant_id>/act/<slug:name>/<str:target>/",
-                self.admin_view(acts.act),
+                self.admin_view(actions.act),
                 name="support_act",
             ),
             path(
                 "tenancy/supportgrant/<uuid:public_id>/end/",
-                self.admin_view(acts.own_grant_end),
+                self.admin_view(actions.own_grant_end),
                 name="support_end",
             ),
         ]

@@ -16,7 +16,8 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import audit_words, formats
+from calqsync.tenancy import formats
+from calqsync.tenancy.audit import words
 from calqsync.tenancy.models import AuditEvent, Membership, Tenant
 
 PAGE = 50
@@ -72,7 +73,7 @@ def asked(query: Mapping[str, str]) -> Asked:
         except ValueError:
             who = ""
     return Asked(
-        area=area if area in audit_words.AREAS else "",
+        area=area if area in words.AREAS else "",
         who=who,
         text=query.get("q", "").replace("\0", "").strip()[:100],
         start=_day(query.get("from", "")),
@@ -93,7 +94,7 @@ def events(asked: Asked, *, tenant: Tenant) -> QuerySet[AuditEvent]:
     rows = AuditEvent.objects.order_by("-at", "-pk")
     if asked.area:
         areas = Q()
-        for part in audit_words.area_acts(asked.area):
+        for part in words.area_acts(asked.area):
             areas |= Q(act__startswith=f"{part}.")
         rows = rows.filter(areas)
     if asked.who == NOBODY:
@@ -172,9 +173,9 @@ def _row(event: AuditEvent, zone: ZoneInfo) -> dict[str, Any]:
         "when": formats.moment(event.at, zone=zone, language=get_language()),
         "who": event.actor_name or _("CalqSync"),
         "behalf": event.on_behalf_of_name,
-        "what": audit_words.act_words(event.act),
+        "what": words.act_words(event.act),
         "target": event.target,
-        "changes": audit_words.changes(event.before, event.after, zone=zone),
+        "changes": words.changes(event.before, event.after, zone=zone),
         "address": event.address or "",
     }
 
@@ -183,7 +184,7 @@ def _filters(wanted: Asked) -> list[dict[str, Any]]:
     people = Membership.objects.select_related("user").defer("user__password")
     who = [(str(row.user.public_id), row.user.email) for row in people.order_by("user__email")]
     options = {
-        "area": (wanted.area, [("", _("Everything")), *audit_words.AREAS.items()]),
+        "area": (wanted.area, [("", _("Everything")), *words.AREAS.items()]),
         "who": (
             wanted.who,
             [("", _("Everybody")), *who, (SUPPORT, _("Support")), (NOBODY, _("CalqSync"))],
@@ -211,7 +212,7 @@ def file_rows(wanted: Asked, *, tenant: Tenant) -> Iterator[list[Any]]:
             event.actor_name or "CalqSync",
             event.on_behalf_of_name,
             event.act,
-            audit_words.act_words(event.act),
+            words.act_words(event.act),
             event.target,
             json.dumps(event.before, ensure_ascii=False) if event.before else "",
             json.dumps(event.after, ensure_ascii=False) if event.after else "",

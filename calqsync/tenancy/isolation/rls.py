@@ -15,7 +15,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.models import CASCADE, SET_NULL, ForeignKey
 
-from calqsync.tenancy.roles import APP, SUPPORT
+from calqsync.tenancy.isolation.roles import APP, SUPPORT
 
 # The sub-select is evaluated once a statement; nullif because a setting that was local to an
 # earlier transaction reads as '' afterwards.

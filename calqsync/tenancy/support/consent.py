@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from calqsync.tenancy import services, support
+from calqsync.tenancy import services
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import AuditEvent, Role, SupportGrant, Tenant
+from calqsync.tenancy.support import grants
 
 SHOWN = 20
 
@@ -25,7 +26,7 @@ def panel(request: TenantRequest) -> dict[str, Any]:
     """What Settings > Security shows about support: requests, live grants, the last ones."""
     now = timezone.now()
     people = ("staff", "on_behalf_of", "approved_by")
-    grants = (
+    newest = (
         SupportGrant.objects.select_related(*people)
         .defer(*(f"{person}__password" for person in people))
         .order_by("-created_at", "-pk")[:SHOWN]
@@ -35,16 +36,16 @@ def panel(request: TenantRequest) -> dict[str, Any]:
     rows = [
         {
             "grant": grant,
-            "state": support.state(grant, now=now),
+            "state": grants.state(grant, now=now),
             "pages": pages.get(str(grant.public_id), 0),
         }
-        for grant in grants
+        for grant in newest
     ]
     return {
         "waiting": [row for row in rows if row["state"] == "waiting"],
         "open": [row for row in rows if row["state"] == "open"],
         "past": [row for row in rows if row["state"] not in {"waiting", "open"}],
-        "minutes": int(support.GRANT_LIFE.total_seconds() // 60),
+        "minutes": int(grants.GRANT_LIFE.total_seconds() // 60),
         "consent": request.tenant.support_consent_required,
         "may_edit": request.membership.may(Role.ADMIN),
     }
@@ -76,10 +77,10 @@ def grant_answer(request: TenantRequest, public_id: UUID) -> HttpResponse:
     grant, now = _grant_of(public_id), timezone.now()
     try:
         if request.POST.get("answer") == "approve":
-            support.grant_approve(grant=grant, by=request.user, now=now)
+            grants.grant_approve(grant=grant, by=request.user, now=now)
             messages.success(request, _("Support can look in for half an hour from now."))
         else:
-            support.grant_refuse(grant=grant, by=request.user, now=now)
+            grants.grant_refuse(grant=grant, by=request.user, now=now)
             messages.success(request, _("The request is refused."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
@@ -90,7 +91,7 @@ def grant_answer(request: TenantRequest, public_id: UUID) -> HttpResponse:
 @require_POST
 def grant_end(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Close a live grant at once; no fresh sign-in stands in the way of that."""
-    support.grant_end(grant=_grant_of(public_id), by=request.user, now=timezone.now())
+    grants.grant_end(grant=_grant_of(public_id), by=request.user, now=timezone.now())
     messages.success(request, _("Support can no longer look in."))
     return _back(request)
 

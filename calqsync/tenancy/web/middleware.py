@@ -17,8 +17,8 @@ from django.utils.cache import patch_cache_control
 from redis.exceptions import RedisError
 from whitenoise.middleware import WhiteNoiseFileResponse
 
-from calqsync.tenancy import errors
-from calqsync.tenancy.limits import LimitReached
+from calqsync.tenancy.web import errors
+from calqsync.tenancy.web.limits import LimitReached
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,9 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from calqsync.tenancy import accounts, scope, services
+from calqsync.tenancy import scope, services
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Membership, Role, Tenant, User
 
 
@@ -49,7 +50,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "form": form,
         "email": user.email,
         "memberships": memberships,
-        "second_step": accounts.has_second_step(user),
+        "second_step": sign_in.has_second_step(user),
         "sessions": len(UserSession.objects.purge_and_list(user)),
     }
     return render(request, "tenancy/account.html", context)
@@ -95,7 +96,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
 def two_step_rule(request: TenantRequest) -> HttpResponse:
     """Have every member of the company sign in with a second step, or no longer."""
     required = request.POST.get("required") == "on"
-    if required and not accounts.has_second_step(request.user):
+    if required and not sign_in.has_second_step(request.user):
         messages.error(request, _("Turn on two-step sign-in for yourself first."))
     else:
         tenant = Tenant.objects.get(pk=request.tenant.pk)

@@ -16,10 +16,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from calqsync.tenancy import accounts, acting, console, scope, support
-from calqsync.tenancy.console import Action, Deed
+from calqsync.tenancy import scope
+from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.audit import acting
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.services import audit
+from calqsync.tenancy.support import console, grants
+from calqsync.tenancy.support.console import Action, Deed
 
 
 class WhyForm(forms.Form):
@@ -63,12 +66,12 @@ def _person(membership: Any) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, tenant_id: int, name: str, target: str) -> HttpResponse:
     """Say what would happen, ask why, and do it."""
-    if not accounts.recently_authenticated(request):
-        return accounts.ask_again(request)
+    if not sign_in.recently_authenticated(request):
+        return sign_in.ask_again(request)
     action = console.actions.get(name)
     tenant = (
         Tenant.objects.using(scope.SUPPORT)
-        .only(*support.TENANT_COLUMNS)
+        .only(*grants.TENANT_COLUMNS)
         .filter(pk=tenant_id)
         .first()
     )
@@ -126,13 +129,13 @@ def _done(action: Action, tenant: Tenant, target: str, staff: User, form: WhyFor
 @require_POST
 def own_grant_end(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Stop looking in: one click, from the banner."""
-    grants = SupportGrant.unscoped.using(scope.SUPPORT).filter(staff=request.user.pk)
-    found = grants.filter(public_id=public_id).values_list("pk", "tenant_id").first()
+    own = SupportGrant.unscoped.using(scope.SUPPORT).filter(staff=request.user.pk)
+    found = own.filter(public_id=public_id).values_list("pk", "tenant_id").first()
     if found is None:
         raise Http404
     pk, tenant_id = found
     with scope.tenant(tenant_id), transaction.atomic():
         grant = SupportGrant.objects.get(pk=pk)
-        support.grant_end(grant=grant, by=cast(User, request.user), now=timezone.now())
+        grants.grant_end(grant=grant, by=cast(User, request.user), now=timezone.now())
     messages.success(request, _("You no longer look in."))
     return redirect(console.tenant_url(tenant_id))

@@ -17,7 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import acting, mails, scope
+from calqsync.tenancy import mails, scope
+from calqsync.tenancy.audit import acting
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.services import audit
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calqsync.tenancy.roles import ALL, APP, DISPATCHER, OWNER, SERVING, SHARED_FUNCTIONS, SUPPORT
+from calqsync.tenancy.isolation.roles import (
+    ALL,
+    APP,
+    DISPATCHER,
+    OWNER,
+    SERVING,
+    SHARED_FUNCTIONS,
+    SUPPORT,
+)
 
 VALUES: dict[str, Any] = {
     "owner": OWNER,
@@ -217,7 +225,7 @@ RULES = (
     ),
     Rule(
         "function",
-        "Drop it, or name it in calqsync.tenancy.catalog_rules with a fixed search_path and its"
+        "Drop it, or name it in calqsync.tenancy.isolation.rules with a fixed search_path and its"
         " caller's rights.",
         f"SELECT p.proname, concat_ws(', ', CASE WHEN p.prosecdef THEN"
         " 'it runs with its owner''s rights' END, CASE WHEN NOT coalesce(p.proconfig::text"
@@ -280,7 +288,8 @@ RULES = (
     ),
     Rule(
         "extension",
-        "Drop it, or name it in calqsync.tenancy.catalog_rules: some read files or other servers.",
+        "Drop it, or name it in calqsync.tenancy.isolation.rules: some read files, or other"
+        " servers.",
         "SELECT extname, 'an extension that nothing here needs' FROM pg_extension"
         " WHERE extname <> ALL(%(extensions)s)",
     ),

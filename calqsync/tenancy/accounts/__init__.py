@@ -1,0 +1,1 @@
+"""How people sign in, and their own account."""

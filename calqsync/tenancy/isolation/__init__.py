@@ -1,0 +1,1 @@
+"""Row-level security, the database roles, and the audit of the catalog."""

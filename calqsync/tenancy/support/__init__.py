@@ -1,0 +1,1 @@
+"""How support staff help: their console, and looking in by a grant."""
