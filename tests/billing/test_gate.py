@@ -1,6 +1,6 @@
 """Who may import when: one function of state and date, asked by services."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
