@@ -18,12 +18,16 @@ from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.scope import SUPPORT
-from calqsync.tenancy.support import console, desk
+from calqsync.tenancy.support import console, desk, grants
 
 desk.set_up()
 # What other packages offer here (groups, e-mail addresses, second factors) is not support's.
 for _model in list(admin.site._registry):
     admin.site.unregister(_model)
+
+
+# What an address may ask about a company or a person that a row refers to.
+_OF_JOINED = {"id", "pk", "exact", "in", "isnull", *grants.TENANT_COLUMNS, *grants.USER_COLUMNS}
 
 
 class ReadOnly:
@@ -100,7 +104,9 @@ class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
         # The role cannot read the other columns: asking for one is a wrong request.
         ours = {getattr(each, "parameter_name", "") for each in self.list_filter}
         known = {"id", "pk", "tenant", *self.columns, *self.related, *ours}
-        return lookup.split("__")[0] in known
+        field, *further = lookup.split("__")
+        joined = field in {"tenant", *self.related}
+        return field in known and not (joined and further and further[0] not in _OF_JOINED)
 
     def _owned(self) -> bool:
         return self.tenant_field == "tenant_id"

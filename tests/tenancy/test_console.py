@@ -119,6 +119,16 @@ class TestConsole:
             assert "addlink" not in page, path
             assert console.get(f"/admin/{path}/add/").status_code == 403, path
 
+    @pytest.mark.parametrize(
+        "asked",
+        ["user/?password__startswith=p", "membership/?tenant__data_key_id__startswith=a",
+         "membership/?user__password__startswith=p", "supportgrant/?staff__password__startswith=p",
+         "supportgrant/?approved_by__is_superuser=1", "tenant/?data_key_wrapped__isnull=0"],
+    )  # fmt: skip
+    def test_a_list_is_not_narrowed_by_what_support_does_not_see(self, console, asked):
+        assert console.get(f"/admin/tenancy/{asked}").status_code == 400
+        assert console.get("/admin/tenancy/membership/?tenant__id__exact=1").status_code == 200
+
     def test_staff_without_a_second_step_are_sent_to_turn_it_on(self, world):
         client = SignedInClient()
         client.force_login(staff_make("pat", second_step=False))
