@@ -256,6 +256,15 @@ class TestActs:
         for row in (said, done):
             assert (row.actor, row.on_behalf_of) == (world.sam, world.vera)
 
+    def test_staff_do_nothing_for_a_company_of_their_own(self, console, world):
+        with transaction.atomic(), scope.tenant(world.tenant.pk):
+            Membership.objects.create(user=world.sam, role=Role.VIEWER)
+        for name, target in every_act(world):
+            answer = console.post(act(world, name, target), why(world, days=3))
+            assert answer.status_code == 422, name
+        assert "ask a colleague" in answer.content.decode()
+        assert audited(world, "support.acted", "trial.changed") == []
+
     def test_a_trial_is_never_extended_by_more_than_a_month(self, console, world):
         for days in ("0", "31", "-5", "many"):
             answer = console.post(act(world, "trial-extend"), why(world, days=days))

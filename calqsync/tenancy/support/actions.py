@@ -104,6 +104,8 @@ def act(request: HttpRequest, tenant_id: int, name: str, target: str) -> HttpRes
 
 @transaction.atomic
 def _done(action: Action, tenant: Tenant, target: str, staff: User, form: WhyForm) -> str:
+    if Membership.objects.filter(user=staff).exists():
+        raise ValidationError(_("You are a member of this company: ask a colleague of support."))
     values = dict(form.cleaned_data)
     person, reason, ticket = (values.pop(key) for key in ("person", "reason", "ticket"))
     deed = Deed(
