@@ -13,12 +13,17 @@ from django.db import connections
 
 @contextmanager
 def copy_of(database: str, suffix: str) -> Iterator[str]:
-    """The name of a copy, dropped at the end. Closes this process's connections to the original."""
+    """The name of a copy, dropped at the end. Closes every connection to the original."""
     name = f"{database}_{suffix}"[:63]
     connections.close_all()
     server = psycopg2.connect(os.environ["TEST_SUPERUSER_URL"])
     server.autocommit = True
     with server.cursor() as cursor:
+        # A template has no other users: a web server of other tests connects anew when asked.
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+            [database],
+        )
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database}" OWNER calqsync_owner')
         # Rights on a database are no part of its template.
         cursor.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
