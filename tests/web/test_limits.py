@@ -110,23 +110,7 @@ def test_w17e_the_limit_holds_while_redis_is_away(cast: Any, client: Any, settin
     assert exports(client, cast.url("customers/"), 3) == [200, 200, 429]
 
 
-def test_w17f_sign_in_does_not_open_while_redis_is_away(
-    cast: Any, client: Any, settings: Any
-) -> None:
-    settings.CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": NOWHERE,
-        }
-    }
-    said = {"login": cast.alice.email, "password": "correct horse battery"}
-    answer = client.post("/accounts/login/", said)
-    assert answer.status_code == 503
-    assert answer["Retry-After"]
-    assert "_auth_user_id" not in client.session
-
-
-def test_w17g_a_flood_of_one_company_leaves_the_others_their_pages(
+def test_w17f_a_flood_of_one_company_leaves_the_others_their_pages(
     server: Server, world: World
 ) -> None:
     flood, calm = signed_in(world.cast.alice), signed_in(world.cast.mallory)

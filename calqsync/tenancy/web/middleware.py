@@ -14,13 +14,10 @@ from django.contrib.auth.signals import user_logged_out
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.utils.cache import patch_cache_control
-from redis.exceptions import RedisError
 from whitenoise.middleware import WhiteNoiseFileResponse
 
 from calqsync.tenancy.web import errors
 from calqsync.tenancy.web.limits import LimitReached
-
-log = structlog.get_logger(__name__)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Longer than any address that we make or that a login sends people back with.
@@ -61,13 +58,9 @@ class WebMiddleware:
         return _with_headers(request, response)
 
     def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
-        """Too much of something, and a cache that is away, are told in plain words."""
+        """The page that says when to go on, after too much of something."""
         if isinstance(failure, LimitReached):
             return errors.page(request, 429, retry_after=failure.retry_after)
-        if isinstance(failure, RedisError):
-            # Sign-in counts its attempts there: without the count nobody gets a further try.
-            log.error("web.cache_away", failure=type(failure).__name__)
-            return errors.page(request, 503, retry_after=30)
         return None
 
 
