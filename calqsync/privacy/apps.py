@@ -9,13 +9,14 @@ class PrivacyConfig(AppConfig):
     def ready(self) -> None:
         from calqsync.privacy import letters, notices, receivers  # noqa: F401 - registers them
         from calqsync.privacy.models import ExportPart
+        from calqsync.privacy.services.exports import sealed_as
         from calqsync.tenancy import context, secrets
 
         secrets.sealed_column(
             ExportPart,
             "body",
             connection_id=lambda part: 0,
-            field=lambda part: f"export:{part.export.public_id}:{part.position}",
+            field=lambda part: sealed_as(part.export, part.position),
             needs=("export_id", "position"),
             bulky=True,
         )

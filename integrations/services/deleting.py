@@ -51,7 +51,7 @@ def _delete_some(job: ClaimedJob, table: str, connection_id: int) -> int:
             return 0
         with database.cursor() as cursor:
             cursor.execute(
-                f"DELETE FROM {table} WHERE tenant_id = %s AND id IN (SELECT id FROM {table}"  # noqa: S608
+                f"DELETE FROM {table} WHERE tenant_id = %s AND id IN (SELECT id FROM {table}"  # noqa: S608 - a table of the list above
                 " WHERE tenant_id = %s AND connection_id = %s LIMIT %s)",
                 [job.tenant_id, job.tenant_id, connection_id, _BATCH],
             )

@@ -9,7 +9,7 @@ from calqsync.tenancy.secrets import sealed_column
 from integrations.models import ConnectFlow, Credential, RawDocument, Rejection, TokenRenewal
 from integrations.procountor import redaction
 from integrations.services.connect import FLOW_SECRET
-from integrations.sync import renewals
+from integrations.sync import evidence, renewals
 
 
 def register() -> None:
@@ -28,4 +28,4 @@ def register() -> None:
 
 
 def _document(row: Any) -> str:
-    return f"raw:{row.stream}:{row.external_id}"
+    return evidence.sealed_as(row.stream, row.external_id)

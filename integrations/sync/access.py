@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import Sealer, sealer
+from calqsync.tenancy.services import token_hash
 from integrations.models import Connection, Credential
 from integrations.models.connections import GrantKind
 from integrations.procountor.auth import AccessToken, ProcountorAuth, TokenPair
@@ -84,7 +85,7 @@ def _recover(connection: Connection) -> None:
         return  # its caller lives, and has stored it meanwhile
     seal = sealer()
     secret = seal.open_text(bytes(held.secret), connection_id=connection.pk, field="secret")
-    if answer.replaces == renewals.fingerprint(secret):
+    if answer.replaces == token_hash(secret):
         newer = seal.open_text(
             bytes(answer.secret), connection_id=connection.pk, field=renewals.FIELD
         )

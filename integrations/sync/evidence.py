@@ -78,15 +78,19 @@ def sealed_for(
     seal: Sealer, connection_id: int, stream: str, external_id: str, raw: bytes
 ) -> bytes:
     """The bytes as `opened` reads them."""
-    return seal.seal(
-        zlib.compress(raw, 1), connection_id=connection_id, field=f"raw:{stream}:{external_id}"
-    )
+    field = sealed_as(stream, external_id)
+    return seal.seal(zlib.compress(raw, 1), connection_id=connection_id, field=field)
+
+
+def sealed_as(stream: str, external_id: str) -> str:
+    """The name that a document's sealed bytes are bound to."""
+    return f"raw:{stream}:{external_id}"
 
 
 def opened(document: RawDocument | Rejection, seal: Sealer) -> bytes:
     """The bytes that Procountor sent; raises SecretUnreadable."""
     body = document.body if isinstance(document, RawDocument) else document.raw
-    field = f"raw:{document.stream}:{document.external_id}"
+    field = sealed_as(document.stream, document.external_id)
     return zlib.decompress(
         seal.open(bytes(body), connection_id=document.connection_id, field=field)
     )

@@ -6,7 +6,6 @@ transaction. The caller holds the credential's row, so that one renewal runs at 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from calqsync.tenancy import scope
+from calqsync.tenancy.services import token_hash
 from integrations.models import Connection, TokenRenewal
 
 # A renewal without an answer that is older than this has no caller any more.
@@ -22,11 +22,6 @@ IN_FLIGHT = timedelta(seconds=20)
 # What the new token is sealed as.
 FIELD = "renewed"
 _ROW = "WHERE tenant_id = %s AND connection_id = %s"
-
-
-def fingerprint(token: str) -> str:
-    """What is stored to know a refresh token again."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def answers(connection: Connection) -> Any:
@@ -37,7 +32,7 @@ def answers(connection: Connection) -> Any:
 def unanswered(connection: Connection, *, of: str) -> TokenRenewal | None:
     """An earlier renewal of this refresh token of which nothing came back."""
     found: TokenRenewal | None = TokenRenewal.objects.filter(
-        connection=connection, replaces=fingerprint(of), secret=None
+        connection=connection, replaces=token_hash(of), secret=None
     ).first()
     return found
 
@@ -51,7 +46,7 @@ def asked(connection: Connection, *, token: str, now: datetime) -> None:
             " ON CONFLICT (tenant_id, connection_id) DO UPDATE SET replaces = excluded.replaces,"
             " started_at = excluded.started_at, secret = NULL"
             " WHERE integrations_tokenrenewal.replaces <> excluded.replaces",
-            [scope.required(), connection.pk, fingerprint(token), now],
+            [scope.required(), connection.pk, token_hash(token), now],
         )
 
 
@@ -59,8 +54,8 @@ def answered(connection: Connection, *, token: str, sealed: bytes) -> None:
     """Keep the sealed new token, before anything is done with it."""
     with _apart() as cursor:
         cursor.execute(
-            f"UPDATE integrations_tokenrenewal SET secret = %s {_ROW} AND replaces = %s",  # noqa: S608
-            [sealed, scope.required(), connection.pk, fingerprint(token)],
+            f"UPDATE integrations_tokenrenewal SET secret = %s {_ROW} AND replaces = %s",  # noqa: S608 - a constant condition
+            [sealed, scope.required(), connection.pk, token_hash(token)],
         )
 
 
@@ -68,7 +63,7 @@ def refused(connection: Connection) -> None:
     """Forget a renewal that Procountor clearly refused."""
     with _apart() as cursor:
         cursor.execute(
-            f"DELETE FROM integrations_tokenrenewal {_ROW} AND secret IS NULL",  # noqa: S608
+            f"DELETE FROM integrations_tokenrenewal {_ROW} AND secret IS NULL",  # noqa: S608 - as above
             [scope.required(), connection.pk],
         )
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from calqsync.jobs.services import ClaimedJob, Outcome, cancel, enqueue
+from calqsync.privacy import letters
 from calqsync.privacy.models import OPEN_EXPORTS, Export, ExportState
 from calqsync.privacy.services.erasing import tenant_erase
 from calqsync.tenancy import mails
@@ -57,7 +58,7 @@ def deletion_request(*, tenant: Tenant, typed_name: str, by: User, now: datetime
         run_after=held.deletes_at - REMINDER,
         payload={"by": str(by.public_id)},
     )
-    mails.post_to_members(letter="privacy.asked", about=str(held.public_id), min_role=Role.OWNER)
+    mails.post_to_members(letter=letters.ASKED, about=str(held.public_id), min_role=Role.OWNER)
     return held
 
 
@@ -77,7 +78,7 @@ def deletion_undo(*, tenant: Tenant, by: User) -> Tenant:
         target=held.name,
         before={"erased_at": before.isoformat()},
     )
-    mails.post_to_members(letter="privacy.undone", about=str(held.public_id), min_role=Role.OWNER)
+    mails.post_to_members(letter=letters.UNDONE, about=str(held.public_id), min_role=Role.OWNER)
     return held
 
 
@@ -92,7 +93,7 @@ def deletion_work(job: ClaimedJob, *, now: datetime) -> Outcome:
             return Outcome.again(tenant.deletes_at - REMINDER - now)
         if now < tenant.deletes_at:
             mails.post_to_members(
-                letter="privacy.soon",
+                letter=letters.SOON,
                 about=str(tenant.public_id),
                 min_role=Role.OWNER,
                 until=tenant.deletes_at,

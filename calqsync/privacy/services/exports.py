@@ -187,7 +187,7 @@ class _Parts(RawIOBase):
                 export=self._export,
                 position=self._position,
                 body=self._seal.seal(
-                    piece, connection_id=0, field=_field(self._export, self._position)
+                    piece, connection_id=0, field=sealed_as(self._export, self._position)
                 ),
             )
         self._sha.update(piece)
@@ -195,7 +195,8 @@ class _Parts(RawIOBase):
         self._position += 1
 
 
-def _field(export: Export, position: int) -> str:
+def sealed_as(export: Export, position: int) -> str:
+    """The name that a piece's sealed bytes are bound to."""
     return f"export:{export.public_id}:{position}"
 
 
@@ -339,7 +340,7 @@ def export_stream(*, export: Export, user: User) -> Iterator[bytes]:
             part = ExportPart.objects.filter(export=export, position=position).first()
             if part is None or not ready or not may_have(export, user.pk):
                 return
-            piece = sealer().open(part.body, connection_id=0, field=_field(export, position))
+            piece = sealer().open(part.body, connection_id=0, field=sealed_as(export, position))
         yield piece
         position += 1
 

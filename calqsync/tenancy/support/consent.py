@@ -45,7 +45,7 @@ def panel(request: TenantRequest) -> dict[str, Any]:
         "waiting": [row for row in rows if row["state"] == "waiting"],
         "open": [row for row in rows if row["state"] == "open"],
         "past": [row for row in rows if row["state"] not in {"waiting", "open"}],
-        "minutes": int(grants.GRANT_LIFE.total_seconds() // 60),
+        "minutes": grants.GRANT_MINUTES,
         "consent": request.tenant.support_consent_required,
         "may_edit": request.membership.may(Role.ADMIN),
     }

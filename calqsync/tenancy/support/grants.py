@@ -22,7 +22,8 @@ from calqsync.tenancy.audit import acting
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.services import audit
 
-GRANT_LIFE = timedelta(minutes=30)
+GRANT_MINUTES = 30
+GRANT_LIFE = timedelta(minutes=GRANT_MINUTES)
 # A request that nobody answered asks for nothing any more.
 REQUEST_LIFE = timedelta(hours=24)
 _ASKED, _OPENED = "support.asked", "support.opened"
@@ -155,7 +156,7 @@ def _answered(changed: int) -> None:
 
 def _note(grant: SupportGrant, act: str, *, by: User) -> None:
     after: dict[str, Any] = {"staff": str(grant.staff), "reason": grant.reason}
-    after |= {"grant": str(grant.public_id), "minutes": int(GRANT_LIFE.total_seconds() // 60)}
+    after |= {"grant": str(grant.public_id), "minutes": GRANT_MINUTES}
     with acting.on_behalf_of(grant.on_behalf_of):
         audit(act=act, by=by, target=grant.ticket, after=after)
 
@@ -205,7 +206,7 @@ def _written(grant: SupportGrant, reader: Membership, subject: str, body: str) -
         "person": mails.one_line(str(grant.on_behalf_of or _("a former member"))),
         "ticket": mails.one_line(grant.ticket),
         "reason": mails.one_line(grant.reason, limit=300),
-        "minutes": int(GRANT_LIFE.total_seconds() // 60),
+        "minutes": GRANT_MINUTES,
         "address": mails.link(reverse("settings_security", args=[tenant.slug])),
     }
     return mails.Letter(to=reader.user.email, subject=subject % words, body=body % words)

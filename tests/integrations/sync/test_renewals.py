@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.services import token_hash
 from integrations.models import Credential, TokenRenewal
 from integrations.procountor.auth import ProcountorAuth
 from integrations.procountor.errors import KeyRevoked, RenewalLost, TryLater
@@ -145,7 +146,7 @@ def test_t3c_what_is_kept_on_the_way_is_sealed(books, rotating, database_name):
         bytes(kept.secret), connection_id=books.connection.pk, field=renewals.FIELD
     )
     assert token.encode() not in bytes(kept.secret)
-    assert kept.replaces == renewals.fingerprint(secret(books))
+    assert kept.replaces == token_hash(secret(books))
 
 
 def test_t4_the_loser_of_two_reads_again_and_goes_on(books, rotating, monkeypatch):
