@@ -13,7 +13,7 @@ def cases():
     return set(_ROW.findall(promised)), set(_ROW.findall(excused))
 
 
-def tested():
+def numbers_with_a_test():
     files = (ROOT / "tests").rglob("test_*.py")
     return {number.upper() for file in files for number in _TEST.findall(file.read_text())}
 
@@ -25,14 +25,14 @@ def test_the_list_of_cases_is_long():
 
 def test_every_case_has_a_test_or_a_reason():
     promised, excused = cases()
-    assert promised - tested() - excused == set()
+    assert promised - numbers_with_a_test() - excused == set()
 
 
 def test_no_case_is_excused_that_has_a_test():
     _, excused = cases()
-    assert excused & tested() == set()
+    assert excused & numbers_with_a_test() == set()
 
 
 def test_every_numbered_test_belongs_to_a_case():
     promised, _ = cases()
-    assert tested() - promised == set()
+    assert numbers_with_a_test() - promised == set()
