@@ -23,7 +23,7 @@ from calqsync.tenancy.models import Membership, Role, Tenant, User
 from calqsync.tenancy.secrets import SecretUnreadable, sealer
 from calqsync.tenancy.services import audit, token_hash
 from integrations.models import ConnectFlow, Connection, Credential, TokenRenewal
-from integrations.procountor.errors import ProcountorError
+from integrations.procountor.errors import KeyRevoked, Nonsense, ProcountorError, TryLater
 from integrations.services import identity, runs
 from integrations.services.names import clean_name
 from integrations.sync import trouble
@@ -99,11 +99,21 @@ class RemoteRefused(ConnectRefused):
 
     status = 502
 
-    def __init__(self, failure: ProcountorError | SecretUnreadable) -> None:
+    def __init__(self, failure: ProcountorError | SecretUnreadable, *, given: bool = False) -> None:
+        """With `given`, what failed is what the person has just brought, not a key of ours."""
         self.kind = getattr(failure, "kind", type(failure).__name__)
-        super().__init__(
-            _("The connection could not be made"), _(failure.advice), detail=str(failure)
-        )
+        advice = _(failure.advice)
+        if given and isinstance(failure, KeyRevoked):
+            advice = _(
+                "Procountor does not accept this key. Check that it was copied whole, was made"
+                " for the client id that we show, and was not removed. Nothing was connected."
+            )
+        elif given and isinstance(failure, TryLater | Nonsense):
+            advice = _(
+                "Procountor does not answer properly at the moment. Nothing was connected."
+                " Start again in a few minutes."
+            )
+        super().__init__(_("The connection could not be made"), advice, detail=str(failure))
 
 
 class AlreadyConnected(ConnectRefused):
@@ -235,7 +245,7 @@ def callback_finish(*, flow: ConnectFlow, code: str) -> ConnectFlow:
         consent = identity.consent_from_code(flow.method, code)
         found = identity.identify(consent)
     except ProcountorError as failure:
-        raise RemoteRefused(failure) from None
+        raise RemoteRefused(failure, given=True) from None
     return _learnt(flow, consent, found)
 
 
@@ -245,7 +255,7 @@ def key_finish(*, flow: ConnectFlow, key: str) -> ConnectFlow:
         consent = identity.consent_from_key(key)
         found = identity.identify(consent)
     except ProcountorError as failure:
-        raise RemoteRefused(failure) from None
+        raise RemoteRefused(failure, given=True) from None
     return _learnt(flow, consent, found)
 
 

@@ -168,7 +168,7 @@ def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -
     if isinstance(refusal, connect.LoginRefused) and refusal.cancelled:
         messages.info(request, refusal.title)
         return redirect(back)
-    context = {"refusal": refusal, "back": back}
+    context = {"refusal": refusal, "back": back, "at_home": not slug}
     return render(request, "integrations/refused.html", context, status=refusal.status)
 
 

@@ -98,7 +98,9 @@ def test_a_pasted_key_that_does_not_work_is_refused_and_never_echoed(ann):
     answer = ann.client.post(ann.url("connect/key/"), {"key": "no-such-key-at-all"})
     assert answer.status_code == 502
     page = answer.content.decode()
-    assert "no longer accepts our key" in page
+    assert "Procountor does not accept this key" in page
+    assert "our key" not in page
+    assert "Back to integrations" in page
     assert "no-such-key-at-all" not in page
 
 
@@ -232,7 +234,10 @@ def test_when_procountor_is_down_nothing_is_connected(ann, cast, kuusi, procount
     procountor.fault("status", times=None, status=503, path="sessioninfo")
     answer = ann.client.get(back)
     assert answer.status_code == 502
-    assert "does not answer" in answer.content.decode()
+    page = answer.content.decode()
+    assert "does not answer" in page
+    assert "Start again in a few minutes" in page
+    assert "try again shortly" not in page
     with scope.tenant(cast.tenant.pk):
         assert ConnectFlow.objects.get().secret is None
 
