@@ -276,6 +276,12 @@ def member_remove(*, membership: Membership, by: User) -> None:
     membership.delete()
 
 
+def is_last_owner(membership: Membership) -> bool:
+    """Whether the company would be left without an owner; with its tenant in scope."""
+    others = Membership.objects.filter(role=Role.OWNER).exclude(pk=membership.pk)
+    return membership.role == Role.OWNER and not others.exists()
+
+
 def _keep_an_owner(membership: Membership, *, leaving: bool) -> None:
     if membership.role != Role.OWNER or not leaving:
         return

@@ -241,7 +241,7 @@ class TestOwnPage:
         client.force_login(nobody)
         page = client.get("/account/").content.decode()
         assert "nobody@example.com" in page
-        assert "You are in no company yet" in page
+        assert "You are in no company" in page
 
     def test_the_name_is_changed(self, here, alice):
         here.post("/account/", {"name": "  Alice   Aalto "})
@@ -267,6 +267,9 @@ class TestOwnPage:
 
         with scope.tenant(cast.tenant.pk):
             own = Membership.objects.get(user=cast.alice).public_id
+        first = here.get(f"/account/companies/{own}/leave/").content.decode()
+        assert "Make somebody else owner" in first
+        assert f'action="/account/companies/{own}/leave/"' not in first
         page = here.post(f"/account/companies/{own}/leave/", follow=True).content.decode()
         assert "needs an owner" in page
 

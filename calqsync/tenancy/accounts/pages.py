@@ -67,7 +67,9 @@ def company_leave(request: HttpRequest, public_id: Any) -> HttpResponse:
     if membership is None:
         raise Http404
     if request.method != "POST":
-        return render(request, "tenancy/leave.html", {"membership": membership})
+        with scope.tenant(membership.tenant_id):
+            stays = services.is_last_owner(membership)
+        return render(request, "tenancy/leave.html", {"membership": membership, "stays": stays})
     with scope.tenant(membership.tenant_id):
         try:
             services.member_remove(membership=membership, by=user)
