@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from billing.gate import Standing
 from billing.models import Account
 from billing.services import account_of_tenant, entitlement_now, trial_extend
+from calqsync.tenancy import formats
 from calqsync.tenancy.admin import SUPPORT, DirectoryAdmin
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.support import console
@@ -98,13 +99,13 @@ def _says(_target: str) -> str:
     return _(
         "The trial ends on %(day)s. Days are added to that, or to today where it has ended;"
         " imports start again with the next schedule."
-    ) % {"day": account.trial_ends_at.date().isoformat()}
+    ) % {"day": formats.day(account.trial_ends_at.date())}
 
 
 def _perform(deed: Deed) -> str:
     until = max(account_of_tenant().trial_ends_at, deed.now) + timedelta(days=deed.values["days"])
     trial_extend(until=until, by=deed.by)
-    return _("The trial ends on %s now.") % until.date().isoformat()
+    return _("The trial ends on %s now.") % formats.day(until.date())
 
 
 console.counter(_counters, place=30)

@@ -9,6 +9,7 @@ from allauth.core import context as allauth_context
 from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.dates import MONTHS
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy import services
@@ -54,7 +55,7 @@ class CompanyForm(forms.ModelForm):
     )
     time_zone = forms.ChoiceField(label=_("Time zone"))
     fiscal_year_start = forms.TypedChoiceField(
-        label=_("Fiscal year starts in"), coerce=int, choices=[(n, n) for n in range(1, 13)]
+        label=_("Fiscal year starts in"), coerce=int, choices=list(MONTHS.items())
     )
 
     class Meta:

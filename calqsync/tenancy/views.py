@@ -173,8 +173,11 @@ def invitation_resend(request: TenantRequest, public_id: UUID) -> HttpResponse:
 @tenant_view(Role.ADMIN)
 @require_POST
 def invitation_revoke(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    services.invitation_revoke(invitation=_waiting(public_id), by=request.user)
-    messages.success(request, _("Invitation withdrawn."))
+    found = _waiting(public_id)
+    services.invitation_revoke(invitation=found, by=request.user)
+    messages.success(
+        request, _("The invitation to %(email)s is withdrawn.") % {"email": found.email}
+    )
     return redirect("settings_team", request.tenant.slug)
 
 

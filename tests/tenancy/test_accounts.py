@@ -99,6 +99,12 @@ def test_company_settings_are_for_admins(client, cast, who, status):
     assert client.get(cast.url("settings/company/")).status_code == status
 
 
+def test_the_fiscal_year_starts_in_a_month_with_a_name(client, cast):
+    client.force_login(cast.alice)
+    page = client.get(cast.url("settings/company/")).content.decode()
+    assert '<option value="4">April</option>' in page
+
+
 def test_company_settings_are_saved_and_audited(client, cast):
     from calqsync.tenancy.models import AuditEvent
 

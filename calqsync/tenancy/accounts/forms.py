@@ -18,6 +18,9 @@ from calqsync.tenancy.models import User
 class EvenSignupForm(SignupForm):
     """allauth's form with `CompanySignup` in it; the time that it takes tells nobody anything."""
 
+    # What belongs together stands together: address and password, then the company, then terms.
+    field_order = ["email", "password1", "company_name", "accept_terms"]
+
     def try_save(self, request: HttpRequest) -> Any:
         if self.account_already_exists:
             # A new account means a password hash, a company and a key. A known address gets the

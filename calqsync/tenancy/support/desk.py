@@ -194,7 +194,7 @@ def _grants(tenant: Tenant, now: datetime) -> Panel:
                 Cell(text=grant.created_at),
                 Cell(text=grant.staff, below=grant.on_behalf_of or ""),
                 Cell(text=grant.ticket, below=grant.reason),
-                Cell(text=label, tone=tone, below=grant.expires_at or ""),
+                Cell(text=label, tone=tone, below=grant.ended_at or grant.expires_at or ""),
                 Cell(text="", acts=end if state in {"open", "waiting"} else []),
             ]
         )
