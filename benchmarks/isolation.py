@@ -120,10 +120,14 @@ def _without_isolation(bare: Any) -> Iterator[None]:
 
 def _request(tenant: Any, owner: Any) -> Callable[[], float]:
     """Ask for a page of a list, as a signed-in member."""
+    from django.conf import settings
     from django.test import Client
+
+    from calqsync.tenancy.accounts.sessions import cookie_of
 
     client = Client()
     client.force_login(owner)
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie_of(str(client.session.session_key))
     path = f"/t/{tenant.slug}/customers/"
 
     def asked() -> float:

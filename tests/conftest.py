@@ -11,12 +11,16 @@ from typing import Any
 import psycopg2
 import pytest
 from allauth.account.internal.flows import login
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client, TransactionTestCase
+from django.test.client import ClientMixin
 
 from calqsync.tenancy import scope
+from calqsync.tenancy.accounts.sessions import cookie_of, key_of
 from calqsync.tenancy.isolation import roles
 
 ALIASES = ("default", "owner", "dispatcher", "support")
@@ -119,6 +123,27 @@ def _no_real_outside(settings: Any) -> None:
     # Rate limits live in the cache: one test's attempts must not count in the next.
     cache.clear()
     settings.LIMITS = {}  # tests of the limits set them; walks over every page ask often
+
+
+def _session_of(client: Any) -> SessionStore:
+    """As Django's test client has it, for our signed cookies."""
+    cookie = client.cookies.get(settings.SESSION_COOKIE_NAME)
+    session = SessionStore(key_of(cookie.value) if cookie else None)
+    if not cookie:
+        session.save()
+        client.cookies[settings.SESSION_COOKIE_NAME] = cookie_of(str(session.session_key))
+    return session
+
+
+def _sign_cookie_too(client: Any, request: Any) -> None:
+    _set_login_cookies(client, request)
+    signed = cookie_of(request.session.session_key)
+    client.cookies[settings.SESSION_COOKIE_NAME].set(settings.SESSION_COOKIE_NAME, signed, signed)
+
+
+_set_login_cookies = ClientMixin._set_login_cookies  # type: ignore[attr-defined]
+ClientMixin.session = property(_session_of)  # type: ignore[assignment, method-assign]
+ClientMixin._set_login_cookies = _sign_cookie_too  # type: ignore[attr-defined]
 
 
 class SignedInClient(Client):

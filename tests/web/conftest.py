@@ -27,6 +27,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from calqsync.local.children import Child
 from calqsync.local.home import free_port
 from calqsync.local.stack import granian_options
+from calqsync.tenancy.accounts.sessions import cookie_of
 from tests.conftest import _empty_all_tables
 from tests.web.world import World, make_world
 
@@ -97,13 +98,13 @@ class Server:
 
 
 def signed_in(person: Any) -> str:
-    """The key of a session in which this person has signed in."""
+    """The cookie of a session in which this person has signed in."""
     store = SessionStore()
     store[SESSION_KEY] = str(person.pk)
     store[BACKEND_SESSION_KEY] = SIGNED_BY
     store[HASH_SESSION_KEY] = person.get_session_auth_hash()
     store.create()
-    return str(store.session_key)
+    return cookie_of(str(store.session_key))
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:

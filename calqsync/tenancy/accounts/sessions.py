@@ -1,7 +1,8 @@
-"""What a session holds, sealed: codes, links and secrets in the making are not readable in a dump.
+"""Sessions that a copy of the database does not give away: neither what they hold nor their use.
 
-The key comes from SECRET_KEY, which is not in the database. A session that cannot be opened is
-empty, as one with a wrong signature is: its owner signs in again.
+What a session holds is sealed, and its cookie is its key with our signature: a key that was read
+in a dump signs nobody in. Both come from SECRET_KEY, which is not in the database. A session that
+cannot be opened is empty, and a cookie without the signature none: its owner signs in again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,42 @@ from typing import Any
 
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
-from django.core.signing import JSONSerializer
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.signing import BadSignature, JSONSerializer, Signer
+from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
 from django.utils.http import urlsafe_base64_encode
+
+_SALT = "calqsync.session.cookie"
+
+
+class SignedSessionMiddleware(SessionMiddleware):
+    """Django's sessions under a signed cookie."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        request.session = self.SessionStore(key_of(cookie))
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response = super().process_response(request, response)
+        set_now = response.cookies.get(settings.SESSION_COOKIE_NAME)
+        if set_now is not None and set_now.value:
+            signed = cookie_of(set_now.value)
+            set_now.set(set_now.key, signed, signed)
+        return response
+
+
+def cookie_of(session_key: str) -> str:
+    """What a browser holds for the session with this key."""
+    return Signer(salt=_SALT).sign(session_key)
+
+
+def key_of(cookie: str | None) -> str | None:
+    """The session's key out of its cookie; None unless we signed it."""
+    try:
+        return Signer(salt=_SALT).unsign(cookie) if cookie else None
+    except BadSignature:
+        return None
 
 
 class SealedSerializer:
