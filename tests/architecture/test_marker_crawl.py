@@ -40,7 +40,6 @@ def _nothing_outside(settings: Any) -> None:
 @pytest.fixture
 def printed() -> Iterator[io.StringIO]:
     """What the product's own log handler writes meanwhile."""
-    logging.getLogger("django.request").setLevel(logging.NOTSET)
     [handler] = [one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler]
     written = io.StringIO()
     before = handler.setStream(written)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -11,12 +10,12 @@ from tests.architecture import routes as table
 from tests.architecture import world as worlds
 from tests.architecture.answers import leaks, text_of
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 
 @pytest.fixture(autouse=True)
 def _nothing_outside(settings: Any) -> None:
     settings.PROCOUNTOR_BASE_URL = "http://127.0.0.1:9"
-    # A refusal is a warning in the log, and the walk is nothing but refusals.
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
 
 
 def ask(client: Any, method: str, path: str, form: dict[str, Any] | None = None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from tests.architecture import world as worlds
 from tests.architecture.answers import leaks, text_of
 from tests.architecture.test_role_matrix import undone
 
+pytestmark = pytest.mark.usefixtures("quiet")
 FORMATS = ("csv", "xlsx")
 # Values that nobody types by accident; each is sent under every name that the page reads.
 HOSTILE = (
@@ -32,11 +32,6 @@ HOSTILE = (
     "../../etc/passwd",
     "\U0001f600 {{7*7}}",
 )
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Nothing that a test does here is kept: each request is rolled back.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +20,13 @@ from tests.architecture import routes as table
 from tests.architecture import world as worlds
 from tests.architecture.answers import leaks, text_of
 
+pytestmark = pytest.mark.usefixtures("quiet")
 _OPTION = re.compile(r'(?:<option|type="(?:radio|checkbox)")[^>]*value="([^"]*)"')
 
 
 @pytest.fixture(autouse=True)
 def _nothing_outside(settings: Any) -> None:
     settings.PROCOUNTOR_BASE_URL = "http://127.0.0.1:9"
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
 
 
 @contextmanager
