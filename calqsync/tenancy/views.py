@@ -193,15 +193,22 @@ def member_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
             raise ValidationError(_("Only an owner can change an owner."))
         if "remove" in request.POST:
             services.member_remove(membership=found, by=request.user)
+            done = _("%(person)s is off the team. An invitation brings them back.")
         else:
             role = Role(request.POST.get("role", found.role))
             if not request.membership.may(role):
                 raise ValidationError(_("You can give roles up to your own."))
             services.member_change_role(membership=found, role=role, by=request.user)
+            done = _("%(person)s now has the role %(role)s.")
     except ValueError:
         messages.error(request, _("Choose one of the roles in the list."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
+    else:
+        names = {"person": str(found.user), "role": found.get_role_display()}
+        messages.success(request, done % names)
+        if found.pk is None and found.user == request.user:
+            return redirect("account")
     return redirect("settings_team", request.tenant.slug)
 
 

@@ -64,7 +64,9 @@ def integrations(request: TenantRequest) -> HttpResponse:
                 "counts": _counts(words, row.counts),
                 "url": words.url("connection", row.connection),
                 "sync_url": words.url("connection_sync", row.connection),
-                "may_sync": row.status.code not in _NO_SYNC and not row.connection.paused_at,
+                "may_sync": row.status.code not in _NO_SYNC
+                and not row.connection.paused_at
+                and not words.leaving,
             }
             for row in rows
         ],
@@ -135,7 +137,7 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         },
         {
             "term": _("Next import"),
-            "text": words.clock(page.next_import) if page.next_import else "",
+            "text": words.clock(page.next_import) if page.next_import and not words.leaving else "",
         },
         {
             "term": _("Authorised by"),
@@ -158,7 +160,7 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "current": page.current,
         "progress": words.progress(shown, page.current) if page.current else None,
         "problem": words.problem(shown, page.status, page.current, admin=admin) if member else None,
-        "may_sync": member and not running and not off and not paused,
+        "may_sync": member and not running and not off and not paused and not words.leaving,
         "may_cancel": member and running,
         "may_admin": admin,
         "may_pause": admin and not off and not paused,
@@ -222,6 +224,10 @@ def connection_sync(request: TenantRequest, public_id: UUID) -> HttpResponse:
     shown = connection_of(public_id)
     if shown.disconnected_at is not None:
         messages.error(request, _("This connection is disconnected. Connect it again first."))
+        return redirect("connection", *_ids(request, shown))
+    if request.tenant.deletes_at is not None:
+        said = _("The company is about to be deleted, so nothing is imported. Keep it first.")
+        messages.error(request, said)
         return redirect("connection", *_ids(request, shown))
     if shown.paused_at is not None:
         messages.error(request, _("Imports of this connection are paused."))

@@ -24,6 +24,7 @@ class Words:
 
     def __init__(self, tenant: Tenant, now: datetime) -> None:
         self.slug, self.now = tenant.slug, now
+        self.leaving = tenant.deletes_at is not None
         self.zone = ZoneInfo(tenant.time_zone)
         self.language = get_language()
 
@@ -56,6 +57,8 @@ class Words:
         if status.code is Code.DISCONNECTED:
             day = self.moment(connection.disconnected_at)
             return _("Disconnected on %(day)s. Its figures stay as they were.") % {"day": day}
+        if self.leaving:
+            return _("Imports have stopped: the company is about to be deleted.")
         if status.reason == "no_plan":
             return _("The trial or plan has ended. Everything imported stays visible.")
         if status.code is Code.PAUSED:

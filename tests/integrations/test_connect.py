@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.messages import get_messages
 from django.db import transaction
+from django.utils import timezone as clock
 
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
-from calqsync.tenancy.models import AuditEvent
+from calqsync.tenancy.models import AuditEvent, Tenant
 from calqsync.tenancy.secrets import sealer
 from integrations.models import ConnectFlow, Connection, Credential, SyncRun
 from integrations.procountor.limits import NoLimit
@@ -410,3 +411,16 @@ def test_t8b_only_one_place_trades_a_refresh_token():
     }
     ours = {path for path in found if not path.startswith("integrations/sandbox/")}
     assert ours == {"integrations/sync/access.py"}
+
+
+def test_a_company_about_to_be_deleted_is_told_that_nothing_is_imported(ann, cast, kuusi):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        Tenant.objects.filter(pk=cast.tenant.pk).update(deletes_at=clock.now())
+        SyncRun.objects.update(state="cancelled")
+        made = Connection.objects.get()
+    page = ann.client.get(ann.url(f"{made.public_id}/")).content.decode()
+    assert "the company is about to be deleted" in page
+    assert "Sync now" not in page
+    answer = ann.client.post(ann.url(f"{made.public_id}/sync/"))
+    assert "nothing is imported" in said(answer)

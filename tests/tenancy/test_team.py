@@ -54,6 +54,24 @@ def test_admins_invite_up_to_their_own_role(client, cast, who, role, status):
         assert Invitation.objects.exists() == (status == 302)
 
 
+def test_a_changed_role_and_a_removal_are_said(client, cast):
+    with scope.tenant(cast.tenant.pk):
+        bob = Membership.objects.get(user=cast.bob)
+    client.force_login(cast.alice)
+    url = cast.url(f"settings/team/members/{bob.public_id}/")
+    changed = client.post(url, {"role": "viewer"}, follow=True).content.decode()
+    assert "now has the role Viewer" in changed
+    assert "is off the team" in client.post(url, {"remove": "1"}, follow=True).content.decode()
+
+
+def test_who_takes_themselves_off_the_team_lands_on_their_account(client, cast):
+    with scope.tenant(cast.tenant.pk):
+        own = Membership.objects.get(user=cast.ann)
+    client.force_login(cast.ann)
+    answer = client.post(cast.url(f"settings/team/members/{own.public_id}/"), {"remove": "1"})
+    assert answer["Location"] == "/account/"
+
+
 def test_a_strangers_member_id_is_not_found(client, cast):
     with scope.tenant(cast.tenant.pk):
         theirs = Membership.objects.get(user=cast.bob)
