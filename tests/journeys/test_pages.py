@@ -27,7 +27,7 @@ ASSET_BYTES = 120_000
 MAIN = ["financial", "growth", "cashflow", "customers", "products", "subscriptions", "invoices"]
 MAIN += ["payments"]
 SETTINGS = ["settings_company", "settings_team", "integrations", "plan", "settings_security"]
-SETTINGS += ["settings_audit", "connect_key"]
+SETTINGS += ["settings_audit", "connect_key", "settings_data", "company_delete"]
 ONE = ["customer", "product", "subscription", "invoice"]
 CONNECTION = ["connection", "connection_disconnect", "connection_rejected"]
 BEHIND = ["mrr", "arr", "customers", "new", "churn-customers", "revenue", "open"]
@@ -39,7 +39,7 @@ OWN += ["/accounts/2fa/webauthn/add/", "/accounts/reauthenticate/"]
 GUEST = ["/", "/terms/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 GUEST += ["/accounts/password/reset/done/", "/nowhere/", "/invite/unknown/"]
 # Pages of a company that a link cannot open: they answer a form, a poll or another site.
-NO_PAGE = {"connection_progress", "connect_confirm", "api_figures"}
+NO_PAGE = {"connection_progress", "connect_confirm", "api_figures", "export_progress"}
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 RUN_AXE = """async () => {
@@ -209,7 +209,7 @@ def test_an_expired_form_says_so_on_a_whole_page(watched: Watched, stack: Journe
     page.get_by_label("Email").fill("somebody@example.com")
     page.get_by_label("Password", exact=True).fill("whatever it was")
     with page.expect_response(lambda answer: answer.request.method == "POST") as posted:
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_load_state()
     assert watched.check(posted.value, status=403) == []
 
@@ -218,10 +218,14 @@ def test_every_other_address_of_a_company_only_takes_forms(books: Office) -> Non
     listed = {*MAIN, *SETTINGS, *ONE, *CONNECTION, "behind", *NO_PAGE}
     others = [route for route, item in TENANT_PAGES if item.name not in listed]
     session = books.visitor.session
-    answers = {route: session.get(books.stack.site + filled(route, books.slug)) for route in others}
-    assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(
-        others, 405
-    )
+    assert others, "every address has a page, so this guards nothing"
+    shown = []
+    for route in others:
+        answer = session.get(books.stack.site + filled(route, books.slug), allow_redirects=False)
+        # Or a way on to a page: for who comes back there after being asked for the password.
+        if answer.status_code not in {302, 404, 405}:
+            shown.append((route, answer.status_code))
+    assert shown == []
 
 
 def test_styles_and_scripts_of_a_dashboard_are_light(books: Office) -> None:
@@ -252,7 +256,7 @@ def test_the_users_menu_opens_and_closes_by_keyboard(watched: Watched, books: Of
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="E-mail address")).to_be_focused()
+    expect(page.get_by_role("link", name="Your account")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
     expect(menu).to_be_focused()
