@@ -152,7 +152,7 @@ def test_a_company_is_connected_once(signed_in: Page) -> None:
         re.compile(r"Kuusi Data Oy \(.*\) is connected already")
     )
     expect(signed_in.get_by_role("alert")).to_contain_text("under the name EU account")
-    signed_in.get_by_role("link", name="Back to CalqSync").click()
+    signed_in.get_by_role("link", name="Back to integrations").click()
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("Integrations")
 
 
