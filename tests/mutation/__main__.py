@@ -155,7 +155,9 @@ def _forked(tests: Sequence[str], database: str) -> str:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
             os.environ["CALQSYNC_TEST_DATABASE"] = database
-            os._exit(int(pytest.main([*tests, *PYTEST])))
+            status = int(pytest.main([*tests, *PYTEST]))
+            sys.stdout.flush()  # what is left in the buffer would die with the fork
+            os._exit(status)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out.seek(0)
         return _killer(status, out.read())
