@@ -21,7 +21,12 @@ if CALQSYNC_ENV not in {"production", "demo", "test"}:
 PRODUCTION = CALQSYNC_ENV == "production"
 DEBUG = False
 
-SECRET_KEY = env.str("SECRET_KEY")
+# A file of a key (SECRET_KEY_FILE) may end with a line end, which is no part of the key.
+SECRET_KEY = env.str("SECRET_KEY").strip()
+# Keys that still open what they signed; no empty one, which anybody could sign with.
+SECRET_KEY_FALLBACKS = [
+    key.strip() for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key.strip()
+]
 ENCRYPTION_KEYS = env.str("ENCRYPTION_KEYS")
 SITE_URL = env.str("SITE_URL", "http://localhost:8000").rstrip("/")
 _site_host = SITE_URL.split("://", 1)[-1].split(":")[0]

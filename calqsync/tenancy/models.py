@@ -9,6 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.owned import TenantOwned, public_id_field
@@ -43,6 +44,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def get_session_auth_hash(self) -> str:
+        """What a session holds so that it ends with the password; the same under every signing key.
+
+        Sessions are sealed and their cookies signed already. Were this bound to the signing key,
+        too, Django would give a session another id as soon as it is read under a new key, and
+        allauth reads those of a person's other browsers, which would be signed out by it.
+        """
+        return salted_hmac(
+            "calqsync.session.password", self.password, secret="", algorithm="sha256"
+        ).hexdigest()
 
 
 class Role(models.TextChoices):

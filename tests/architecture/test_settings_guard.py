@@ -1,6 +1,10 @@
 """Every setting that comes from the environment is documented, and reaches a deployment."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,3 +35,19 @@ def test_the_deployment_passes_every_setting_on():
     )
     assert read() - set(passed) - set(NOT_IN_COMPOSE) == set()
     assert set(passed) & set(NOT_IN_COMPOSE) == set()
+
+
+def test_no_empty_key_signs_anything():
+    script = (
+        "import json; from django.conf import settings as s;"
+        " print(json.dumps([s.SECRET_KEY, *s.SECRET_KEY_FALLBACKS]))"
+    )
+    keys = {"SECRET_KEY": "now\n", "SECRET_KEY_FALLBACKS": " older, ,,oldest\n"}
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "calqsync.settings", **keys},
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(run.stdout) == ["now", "older", "oldest"]

@@ -161,3 +161,31 @@ class TestFirstTrial:
         changes = {"first_seen_by": ""} if act == "update" else {}
         with scope.token(services._hashed("procountor:7")), pytest.raises(ProgrammingError):
             getattr(FirstTrial.objects.all(), act)(**changes)
+
+    @pytest.fixture
+    def new_key(self, first, settings):
+        """The signing key was changed after the trial began."""
+        settings.SECRET_KEY_FALLBACKS = ["quite-another-key", settings.SECRET_KEY]
+        settings.SECRET_KEY = "a-newer-key-that-is-long-enough-for-tests-0123456789"
+
+    def test_changing_the_signing_key_buys_no_second_trial(self, cast, first, new_key):
+        other, late = cast.stranger_tenant, self.ends(first) + timedelta(days=1, minutes=1)
+        with pytest.raises(PlanNeeded):
+            self.spend(cast, other, late)
+
+    def test_the_first_tenant_is_known_after_the_signing_key_was_changed(
+        self, cast, first, new_key
+    ):
+        later = first.created_at + timedelta(days=60)
+        with scope.tenant(first.pk):
+            services.trial_extend(until=later, by=None)
+        self.spend(cast, first, first.created_at + timedelta(days=30))
+        assert self.ends(first) == later
+
+    def test_a_trial_is_written_under_the_current_key(self, cast, new_key, settings):
+        self.spend(cast, cast.tenant, cast.tenant.created_at, books="procountor:8")
+        with scope.token(services._hashed("procountor:8", settings.SECRET_KEY)):
+            assert FirstTrial.objects.count() == 1
+        for old in settings.SECRET_KEY_FALLBACKS:
+            with scope.token(services._hashed("procountor:8", old)):
+                assert not FirstTrial.objects.exists()

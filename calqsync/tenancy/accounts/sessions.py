@@ -1,8 +1,9 @@
 """Sessions that a copy of the database does not give away: neither what they hold nor their use.
 
 What a session holds is sealed, and its cookie is its key with our signature: a key that was read
-in a dump signs nobody in. Both come from SECRET_KEY, which is not in the database. A session that
-cannot be opened is empty, and a cookie without the signature none: its owner signs in again.
+in a dump signs nobody in. Both come from SECRET_KEY, which is not in the database; what a key of
+SECRET_KEY_FALLBACKS sealed or signed is accepted as well. A session that cannot be opened is empty,
+and a cookie without the signature none: its owner signs in again.
 """
 
 from __future__ import annotations
