@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from calqsync import settings as shipped
 from calqsync.tenancy.web import limits
 from tests.web.conftest import Server, signed_in
 from tests.web.world import World
@@ -54,6 +55,22 @@ def test_w17b_a_company_shares_its_limit_and_no_other_notices(
     client.force_login(cast.mallory)
     theirs = f"/t/{cast.stranger_tenant.slug}/customers/"
     assert exports(client, theirs, 2) == [200, 200]
+
+
+def test_a_kind_that_nothing_limits_is_refused_when_the_view_is_made() -> None:
+    with pytest.raises(ValueError, match="'exports' is no kind of limit"):
+        limits.limited("exports")  # type: ignore[arg-type]
+
+
+def test_a_kind_that_nothing_limits_is_refused_in_a_view() -> None:
+    with pytest.raises(ValueError, match="'exports' is no kind of limit"):
+        limits.consume("exports", user_id=1, tenant_id=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'exports' is no kind of limit"):
+        limits.one_at_a_time("exports", tenant_id=1)  # type: ignore[arg-type]
+
+
+def test_each_kind_is_limited_as_shipped() -> None:
+    assert set(limits.KINDS) == set(shipped.LIMITS)
 
 
 @pytest.mark.parametrize(

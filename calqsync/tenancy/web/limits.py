@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, Literal, get_args
 
 import structlog
 from django.conf import settings
@@ -24,6 +24,10 @@ from limits.strategies import MovingWindowRateLimiter
 
 log = structlog.get_logger(__name__)
 
+# What settings.LIMITS may limit. Another word is a mistake, which would go without any limit.
+Kind = Literal["export", "search", "figures", "connect"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 
 class LimitReached(Exception):
     """Too much of one kind; carries the seconds after which asking again makes sense."""
@@ -33,8 +37,9 @@ class LimitReached(Exception):
         self.retry_after = retry_after
 
 
-def consume(kind: str, *, user_id: int, tenant_id: int) -> None:
+def consume(kind: Kind, *, user_id: int, tenant_id: int) -> None:
     """Count one use of this kind; LimitReached when the person or the company had enough."""
+    _require_known(kind)
     if kind not in settings.LIMITS:
         return
     per_user, per_tenant = settings.LIMITS[kind]
@@ -42,8 +47,9 @@ def consume(kind: str, *, user_id: int, tenant_id: int) -> None:
     _count(parse(per_tenant), kind, "tenant", str(tenant_id))
 
 
-def limited(kind: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def limited(kind: Kind) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Count each use of a tenant's view; of one that also shows a form, each time it is sent."""
+    _require_known(kind)
 
     def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
@@ -57,16 +63,22 @@ def limited(kind: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., 
     return decorate
 
 
-def one_at_a_time(kind: str, *, tenant_id: int) -> None:
+def one_at_a_time(kind: Kind, *, tenant_id: int) -> None:
     """Hold this kind of work for the company until the request ends; LimitReached if it is held.
 
     Many parallel requests of one company then wait for no process that others need.
     """
+    _require_known(kind)
     key = zlib.crc32(kind.encode()) - 2**31
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [key, tenant_id % 2**31])
         if not cursor.fetchone()[0]:
             raise LimitReached(kind, 2)
+
+
+def _require_known(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is no kind of limit: {', '.join(KINDS)}")
 
 
 def _count(rate: RateLimitItem, *names: str) -> None:
