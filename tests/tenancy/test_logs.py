@@ -209,6 +209,23 @@ def test_t18d_an_error_report_holds_neither_values_nor_locals_nor_steps(sentry):
     assert in_a_local not in sentry.sent
 
 
+def test_t18j_an_error_report_collects_nothing_of_what_it_could(sentry):
+    collected = sentry_sdk.get_client().options["data_collection"]
+    assert collected.pop("provided_by_user") is True, "Sentry's own choice is not ours"
+    assert collected.pop("frame_context_lines") >= 0  # our own source
+    off = ({"mode": "off"}, {"request": {"mode": "off"}}, [], False)
+    nested = {"graphql", "gen_ai"}
+    assert nested < set(collected)
+    for name, choice in collected.items():
+        assert (not any(choice.values())) if name in nested else (choice in off), name
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_error_reports_are_asked_for_as_sentry_wants_it():
+    logs.report_errors("https://key@sentry.example/1", transport=Kept(), integrations=[])
+    sentry_sdk.init()
+
+
 def test_t18e_an_error_s_page_and_mail_show_nothing(printed, db, settings, monkeypatch, client):
     logs.remember_secret(CANARY)
     settings.ADMINS = [("Ops", "ops@example.com")]
