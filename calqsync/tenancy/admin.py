@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.scope import SUPPORT
-from calqsync.tenancy.support import console, desk, grants
+from calqsync.tenancy.support import actions, console, desk, grants
 
+actions.set_up()
 desk.set_up()
 # What other packages offer here (groups, e-mail addresses, second factors) is not support's.
 for _model in list(admin.site._registry):

@@ -141,3 +141,11 @@ def own_grant_end(request: HttpRequest, public_id: UUID) -> HttpResponse:
         grants.grant_end(grant=grant, by=cast(User, request.user), now=timezone.now())
     messages.success(request, _("You no longer look in."))
     return redirect(console.tenant_url(tenant_id))
+
+
+def set_up() -> None:
+    """Put both pages into the console."""
+    console.page(
+        "tenancy/tenant/<int:tenant_id>/act/<slug:name>/<str:target>/", act, name="support_act"
+    )
+    console.page("tenancy/supportgrant/<uuid:public_id>/end/", own_grant_end, name="support_end")

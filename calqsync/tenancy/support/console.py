@@ -20,7 +20,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -107,6 +107,7 @@ panels: list[tuple[int, Callable[[Tenant, datetime], Panel]]] = []
 # Ids of the tenants that a search term means to a room.
 finders: list[Callable[[str], Iterable[int]]] = []
 actions: dict[str, Action] = {}
+_pages: list[tuple[str, Callable[..., HttpResponse], str]] = []
 
 
 def counter(count: Callable[[datetime], Iterable[Counter]], *, place: int) -> None:
@@ -122,6 +123,11 @@ def panel(make: Callable[[Tenant, datetime], Panel], *, place: int) -> None:
 def register(action: Action) -> None:
     """Offer an action at its confirm page."""
     actions[action.name] = action
+
+
+def page(route: str, view: Callable[..., HttpResponse], *, name: str) -> None:
+    """Serve this view within the console, to staff with a second step alone."""
+    _pages.append((route, view, name))
 
 
 def act_url(name: str, tenant_id: int, target: Any = "-") -> str:
@@ -196,18 +202,7 @@ class SupportSite(admin.AdminSite):
         return redirect("account_change_password")
 
     def get_urls(self) -> list[Any]:
-        from calqsync.tenancy.support import actions
-
-        ours = [
-            path(
-                "tenancy/tenant/<int:tenant_id>/act/<slug:name>/<str:target>/",
-                self.admin_view(actions.act),
-                name="support_act",
-            ),
-            path(
-                "tenancy/supportgrant/<uuid:public_id>/end/",
-                self.admin_view(actions.own_grant_end),
-                name="support_end",
-            ),
+        ours: list[URLPattern] = [
+            path(route, self.admin_view(view), name=name) for route, view, name in _pages
         ]
         return [*ours, *super().get_urls()]

@@ -238,14 +238,13 @@ def _changes(event: AuditEvent) -> str:
 
 
 def _says_look_in(_target: str) -> str:
-    minutes = int(grants.GRANT_LIFE.total_seconds() // 60)
     return (
         _(
             "You see what a viewer sees for %d minutes and can change nothing. Each page that you"
             " open stands in the company's audit log, and its owners and admins get a mail."
             " If the company wants to be asked first, you wait for its answer."
         )
-        % minutes
+        % grants.GRANT_MINUTES
     )
 
 
