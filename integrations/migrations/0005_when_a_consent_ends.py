@@ -5,20 +5,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('integrations', '0004_erased_contacts'),
+        ("integrations", "0004_erased_contacts"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='credential',
-            name='end_told_at',
+            model_name="credential",
+            name="end_told_at",
             field=models.DateTimeField(null=True),
         ),
+        # When an older row's token was given is not known (`changed_at` moves with every access
+        # token). The moment of the migration stands in for it until the token is next replaced: the
+        # warning may come late, and Procountor's refusal is then told as any refusal is. A null would
+        # never warn at all, and creating the connection says nothing of a token replaced since.
         migrations.AddField(
-            model_name='credential',
-            name='granted_at',
+            model_name="credential",
+            name="granted_at",
             field=models.DateTimeField(default=django.utils.timezone.now),
         ),
     ]
