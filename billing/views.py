@@ -29,7 +29,7 @@ def plan(request: TenantRequest) -> HttpResponse:
     return render(request, "billing/plan.html", context)
 
 
-@tenant_view(Role.OWNER)
+@tenant_view(Role.OWNER, fresh=True)
 @require_POST
 def plan_choose(request: TenantRequest) -> HttpResponse:
     try:

@@ -278,13 +278,14 @@ def member_remove(*, membership: Membership, by: User) -> None:
 
 def is_last_owner(membership: Membership) -> bool:
     """Whether the company would be left without an owner; with its tenant in scope."""
-    others = Membership.objects.filter(role=Role.OWNER).exclude(pk=membership.pk)
-    return membership.role == Role.OWNER and not others.exists()
+    owners = Membership.objects.filter(role=Role.OWNER, user__is_active=True)
+    return membership.role == Role.OWNER and not owners.exclude(pk=membership.pk).exists()
 
 
 def _keep_an_owner(membership: Membership, *, leaving: bool) -> None:
     if membership.role != Role.OWNER or not leaving:
         return
-    owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
-    if len(owners) <= 1:
+    # Held first, so that two who leave at once do not each count on the other.
+    list(Membership.objects.select_for_update().filter(role=Role.OWNER))
+    if is_last_owner(membership):
         raise ValidationError(_("A company needs an owner. Make someone else owner first."))

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from calqsync.tenancy import scope, services, sheets
 from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.audit import trail
 from calqsync.tenancy.forms import INVITED, CompanyForm, InvitationForm
 from calqsync.tenancy.logs import remember_secret
@@ -281,13 +282,16 @@ def audit_log(request: TenantRequest) -> HttpResponse:
     if kind not in {sheets.CSV, sheets.XLSX, "json"}:
         page = trail.trail(tenant=request.tenant, query=request.GET)
         return render(request, "tenancy/audit.html", {"page": page})
+    if asking := sign_in.ask_before_export(request):
+        return asking
     limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
     limits.one_at_a_time("export", tenant_id=request.tenant.pk)
     wanted = trail.asked(request.GET)
     services.audit(
         act="audit.exported",
         by=request.user,
-        after={"format": kind, "filters": wanted.parameters()},
+        # Names alone: who is searched for must not outlast an erasure in a log that only grows.
+        after={"format": kind, "filters": list(wanted.parameters())},
     )
     name = (_("Audit log"), request.tenant.slug, f"{timezone.now():%Y-%m-%d}")
     if kind == "json":

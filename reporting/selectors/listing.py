@@ -204,8 +204,13 @@ class Listing:
     @property
     def narrowed(self) -> bool:
         """A search or filter is set, so that an empty list is not an empty company."""
+        return bool(self.narrowed_by)
+
+    @property
+    def narrowed_by(self) -> list[str]:
+        """The names of the search and filters that are set."""
         names = ["q", *(one["name"] for one in self.filters), *(name for name, _said in self.keep)]
-        return any(self.query.get(name) for name in names)
+        return [name for name in dict.fromkeys(names) if self.query.get(name)]
 
     def page(self) -> dict[str, Any]:
         """What `parts/data_list.html` draws."""

@@ -181,6 +181,7 @@ class TestAskedByTheCompany:
         page = client.get(cast.url("customers/?q=oy"), follow=True)
         assert page.redirect_chain == [("/accounts/2fa/", 302)]
         assert "Kuura Oy asks for two-step sign-in" in page.content.decode()
+        assert 'href="/account/">Back to your account' in page.content.decode()
         with_app(cast.bob)
         page = client.get("/accounts/2fa/").content.decode()
         assert f'href="{cast.url("customers/?q=oy")}"' in page

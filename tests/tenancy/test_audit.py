@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as project
@@ -18,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from calqsync.tenancy import mails, scope, services
 from calqsync.tenancy.audit import acting, words
 from calqsync.tenancy.models import AuditEvent, Membership, Role
+from tests.tenancy.people import PASSWORD, confirmed
 
 
 def rename(client, cast, **headers):
@@ -223,7 +225,35 @@ def test_downloading_the_log_is_logged(client, cast):
     file_of(client, cast, "?area=member&format=json")
     (row, *_) = rows_of(log_page(client, cast))
     assert (row["what"], row["who"]) == ("Downloaded the audit log", "ann")
-    assert {change["after"] for change in row["changes"]} == {"json", "area: member"}
+    assert {change["after"] for change in row["changes"]} == {"json", "area"}
+
+
+def test_the_log_does_not_keep_who_was_searched_for_in_it(client, cast):
+    file_of(client, cast, "?q=Matti+Meikalainen&format=csv")
+    with scope.tenant(cast.tenant.pk):
+        entry = AuditEvent.objects.get(act="audit.exported")
+    assert entry.after == {"format": "csv", "filters": ["q"]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "json"])
+def test_t31_the_file_of_the_log_asks_an_old_sign_in_who_it_is(client, cast, kind):
+    client.force_login(confirmed(cast.ann), recently=False)
+    page = cast.url("settings/audit/?area=member")
+    asked = client.get(f"{page}&format={kind}")
+    assert asked["Location"] == f"/accounts/reauthenticate/?{urlencode({'next': page})}"
+    back = client.post(
+        "/accounts/reauthenticate/", {"password": PASSWORD, "next": page}, follow=True
+    )
+    assert back.redirect_chain[0][0] == page
+    assert "Press Export again" in back.content.decode()
+    assert client.get(f"{page}&format={kind}")["Content-Disposition"].startswith("attachment")
+    with scope.tenant(cast.tenant.pk):
+        assert AuditEvent.objects.filter(act="audit.exported").count() == 1
+
+
+def test_t31_an_old_sign_in_without_the_right_to_the_log_is_refused_and_not_asked(client, cast):
+    client.force_login(confirmed(cast.bob), recently=False)
+    assert client.get(cast.url("settings/audit/?format=csv")).status_code == 403
 
 
 SOURCES = ("calqsync", "billing", "integrations", "reporting")

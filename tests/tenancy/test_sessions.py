@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core.signing import b64_decode
 from django.test import Client
@@ -207,6 +208,26 @@ class TestAtRest:
         settings.SECRET_KEY = "another-key-that-is-long-enough-for-tests-0123456789"
         assert is_in(here)
 
+    def test_a_session_in_use_needs_the_old_key_no_more(self, alice, settings, clock):
+        here = browser(alice)
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another-key-that-is-long-enough-for-tests-0123456789"
+        clock.forward(minutes=6)
+        assert is_in(here)
+        settings.SECRET_KEY_FALLBACKS = []
+        assert is_in(here)
+
+    def test_another_key_signs_no_other_browser_out(self, alice, settings):
+        here, there = browser(alice), browser(alice, PHONE)
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another-key-that-is-long-enough-for-tests-0123456789"
+        listed = UserSession.objects.filter(user=alice)
+        before = set(listed.values_list("session_key", flat=True))
+        assert len(before) == 2
+        assert here.get(LIST).status_code == 200
+        assert set(listed.values_list("session_key", flat=True)) == before
+        assert is_in(there)
+
 
 class TestList:
     def test_it_shows_each_browser_and_which_one_this_is(self, alice):
@@ -244,10 +265,11 @@ class TestList:
         assert not [q for q in asked.captured_queries if q["sql"].startswith(("UPDATE", "INSERT"))]
 
 
-# Connecting, adding and changing members, exporting all, deleting, rules for sign-in and support.
+# Connecting, adding and changing members, exporting all, deleting, the plan, rules for sign-in
+# and support.
 ASKING = ["connect_start", "connect_key", "connect_confirm", "connection_reconnect"]
 ASKING += ["connection_disconnect", "team_invite", "invitation_resend", "member_edit"]
-ASKING += ["export_create", "company_delete", "two_step_rule", "support_consent"]
+ASKING += ["export_create", "company_delete", "two_step_rule", "support_consent", "plan_choose"]
 
 
 def stale(client, user):

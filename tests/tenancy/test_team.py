@@ -27,6 +27,22 @@ def test_a_second_owner_frees_the_first(cast):
         assert Membership.objects.filter(role=Role.OWNER).get().user == cast.ann
 
 
+def test_an_owner_whose_account_is_off_frees_nobody(cast):
+    with scope.tenant(cast.tenant.pk):
+        ann = Membership.objects.get(user=cast.ann)
+        services.member_change_role(membership=ann, role=Role.OWNER, by=cast.alice)
+        cast.ann.is_active = False
+        cast.ann.save()
+        own = Membership.objects.get(user=cast.alice)
+        assert services.is_last_owner(own)
+        with pytest.raises(ValidationError):
+            services.member_remove(membership=own, by=cast.alice)
+        with pytest.raises(ValidationError):
+            services.member_change_role(membership=own, role=Role.ADMIN, by=cast.alice)
+        services.member_remove(membership=ann, by=cast.alice)
+        assert Membership.objects.get(role=Role.OWNER).user == cast.alice
+
+
 @pytest.mark.parametrize(
     ("who", "status"), [("alice", 200), ("bob", 200), ("vera", 200), ("mallory", 404)]
 )

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import requests
+from allauth.account.internal.flows import login
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -109,11 +111,13 @@ class Server:
 
 
 def signed_in(person: Any) -> str:
-    """The cookie of a session in which this person has signed in."""
+    """The cookie of a session in which this person has signed in just now."""
     store = SessionStore()
     store[SESSION_KEY] = str(person.pk)
     store[BACKEND_SESSION_KEY] = SIGNED_BY
     store[HASH_SESSION_KEY] = person.get_session_auth_hash()
+    store[login.AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time()}]
+    store[login._AUTHENTICATION_METHODS_USER_SESSION_KEY] = str(person.pk)
     store.create()
     return cookie_of(str(store.session_key))
 

@@ -19,7 +19,11 @@ from allauth.account.internal.flows.login import (
     get_authentication_records,
     record_authentication,
 )
-from allauth.account.internal.flows.reauthentication import suspend_request
+from allauth.account.internal.flows.reauthentication import (
+    stash_and_reauthenticate,
+    suspend_request,
+)
+from allauth.account.utils import get_next_redirect_url
 from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -123,6 +127,9 @@ class AccountAdapter(DefaultAccountAdapter):
             answer = errors.page(self.request, 503, retry_after=60)
             raise ImmediateHttpResponse(answer) from failure
 
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("account")
+
     def get_reset_password_from_key_url(self, key: str) -> str:
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "U", "key": "K"})
         return settings.SITE_URL + path.replace("U-K", quote(key))
@@ -173,8 +180,7 @@ def ask_again(request: HttpRequest) -> HttpResponse:
     What was sent is kept in the session and done afterwards, without being sent again. A form
     with a secret in it is not kept: the person comes back to the page and sends it once more.
     """
-    methods = AccountAdapter(request).get_reauthentication_methods(request.user)
-    asking = methods[0]["url"] if methods else reverse("account_login")
+    asking = _asking_page(request)
     if request.headers.get("HX-Request"):
         answer = HttpResponse(status=204)
         answer.headers["HX-Redirect"] = _asking(asking, _came_from(request, "HX-Current-URL"))
@@ -187,6 +193,38 @@ def ask_again(request: HttpRequest) -> HttpResponse:
     suspend_request(request, asking)
     # By its path alone: allauth finds what it kept by that.
     return redirect(_asking(asking, request.path))
+
+
+def ask_before_export(request: HttpRequest) -> HttpResponse | None:
+    """The way to the page that asks who it is, for a download by an old sign-in; None for a recent.
+
+    It leads back to the page of the download, with its filters, and not to the file: that would
+    leave the person on the form that asks.
+    """
+    if recently_authenticated(request):
+        return None
+    asked = request.GET.copy()
+    asked.pop("format", None)
+    page = f"{request.path}?{asked.urlencode()}" if asked else request.path
+    came_back = f"{__name__}.{export_again.__name__}"
+    stash_and_reauthenticate(request, {"page": page}, came_back)
+    asking = _asking(_asking_page(request), page)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": asking})
+    return redirect(asking)
+
+
+def export_again(request: HttpRequest, state: dict[str, str]) -> HttpResponse:
+    """Back on the page of a download; elsewhere when it was given up and something else asked."""
+    then = get_next_redirect_url(request) or state["page"]
+    if then == state["page"]:
+        messages.info(request, _("Confirmed. Press Export again."))
+    return redirect(then)
+
+
+def _asking_page(request: HttpRequest) -> str:
+    methods = AccountAdapter(request).get_reauthentication_methods(request.user)
+    return methods[0]["url"] if methods else reverse("account_login")
 
 
 def _asking(page: str, then: str) -> str:

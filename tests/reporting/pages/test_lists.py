@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 
+from calqsync.tenancy.models import AuditEvent
 from integrations.models import Customer, Invoice
 from reporting.domain import rounding
 from reporting.models import Report, Subscription
@@ -20,6 +22,7 @@ from tests.conftest import Cast
 from tests.factories import Row, customer_make, invoice_make, monthly_make
 from tests.reporting.conftest import NOON, refreshed
 from tests.reporting.pages.conftest import file_of, queries_of, summed, text, totals_of
+from tests.tenancy.people import PASSWORD, confirmed
 
 LISTS = ["customers", "products", "subscriptions", "invoices", "payments"]
 
@@ -208,3 +211,53 @@ def test_when_none_runs_the_list_names_the_tab_that_holds_some(
     page = text(vera.get(cast.url("subscriptions/")))
     assert "None runs now" in page
     assert "?status=churned" in page
+
+
+def test_t31_a_file_asked_for_by_an_old_sign_in_asks_who_it_is_and_leads_back_to_the_list(
+    cast: Cast, client: Any, shop: Any
+) -> None:
+    client.force_login(confirmed(cast.vera), recently=False)
+    page = cast.url("customers/?q=Aalto")
+    asked = client.get(f"{page}&format=csv")
+    assert asked["Location"] == f"/accounts/reauthenticate/?{urlencode({'next': page})}"
+    assert not AuditEvent.objects.filter(act="list.exported").exists()
+    back = client.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": page})
+    assert back["Location"] == page
+    assert "Press Export again" in text(client.get(page))
+    assert [row["Customer"] for row in file_of(client, page)] == ["Aalto Oy"]
+
+
+def test_t31_pages_and_figures_for_machines_are_no_files_and_do_not_ask(
+    cast: Cast, client: Any, shop: Any
+) -> None:
+    client.force_login(confirmed(cast.vera), recently=False)
+    for path in ("customers/", "customers/?q=Aalto", "api/figures/"):
+        assert "/reauthenticate/" not in client.get(cast.url(path)).get("Location", ""), path
+
+
+def test_t31_a_given_up_file_leads_nobody_astray_afterwards(
+    cast: Cast, client: Any, shop: Any
+) -> None:
+    client.force_login(confirmed(cast.vera), recently=False)
+    client.get(cast.url("customers/?format=csv"))
+    then = {"password": PASSWORD, "next": "/accounts/email/"}
+    back = client.post("/accounts/reauthenticate/", then, follow=True)
+    assert back.redirect_chain[0][0] == "/accounts/email/"
+    assert "Press Export again" not in text(back)
+
+
+def test_t31_htmx_is_led_to_the_page_that_asks_with_the_whole_page(
+    cast: Cast, client: Any, shop: Any
+) -> None:
+    client.force_login(confirmed(cast.vera), recently=False)
+    answer = client.get(cast.url("customers/?format=xlsx"), headers={"HX-Request": "true"})
+    assert answer.status_code == 204
+    assert answer["HX-Redirect"].startswith("/accounts/reauthenticate/?next=%2Ft%2F")
+
+
+def test_the_log_names_the_filters_of_a_file_and_not_who_was_searched_for(
+    cast: Cast, vera: Client, shop: Any
+) -> None:
+    assert file_of(vera, cast.url("customers/?q=Aalto&sort=name&matti=meikalainen"))
+    entry = AuditEvent.objects.get(act="list.exported")
+    assert entry.after == {"format": "csv", "filters": ["q"]}
