@@ -21,6 +21,7 @@ from django.utils import timezone
 from billing.services import entitlement_now
 from calqsync.jobs.models import LIVE, Job, JobState
 from calqsync.tenancy import scope
+from calqsync.tenancy.models import AuditEvent, Tenant
 from integrations.models import (
     BankStatement,
     Connection,
@@ -37,6 +38,7 @@ from integrations.models.connections import Trouble
 from integrations.models.runs import OPEN_STATES, RunState, Stream
 
 SYNC_KIND = "integrations.sync"
+DELETED = "connection.deleted"
 COUNTED = {
     "customers": Customer,
     "products": Product,
@@ -61,8 +63,8 @@ class Code(StrEnum):
 class Status:
     """A status word and, where there is one, the reason and the time it ends by itself.
 
-    `reason` is a stable code: "interrupted", "no_plan", "our_fault", "deleting", "by_support", or
-    the kind of a failure.
+    `reason` is a stable code: "interrupted", "no_plan", "our_fault", "deleting", "leaving"
+    (the company waits for its deletion), "by_support", or the kind of a failure.
     """
 
     code: Code
@@ -155,12 +157,15 @@ def connection_status(
     *,
     now: datetime,
     may_import: bool = True,
+    leaving: bool = False,
 ) -> Status:
     """What the connection is doing, from its facts, its newest run and its live job."""
     if connection.disconnected_at is not None:
         return Status(
             code=Code.DISCONNECTED, reason="deleting" if connection.deleting_at is not None else ""
         )
+    if leaving:
+        return Status(code=Code.PAUSED, reason="leaving")
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
         if run_state(run, job, now=now) == "interrupted":
             return Status(code=Code.WAITING, reason="interrupted")
@@ -183,8 +188,11 @@ def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
     return _standings([connection], now or timezone.now())[0].status
 
 
-def connections_page(*, now: datetime) -> list[ConnectionRow]:
-    """Every connection of the tenant in scope, by name, with status and counts."""
+def connections_page(*, now: datetime, leaving: bool | None = None) -> list[ConnectionRow]:
+    """Every connection of the tenant in scope, by name, with status and counts.
+
+    `leaving` says whether the company waits for its deletion, where the caller knows it already.
+    """
     connections = list(Connection.objects.order_by("disconnected_at", "name"))
     connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
     counts = _counts(connections)
@@ -192,13 +200,30 @@ def connections_page(*, now: datetime) -> list[ConnectionRow]:
         ConnectionRow(
             connection=s.connection, status=s.status, run=s.run, counts=counts[s.connection.pk]
         )
-        for s in _standings(connections, now)
+        for s in _standings(connections, now, leaving=leaving)
     ]
 
 
-def connection_page(connection: Connection, *, now: datetime) -> ConnectionPage:
-    """What the page of one connection shows beside its history."""
-    [standing] = _standings([connection], now)
+def deleted_lately(*, now: datetime) -> list[AuditEvent]:
+    """Who had which connection's data deleted in the last day, where nothing of it is left."""
+    asked = AuditEvent.objects.filter(act=DELETED, at__gt=now - timedelta(days=1))
+    events = {event.before.get("connection"): event for event in asked.order_by("-at")}
+    left = Connection.objects.filter(public_id__in=[key for key in events if key])
+    there = {str(key) for key in left.values_list("public_id", flat=True)} if events else set()
+    return [event for key, event in events.items() if key and key not in there]
+
+
+def was_deleted(public_id: UUID) -> bool:
+    """Whether the tenant in scope had this connection deleted, be it gone already or not."""
+    asked = AuditEvent.objects.filter(act=DELETED, before__connection=str(public_id))
+    return bool(asked.exists())
+
+
+def connection_page(
+    connection: Connection, *, now: datetime, leaving: bool | None = None
+) -> ConnectionPage:
+    """What the page of one connection shows beside its history; `leaving` as for the list."""
+    [standing] = _standings([connection], now, leaving=leaving)
     status, run, job = standing.status, standing.run, standing.job
     grant: str | None = None
     if not scope.is_looking_in():  # support has no right to anything about a credential
@@ -282,7 +307,9 @@ class _Standing:
     job: Job | None
 
 
-def _standings(connections: list[Connection], now: datetime) -> list[_Standing]:
+def _standings(
+    connections: list[Connection], now: datetime, *, leaving: bool | None = None
+) -> list[_Standing]:
     if not connections:
         return []
     newest = SyncRun.objects.filter(connection__in=connections).order_by(
@@ -291,10 +318,12 @@ def _standings(connections: list[Connection], now: datetime) -> list[_Standing]:
     runs = {run.connection_id: run for run in newest.distinct("connection")}
     jobs = _jobs(connections)
     may_import = entitlement_now(now=now).may_import
+    if leaving is None:
+        leaving = Tenant.objects.filter(pk=scope.required()).exclude(deletes_at=None).exists()
     found = []
     for c in connections:
         run, job = runs.get(c.pk), jobs.get(c.pk)
-        status = connection_status(c, run, job, now=now, may_import=may_import)
+        status = connection_status(c, run, job, now=now, may_import=may_import, leaving=leaving)
         found.append(_Standing(c, status, run, job))
     return found
 
@@ -342,10 +371,12 @@ __all__ = [
     "connection_progress",
     "connection_status",
     "connections_page",
+    "deleted_lately",
     "freshness",
     "rejections_of",
     "run_state",
     "runs_of",
     "seconds_left",
     "status_of",
+    "was_deleted",
 ]

@@ -10,8 +10,9 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -183,12 +184,16 @@ def invitation_revoke(request: TenantRequest, public_id: UUID) -> HttpResponse:
 
 
 @tenant_view(Role.ADMIN, fresh=True)
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def member_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    """Change a member's role, or remove them with `remove` set."""
+    """Change a member's role, or remove them with `remove` set; asked first by `?remove`."""
     found = Membership.objects.select_related("user").filter(public_id=public_id).first()
     if found is None:
         raise Http404
+    if request.method != "POST":
+        if "remove" not in request.GET or not request.membership.may(Role(found.role)):
+            return HttpResponseNotAllowed(["POST"])
+        return render(request, "tenancy/member_remove.html", _leaving(request, found))
     try:
         if not request.membership.may(Role(found.role)):
             raise ValidationError(_("Only an owner can change an owner."))
@@ -211,6 +216,27 @@ def member_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
         if found.pk is None and found.user == request.user:
             return redirect("account")
     return redirect("settings_team", request.tenant.slug)
+
+
+def _leaving(request: TenantRequest, member: Membership) -> dict[str, Any]:
+    """What removing this member does, and the way to do it."""
+    who = {"person": member.user.email, "company": request.tenant.name}
+    confirm = {
+        "title": _("Remove %(person)s from the team?") % who,
+        "text": _("You are about to remove yourself.") if member.user == request.user else "",
+        "goes": [_("Their access to %(company)s, at once and on every device") % who],
+        "stays": [
+            _("Their account, and other companies that they belong to"),
+            _("What they did: connections, decisions and the audit log"),
+        ],
+        "undo": _("To bring them back, invite them again; their role is chosen anew."),
+        "url": request.path,
+        "name": "remove",
+        "value": "1",
+        "action": _("Remove from the team"),
+        "cancel_url": reverse("settings_team", args=[request.tenant.slug]),
+    }
+    return {"confirm": confirm}
 
 
 @require_safe

@@ -23,9 +23,20 @@ from calqsync.tenancy.models import Membership, Role, Tenant, User
 from calqsync.tenancy.secrets import SecretUnreadable, sealer
 from calqsync.tenancy.services import audit, token_hash
 from integrations.models import ConnectFlow, Connection, Credential, TokenRenewal
-from integrations.procountor.errors import KeyRevoked, Nonsense, ProcountorError, TryLater
+from integrations.procountor.errors import KeyRevoked, ProcountorError
 from integrations.services import identity, runs
 from integrations.services.names import clean_name
+from integrations.services.refusals import (
+    AlreadyConnected,
+    BeingDeleted,
+    CompanyLeaving,
+    KeyNotAccepted,
+    NotYourWalk,
+    OtherCompany,
+    RemoteRefused,
+    RoleLost,
+    WalkOver,
+)
 from integrations.sync import trouble
 
 FLOW_LIFE = timedelta(minutes=10)
@@ -33,127 +44,6 @@ FLOW_LIFE = timedelta(minutes=10)
 CONFIRM_LIFE = timedelta(minutes=30)
 MIN_ROLE = Role.ADMIN
 FLOW_SECRET = "connect_flow.secret"  # noqa: S105 - a field's name
-
-
-class ConnectRefused(Exception):
-    """The connection is not made; `title` and `advice` are for the person who sees it."""
-
-    status = 403
-
-    def __init__(self, title: str, advice: str, *, detail: str = "") -> None:
-        super().__init__(title)
-        self.title, self.advice, self.detail = title, advice, detail
-
-
-class NotYourWalk(ConnectRefused):
-    """Unknown state, another browser session, or another person: all look the same."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            _("This login does not belong to you here"),
-            _(
-                "It was started in another browser, by someone else, or not at all. Nothing was"
-                " connected. Open Settings > Integrations and press Connect now."
-            ),
-        )
-
-
-class RoleLost(ConnectRefused):
-    def __init__(self) -> None:
-        super().__init__(
-            _("Your role does not allow this"),
-            _("Only owners and admins connect accounts. Ask one of them. Nothing was connected."),
-        )
-
-
-class WalkOver(ConnectRefused):
-    """Expired, or used before."""
-
-    status = 410
-
-    def __init__(self) -> None:
-        super().__init__(
-            _("This login was used already or took too long"),
-            _("A login can be used once, within ten minutes. Nothing was changed. Start again."),
-        )
-
-
-class LoginRefused(ConnectRefused):
-    """Procountor sent the person back with an error instead of a code."""
-
-    status = 400
-
-    def __init__(self, error: str, detail: str) -> None:
-        self.cancelled = error == "access_denied"
-        super().__init__(
-            _("You left Procountor's login. Nothing was connected.")
-            if self.cancelled
-            else _("Procountor did not let you in"),
-            _("Start again when you are ready. Nothing was connected."),
-            detail=": ".join(part for part in (error[:60], detail[:300]) if part),
-        )
-
-
-class RemoteRefused(ConnectRefused):
-    """Procountor refused or failed while we asked whose books these are."""
-
-    status = 502
-
-    def __init__(self, failure: ProcountorError | SecretUnreadable, *, given: bool = False) -> None:
-        """With `given`, what failed is what the person has just brought, not a key of ours."""
-        self.kind = getattr(failure, "kind", type(failure).__name__)
-        advice = _(failure.advice)
-        if given and isinstance(failure, KeyRevoked):
-            advice = _(
-                "Procountor does not accept this key. Check that it was copied whole, was made"
-                " for the client id that we show, and was not removed. Nothing was connected."
-            )
-        elif given and isinstance(failure, TryLater | Nonsense):
-            advice = _(
-                "Procountor does not answer properly at the moment. Nothing was connected."
-                " Start again in a few minutes."
-            )
-        super().__init__(_("The connection could not be made"), advice, detail=str(failure))
-
-
-class AlreadyConnected(ConnectRefused):
-    status = 409
-
-    def __init__(self, company: str, name: str) -> None:
-        super().__init__(
-            _("%(company)s is connected already") % {"company": company},
-            _(
-                "It is connected under the name %(name)s. A company is connected once, so that"
-                " nothing is counted twice. To connect another company, start again and choose"
-                " it after Procountor's login."
-            )
-            % {"name": name},
-        )
-
-
-class BeingDeleted(ConnectRefused):
-    status = 409
-
-    def __init__(self, company: str) -> None:
-        super().__init__(
-            _("The data of %(company)s is still being deleted") % {"company": company},
-            _("Nothing was connected. Try again in a few minutes."),
-        )
-
-
-class OtherCompany(ConnectRefused):
-    status = 409
-
-    def __init__(self, *, name: str, expected: str, found: str) -> None:
-        super().__init__(
-            _("You chose another company"),
-            _(
-                "%(name)s belongs to %(expected)s, and you logged in to %(found)s. Nothing was"
-                " changed. Start again and choose %(expected)s, or connect %(found)s as a"
-                " connection of its own."
-            )
-            % {"name": name, "expected": expected, "found": found},
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,14 +55,22 @@ class Started:
 
 
 @transaction.atomic
+def require_staying() -> None:
+    """Raise CompanyLeaving while the tenant in scope waits for its deletion."""
+    if Tenant.objects.only("deletes_at").get(pk=scope.required()).deletes_at is not None:
+        raise CompanyLeaving
+
+
+@transaction.atomic
 def connect_start(
     *, kind: str, connection: Connection | None, browser: str, by: User, now: datetime
 ) -> Started:
-    """Begin a walk to Procountor's login; raises PlanNeeded after trial and plan.
+    """Begin a walk to Procountor's login; raises CompanyLeaving, or PlanNeeded after the plan.
 
     `connection` is the one to authorise anew. `browser` is a secret of this browser session;
     the callback must bring the same.
     """
+    require_staying()
     require_import(now=now)
     state = tokens.token_urlsafe(32)
     flow = _new_flow(kind=kind, connection=connection, browser=browser, state=state, by=by, now=now)
@@ -183,7 +81,8 @@ def connect_start(
 def connect_by_key(
     *, connection: Connection | None, browser: str, by: User, now: datetime
 ) -> ConnectFlow:
-    """Begin a walk that needs no login, for a key made in Procountor."""
+    """Begin a walk that needs no login, for a key made in Procountor; raises as `connect_start`."""
+    require_staying()
     require_import(now=now)
     state = tokens.token_urlsafe(32)
     flow = _new_flow(
@@ -241,6 +140,7 @@ def callback_finish(*, flow: ConnectFlow, code: str) -> ConnectFlow:
 
     Call with the walk's tenant in scope and no transaction open: Procountor is asked meanwhile.
     """
+    require_staying()
     try:
         consent = identity.consent_from_code(flow.method, code)
         found = identity.identify(consent)
@@ -254,6 +154,8 @@ def key_finish(*, flow: ConnectFlow, key: str) -> ConnectFlow:
     try:
         consent = identity.consent_from_key(key)
         found = identity.identify(consent)
+    except KeyRevoked as failure:
+        raise KeyNotAccepted(failure) from None
     except ProcountorError as failure:
         raise RemoteRefused(failure, given=True) from None
     return _learnt(flow, consent, found)
@@ -330,6 +232,7 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
 
     Raises ConnectRefused, PlanNeeded, or ValidationError for a name that is taken or empty.
     """
+    require_staying()
     require_import(now=now)
     mine = ConnectFlow.objects.filter(_waiting(now), pk=flow.pk, user=by)
     if not mine.update(confirmed_at=now):

@@ -14,9 +14,10 @@ from calqsync.tenancy.services import audit
 from integrations.models import ConnectFlow, Connection
 from integrations.procountor.errors import ProcountorError
 from integrations.services import identity, runs
-from integrations.services.connect import RemoteRefused, credential_destroy
+from integrations.services.connect import credential_destroy
 from integrations.services.deleting import delete_later
 from integrations.services.names import clean_name
+from integrations.services.refusals import RemoteRefused
 from integrations.sync import trouble
 
 

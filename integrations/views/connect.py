@@ -30,9 +30,9 @@ from calqsync.tenancy.web.limits import limited
 from integrations.forms import KeyForm, NameForm
 from integrations.models import ConnectFlow, Connection
 from integrations.models.connections import GrantKind
-from integrations.services import connect
-from integrations.services.connect import ConnectRefused
+from integrations.services import connect, refusals
 from integrations.services.names import suggested_name
+from integrations.services.refusals import ConnectRefused
 from integrations.views.words import Words
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,8 @@ def to_login(
         )
     except PlanNeeded as failure:
         return plan_needed(request, failure)
+    except ConnectRefused as refusal:
+        return _refused(request, refusal, slug=request.tenant.slug)
     response = redirect(started.url)
     response.set_cookie(
         settings.CONNECT_COOKIE_NAME,
@@ -133,7 +135,7 @@ def procountor_callback(request: HttpRequest) -> HttpResponse:
 
 def _callback(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
-        raise connect.NotYourWalk
+        raise refusals.NotYourWalk
     user = request.user
     cookie = request.COOKIES.get(settings.CONNECT_COOKIE_NAME, "")
     flow = connect.callback_claim(
@@ -148,7 +150,7 @@ def _callback(request: HttpRequest) -> HttpResponse:
         try:
             error, code = request.GET.get("error", ""), request.GET.get("code", "")
             if error or not code:
-                raise connect.LoginRefused(error, request.GET.get("error_description", ""))
+                raise refusals.LoginRefused(error, request.GET.get("error_description", ""))
             connect.callback_finish(flow=flow, code=code)
         except ConnectRefused as refusal:
             response = _refused(request, refusal, slug=slug)
@@ -165,7 +167,7 @@ def _slug(flow: ConnectFlow) -> str:
 def _refused(request: HttpRequest, refusal: ConnectRefused, *, slug: str = "") -> HttpResponse:
     log.info("connect.refused", reason=type(refusal).__name__, detail=refusal.detail)
     back = reverse("integrations", args=[slug]) if slug else reverse("home")
-    if isinstance(refusal, connect.LoginRefused) and refusal.cancelled:
+    if isinstance(refusal, refusals.LoginRefused) and refusal.cancelled:
         messages.info(request, refusal.title)
         return redirect(back)
     context = {"refusal": refusal, "back": back, "at_home": not slug}
@@ -209,21 +211,17 @@ def admin_outside_transaction(
 def connect_key(request: TenantRequest) -> HttpResponse:
     """The second way: a key that someone made in Procountor; it is never echoed."""
     form = KeyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            with transaction.atomic():
-                flow = connect.connect_by_key(
-                    connection=_named(request.POST.get("connection", "")),
-                    browser=tokens.token_urlsafe(32),
-                    by=request.user,
-                    now=timezone.now(),
-                )
-            connect.key_finish(flow=flow, key=form.cleaned_data["key"].strip())
-        except PlanNeeded as failure:
-            return plan_needed(request, failure)
-        except ConnectRefused as refusal:
-            return _refused(request, refusal, slug=request.tenant.slug)
-        return redirect("connect_confirm", request.tenant.slug, flow.public_id)
+    try:
+        if request.method == "POST" and form.is_valid():
+            return _with_key(request, form.cleaned_data["key"].strip())
+        connect.require_staying()
+    except PlanNeeded as failure:
+        return plan_needed(request, failure)
+    except refusals.KeyNotAccepted as refusal:
+        log.info("connect.refused", reason=type(refusal).__name__, detail=refusal.detail)
+        form.add_error("key", refusal.advice)
+    except ConnectRefused as refusal:
+        return _refused(request, refusal, slug=request.tenant.slug)
     with transaction.atomic():
         named = _named(request.POST.get("connection") or request.GET.get("connection", ""))
         context = {
@@ -233,6 +231,18 @@ def connect_key(request: TenantRequest) -> HttpResponse:
         }
         status = 422 if form.is_bound else 200
         return render(request, "integrations/key.html", context, status=status)
+
+
+def _with_key(request: TenantRequest, key: str) -> HttpResponse:
+    with transaction.atomic():
+        flow = connect.connect_by_key(
+            connection=_named(request.POST.get("connection", "")),
+            browser=tokens.token_urlsafe(32),
+            by=request.user,
+            now=timezone.now(),
+        )
+    connect.key_finish(flow=flow, key=key)
+    return redirect("connect_confirm", request.tenant.slug, flow.public_id)
 
 
 def _named(public_id: str) -> Connection | None:
@@ -304,4 +314,4 @@ def _over(request: TenantRequest, public_id: UUID) -> HttpResponse:
     if done.confirmed_at is not None and done.connection_id is not None:
         connection = Connection.objects.get(pk=done.connection_id)
         return redirect("connection", request.tenant.slug, connection.public_id)
-    return _refused(request, connect.WalkOver(), slug=request.tenant.slug)
+    return _refused(request, refusals.WalkOver(), slug=request.tenant.slug)

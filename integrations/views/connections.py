@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -28,7 +28,7 @@ from integrations.forms import DisconnectForm, NameForm
 from integrations.models import Connection
 from integrations.models.connections import GrantKind
 from integrations.services import connections, identity, runs
-from integrations.services.connect import ConnectRefused
+from integrations.services.refusals import ConnectRefused
 from integrations.views.connect import (
     admin_outside_transaction,
     connection_of,
@@ -38,7 +38,6 @@ from integrations.views.connect import (
 )
 from integrations.views.words import Words
 
-_NO_SYNC = (selectors.Code.SYNCING, selectors.Code.DISCONNECTED)
 _COUNT_WORDS = {
     "customers": gettext_lazy("Customers"),
     "products": gettext_lazy("Products"),
@@ -53,7 +52,8 @@ _COUNT_WORDS = {
 def integrations(request: TenantRequest) -> HttpResponse:
     now = timezone.now()
     words = Words(request.tenant, now)
-    rows = selectors.connections_page(now=now)
+    rows = selectors.connections_page(now=now, leaving=words.leaving)
+    admin = request.membership.may(Role.ADMIN)
     context = {
         "rows": [
             {
@@ -63,16 +63,16 @@ def integrations(request: TenantRequest) -> HttpResponse:
                 "last": words.ago(row.connection.data_as_of),
                 "counts": _counts(words, row.counts),
                 "url": words.url("connection", row.connection),
-                "sync_url": words.url("connection_sync", row.connection),
-                "may_sync": row.status.code not in _NO_SYNC
-                and not row.connection.paused_at
-                and not words.leaving,
+                "button": words.button(row.connection, row.status, admin=admin),
             }
             for row in rows
         ],
+        "deleting": any(row.connection.deleting_at for row in rows),
+        "deleted": [event.target for event in selectors.deleted_lately(now=now)],
+        "leaving": words.leaving,
         "may_sync": request.membership.may(Role.MEMBER),
         "needed": [_(line) for line in identity.RIGHTS_NEEDED],
-        "may_connect": request.membership.may(Role.ADMIN),
+        "may_connect": admin,
         "may_import": entitlement_now(now=now).may_import,
     }
     return render(request, "integrations/list.html", context)
@@ -88,7 +88,15 @@ def _counts(words: Words, counts: dict[str, int]) -> list[dict[str, Any]]:
 @tenant_view()
 @require_safe
 def connection(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    return _page(request, connection_of(public_id), NameForm())
+    """One connection; the address of one whose data is gone leads a member to the list."""
+    try:
+        shown = connection_of(public_id)
+    except Http404:
+        if not selectors.was_deleted(public_id):
+            raise
+        messages.info(request, _("This connection and its data were deleted."))
+        return redirect("integrations", request.tenant.slug)
+    return _page(request, shown, NameForm())
 
 
 def _page(
@@ -125,7 +133,7 @@ def _ids(request: TenantRequest, shown: Connection) -> list[Any]:
 
 def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, Any]:
     """What an import changes on the page."""
-    page = selectors.connection_page(shown, now=words.now)
+    page = selectors.connection_page(shown, now=words.now, leaving=words.leaving)
     facts = [
         {"term": _("Status"), "status": page.status.badge},
         {"term": _("Company in Procountor"), "text": shown.company_name},
@@ -163,7 +171,8 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "may_sync": member and not running and not off and not paused and not words.leaving,
         "may_cancel": member and running,
         "may_admin": admin,
-        "may_pause": admin and not off and not paused,
+        "leaving": words.leaving,
+        "may_pause": admin and not off and not paused and not words.leaving,
         "disconnected": off,
         "deleting": shown.deleting_at is not None,
     }

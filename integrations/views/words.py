@@ -57,7 +57,7 @@ class Words:
         if status.code is Code.DISCONNECTED:
             day = self.moment(connection.disconnected_at)
             return _("Disconnected on %(day)s. Its figures stay as they were.") % {"day": day}
-        if self.leaving:
+        if status.reason == "leaving":
             return _("Imports have stopped: the company is about to be deleted.")
         if status.reason == "no_plan":
             return _("The trial or plan has ended. Everything imported stays visible.")
@@ -108,6 +108,8 @@ class Words:
         self, connection: Connection, status: Status, view: RunView | None
     ) -> dict[str, Any] | None:
         kind = connection.trouble_kind or status.reason
+        if status.reason == "leaving":
+            return None  # the frame of every page says it already, with the way to keep it
         if status.code is Code.PAUSED and status.reason != "no_plan":
             return self._pause_problem(connection, status)
         if status.reason == "no_plan":
@@ -127,15 +129,26 @@ class Words:
             "detail": connection.trouble_detail or (view.run.error if view else ""),
             "reference": f"run {view.run.public_id}" if view else "",
         }
-        if ours or not mends_by_reconnecting(kind):
-            button: dict[str, Any] = {
-                "action": _("Sync now"),
-                "action_url": self.url("connection_sync", connection),
-            }
-        else:
+        return problem | self.way_on(connection, status) | {"action_post": True}
+
+    def button(
+        self, connection: Connection, status: Status, *, admin: bool
+    ) -> dict[str, Any] | None:
+        """The button beside a connection in the list, where there is one that helps."""
+        idle = status.code not in (Code.SYNCING, Code.DISCONNECTED)
+        if self.leaving or connection.paused_at or not idle:
+            return None
+        found = self.way_on(connection, status)
+        return found if admin or "for_admins" not in found else None
+
+    def way_on(self, connection: Connection, status: Status) -> dict[str, Any]:
+        """The button that helps: a new login where that mends it, else another import."""
+        kind = connection.trouble_kind or status.reason
+        if status.code is Code.NEEDS_YOU and mends_by_reconnecting(kind):
             url = self.url("connection_reconnect", connection)
-            button = {"action": _("Reconnect"), "action_url": url, "for_admins": True}
-        return problem | button | {"action_post": True}
+            return {"action": _("Reconnect"), "action_url": url, "for_admins": True}
+        url = self.url("connection_sync", connection)
+        return {"action": _("Sync now"), "action_url": url}
 
     def _pause_problem(self, connection: Connection, status: Status) -> dict[str, Any]:
         problem = {

@@ -67,7 +67,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "team_invite": ("admin", _POST),
     "invitation_resend": ("admin", _POST),
     "invitation_revoke": ("admin", _POST),
-    "member_edit": ("admin", _POST),
+    "member_edit": ("admin", _BOTH),
     "settings_security": ("viewer", _READ),
     "support_consent": ("admin", _POST),
     "support_answer": ("admin", _POST),

@@ -97,12 +97,23 @@ def test_a_pasted_key_ends_on_the_same_confirm_page(ann, cast, kuusi, procountor
 
 def test_a_pasted_key_that_does_not_work_is_refused_and_never_echoed(ann):
     answer = ann.client.post(ann.url("connect/key/"), {"key": "no-such-key-at-all"})
-    assert answer.status_code == 502
+    assert answer.status_code == 422
     page = answer.content.decode()
     assert "Procountor does not accept this key" in page
     assert "our key" not in page
-    assert "Back to integrations" in page
+    assert 'aria-invalid="true"' in page
     assert "no-such-key-at-all" not in page
+
+
+def test_a_pasted_key_is_not_blamed_when_procountor_is_down(ann, kuusi, procountor):
+    key = procountor.api_key(kuusi)
+    procountor.fault("status", times=None, status=503, path="sessioninfo")
+    answer = ann.client.post(ann.url("connect/key/"), {"key": key})
+    assert answer.status_code == 502
+    page = answer.content.decode()
+    assert "Start again in a few minutes" in page
+    assert "does not accept this key" not in page
+    assert key not in page
 
 
 def test_an_empty_key_is_asked_for_again(ann):
@@ -424,3 +435,41 @@ def test_a_company_about_to_be_deleted_is_told_that_nothing_is_imported(ann, cas
     assert "Sync now" not in page
     answer = ann.client.post(ann.url(f"{made.public_id}/sync/"))
     assert "nothing is imported" in said(answer)
+
+
+def leave(cast):
+    """As a company is after an owner asked for its deletion."""
+    with scope.tenant(cast.tenant.pk):
+        Tenant.objects.filter(pk=cast.tenant.pk).update(deletes_at=clock.now())
+
+
+@pytest.mark.parametrize("way", ["connect/", "connect/key/", "{id}/reconnect/"])
+def test_a_company_about_to_be_deleted_starts_no_connection(ann, cast, kuusi, way):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        way = way.format(id=Connection.objects.get().public_id)
+        before = ConnectFlow.objects.count()
+    leave(cast)
+    answer = ann.client.post(ann.url(way), {"key": "a-key-of-some-company"})
+    assert answer.status_code == 409
+    assert "Keep the company" in answer.content.decode()
+    with scope.tenant(cast.tenant.pk):
+        assert ConnectFlow.objects.count() == before
+
+
+def test_a_login_that_ends_while_the_company_is_leaving_trades_no_code(ann, cast, kuusi):
+    back = ann.log_in(ann.start(), kuusi)
+    leave(cast)
+    answer = ann.client.get(back)
+    assert answer.status_code == 409
+    assert "Keep the company" in answer.content.decode()
+    with scope.tenant(cast.tenant.pk):
+        assert not ConnectFlow.objects.exclude(secret=None).exists()
+
+
+def test_a_company_about_to_be_deleted_confirms_no_connection(ann, cast, kuusi):
+    confirm = ann.walk(kuusi)["Location"]
+    leave(cast)
+    assert ann.client.post(confirm, {"name": "EU account"}).status_code == 409
+    with scope.tenant(cast.tenant.pk):
+        assert not Connection.objects.exists()

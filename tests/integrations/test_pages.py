@@ -10,6 +10,8 @@ from django.utils import timezone
 from billing.services import trial_extend
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
+from calqsync.tenancy.models import Tenant
+from integrations import selectors
 from integrations.models import Connection, Credential, Rejection, SyncRun, SyncStream
 from tests.integrations.conftest import walker
 
@@ -342,8 +344,8 @@ def test_pages_cost_few_queries(cast, eu, django_assert_max_num_queries):
     client = walker(cast.ann, cast.tenant).client
     client.get(address(cast.tenant, "connection", eu, True))  # creates the account on first use
     around = len(["session", "user", "tenant", "savepoint", "release"])
-    for name in ("integrations", "connection"):
-        with django_assert_max_num_queries(12 + around):
+    for name, most in (("integrations", 13), ("connection", 12)):
+        with django_assert_max_num_queries(most + around):
             client.get(address(cast.tenant, name, eu, GET[name]))
 
 
@@ -407,6 +409,63 @@ def test_while_its_data_go_a_connection_shows_as_being_deleted(cast, eu):
     page = page_of(cast, eu)
     assert "cannot be undone" in page
     for button in ("Reconnect", "Paste another key", "Delete its data", "Pause imports"):
+        assert button not in page
+
+
+def test_the_list_asks_again_while_data_go_and_says_when_they_are_gone(cast, eu):
+    client = walker(cast.ann, cast.tenant).client
+    client.post(address(cast.tenant, "connection_disconnect", eu, True), {"books": "delete"})
+    listed = page_of(cast, eu, "integrations")
+    assert 'hx-select="#connections"' in listed
+    assert "the imported data were deleted" not in listed
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.all()._raw_delete("default")
+    listed = page_of(cast, eu, "integrations")
+    assert "hx-select" not in listed
+    assert "EU account: the imported data were deleted" in listed
+    with scope.tenant(cast.tenant.pk):
+        late = selectors.deleted_lately(now=timezone.now() + timedelta(days=2))
+    assert late == []
+
+
+def test_the_address_of_a_deleted_connection_leads_its_members_to_the_list(cast, eu):
+    ann = walker(cast.ann, cast.tenant).client
+    ann.post(address(cast.tenant, "connection_disconnect", eu, True), {"books": "delete"})
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.all()._raw_delete("default")
+    old = address(cast.tenant, "connection", eu, True)
+    answer = ann.get(old, follow=True)
+    assert answer.redirect_chain == [(cast.url("settings/integrations/"), 302)]
+    assert "This connection and its data were deleted" in answer.content.decode()
+    mallory = walker(cast.mallory, cast.stranger_tenant).client
+    assert mallory.get(old).status_code == 404
+    assert mallory.get(address(cast.stranger_tenant, "connection", eu, True)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "ann_sees", "bob_sees"),
+    [("key_revoked", "Reconnect", ""), ("right_missing", "Sync now", "Sync now")],
+)
+def test_the_list_offers_what_helps_a_connection_that_needs_someone(
+    cast, eu, kind, ann_sees, bob_sees
+):
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.update(trouble="needs_you", trouble_kind=kind, trouble_since=NOW)
+    for user, sees in ((cast.ann, ann_sees), (cast.bob, bob_sees)):
+        page = page_of(cast, eu, "integrations", user=user)
+        offered = {word for word in ("Reconnect", "Sync now") if f"{word}: EU account" in page}
+        assert offered == ({sees} - {""})
+
+
+def test_a_company_about_to_be_deleted_is_offered_no_connection(cast, eu):
+    with scope.tenant(cast.tenant.pk):
+        Tenant.objects.filter(pk=cast.tenant.pk).update(deletes_at=NOW)
+    listed = page_of(cast, eu, "integrations")
+    assert "Connect now" not in listed
+    assert "nothing can be connected" in listed
+    assert "Paused" in listed
+    page = page_of(cast, eu)
+    for button in ("Reconnect", "Paste another key", "Pause imports", "Sync now"):
         assert button not in page
 
 

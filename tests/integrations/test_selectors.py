@@ -8,6 +8,7 @@ from django.utils import timezone
 from billing.services import entitlement_now
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
+from calqsync.tenancy.models import Tenant
 from integrations import selectors
 from integrations.models import Connection, SyncRun, SyncStream
 
@@ -82,6 +83,29 @@ def test_status_is_derived(facts, state, job, may_import, code, reason):
         connection(**facts), run(state) if state else None, job, now=NOW, may_import=may_import
     )
     assert (status.code, status.reason, str(status)) == (code, reason, code)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "code"),
+    [
+        ({}, "complete", "paused"),
+        ({"trouble": "needs_you", "trouble_kind": "key_revoked"}, "needs_you", "paused"),
+        ({"disconnected_at": NOW}, "complete", "disconnected"),
+    ],
+)
+def test_while_its_company_waits_for_deletion_a_connection_is_paused(facts, state, code):
+    status = selectors.connection_status(
+        connection(**facts), run(state), None, now=NOW, leaving=True
+    )
+    assert status.code == code
+
+
+def test_the_wait_for_a_deletion_is_looked_up_where_nobody_says_it(inside):
+    one = made("EU account")
+    Tenant.objects.update(deletes_at=NOW)
+    assert selectors.status_of(one, now=NOW).reason == "leaving"
+    Tenant.objects.update(deletes_at=None)
+    assert selectors.status_of(one, now=NOW).code is selectors.Code.ACTIVE
 
 
 def test_a_run_between_two_slices_is_not_interrupted_until_its_job_is_late(settings):

@@ -210,7 +210,7 @@ class TestReadingOnly:
     ):
         from integrations import selectors
 
-        monkeypatch.setattr(selectors, "rejections_of", lambda _c: Rejection.objects.all())
+        monkeypatch.setattr(selectors, "rejections_of", lambda _c: Rejection.objects.order_by("pk"))
         path = f"settings/integrations/{world.eu.public_id}/rejected/"
         assert sam.get(world.cast.url(path)).status_code == 403
 

@@ -80,6 +80,31 @@ def test_a_changed_role_and_a_removal_are_said(client, cast):
     assert "is off the team" in client.post(url, {"remove": "1"}, follow=True).content.decode()
 
 
+def test_before_a_removal_a_page_says_what_it_does(client, cast):
+    with scope.tenant(cast.tenant.pk):
+        bob = Membership.objects.get(user=cast.bob)
+    client.force_login(cast.alice)
+    url = cast.url(f"settings/team/members/{bob.public_id}/")
+    assert f'href="{url}?remove"' in client.get(cast.url("settings/team/")).content.decode()
+    page = client.get(f"{url}?remove").content.decode()
+    for words in (bob.user.email, "This will go", "This stays", "invite them again"):
+        assert words in page
+    with scope.tenant(cast.tenant.pk):
+        assert Membership.objects.filter(pk=bob.pk).exists()
+    client.post(url, {"remove": "1"})
+    with scope.tenant(cast.tenant.pk):
+        assert not Membership.objects.filter(pk=bob.pk).exists()
+
+
+@pytest.mark.parametrize(("who", "status"), [("ann", 302), ("bob", 403), ("mallory", 404)])
+def test_nobody_is_asked_about_a_removal_that_they_may_not_make(client, cast, who, status):
+    with scope.tenant(cast.tenant.pk):
+        owner = Membership.objects.get(user=cast.alice)
+    client.force_login(getattr(cast, who))
+    url = cast.url(f"settings/team/members/{owner.public_id}/")
+    assert client.get(f"{url}?remove").status_code == status
+
+
 def test_who_takes_themselves_off_the_team_lands_on_their_account(client, cast):
     with scope.tenant(cast.tenant.pk):
         own = Membership.objects.get(user=cast.ann)
