@@ -363,7 +363,7 @@ def another(world, table, names):
 # -- before a tenant is known, and the other roles -------------------------------------------------
 
 
-def test_before_a_tenant_is_known_a_person_sees_their_own_memberships(world):
+def test_before_a_tenant_is_known_a_person_sees_their_own_rows_of_tenancy_membership(world):
     cursor = world.as_role("default", user=world.alice)
     cursor.execute("SELECT tenant_id FROM tenancy_membership")
     assert cursor.fetchall() == [(world.a,)]
@@ -408,6 +408,13 @@ def test_a_tenant_sees_and_changes_itself_alone(world):
     assert cursor.rowcount == 1
 
 
+def test_the_directory_shows_support_every_tenant_and_the_owner_none(world):
+    for alias, rows in [("support", [(world.a,), (world.b,)]), ("owner", [])]:
+        cursor = world.as_role(alias)
+        cursor.execute("SELECT id FROM tenancy_tenant ORDER BY id")
+        assert cursor.fetchall() == rows
+
+
 def test_a_row_of_billing_firsttrial_is_seen_by_who_knows_its_hash_alone(world):
     world.truth.execute(
         "INSERT INTO billing_firsttrial (books, first_seen_by, ends_at) VALUES ('hash', 'x', now())"
@@ -447,14 +454,21 @@ def test_i23b_support_sees_what_the_directory_or_a_grant_opens(world, table):
             assert opened <= found <= everybody
 
 
-@pytest.mark.parametrize(("act", "seen"), [("sync.requested", True), ("books.decided", False)])
-def test_i23c_of_tenancy_auditevent_support_sees_acts_on_accounts_alone(world, act, seen):
+@pytest.mark.parametrize(
+    ("act", "who", "seen"),
+    [
+        ("sync.requested", "mallory", True),
+        ("books.decided", "mallory", False),
+        ("books.decided", "alice", True),  # who has a grant for the company
+    ],
+)
+def test_i23c_of_tenancy_auditevent_support_sees_acts_on_accounts_alone(world, act, who, seen):
     row = world.rows["tenancy_auditevent"][0]
     before = world.value("tenancy_auditevent", row, "act")
     renamed = "UPDATE tenancy_auditevent SET act = %s WHERE id = %s"
     world.truth.execute(renamed, [act, row])
     try:
-        cursor = world.as_role("support", user=world.mallory)
+        cursor = world.as_role("support", tenant=world.a, user=getattr(world, who))
         cursor.execute("SELECT count(*) FROM tenancy_auditevent WHERE id = %s", [row])
         assert cursor.fetchone() == (int(seen),)
     finally:
