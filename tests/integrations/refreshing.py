@@ -13,14 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from django.conf import settings
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(
     connection: object, *, database: str, sandbox: str, count: int = 1, how: str = "well"
 ) -> subprocess.Popen[str]:
-    """Start the processes; they use the test's database and sandbox."""
+    """Start the processes; they use the test's database, sandbox and API client."""
     env = dict(os.environ)
+    for name in ("PROCOUNTOR_CLIENT_ID", "PROCOUNTOR_CLIENT_SECRET"):
+        env[name] = getattr(settings, name)
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_DISPATCHER_URL"):
         env[name] = env[name].rsplit("/", 1)[0] + f"/{database}"
     env["PROCOUNTOR_BASE_URL"] = sandbox

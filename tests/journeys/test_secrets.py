@@ -121,7 +121,7 @@ def _refused(office: Office) -> Iterator[tuple[str, str]]:
     yield "cookie of a stranger", "planted-cookie-0b1f"
     visitor = office.visitor
     visitor.open(office.url("settings/integrations/connect/key/"))
-    with pytest.raises(Exception, match="502"):
+    with pytest.raises(Exception, match="422"):
         visitor.press("Check the key", {"key": "planted-key-5d0e-not-a-key"})
 
 
