@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
 
@@ -50,26 +52,31 @@ def seen():
 
 
 @pytest.fixture
-def pooled(tmp_path):
+def readable():
+    """A folder that every user of the machine can read."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def pooled(readable):
     """PgBouncer in transaction mode with one server connection, in front of the test database."""
     if PGBOUNCER is None:
         pytest.skip("PGBOUNCER IS NOT INSTALLED: I17 ran without a pooler")
     settings = connections["default"].settings_dict
     port = free_port()
-    (tmp_path / "users").write_text(f'"{settings["USER"]}" "{settings["PASSWORD"]}"\n')
-    (tmp_path / "ini").write_text(
+    (readable / "users").write_text(f'"{settings["USER"]}" "{settings["PASSWORD"]}"\n')
+    (readable / "ini").write_text(
         f"[databases]\n* = host={settings['HOST']} port={settings['PORT']}\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
-        f"auth_file = {tmp_path}/users\npool_mode = transaction\ndefault_pool_size = 1\n"
+        f"auth_file = {readable}/users\npool_mode = transaction\ndefault_pool_size = 1\n"
         "max_client_conn = 50\nquery_wait_timeout = 20\nignore_startup_parameters = options\n"
     )
-    account = {}
-    if os.geteuid() == 0:  # which it refuses to run as
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.is_relative_to("/tmp/pytest-of-root"):
-                folder.chmod(0o755)
-        account = {"user": "nobody"}
-    process = subprocess.Popen([PGBOUNCER, str(tmp_path / "ini")], **account)
+    # It refuses to run as root.
+    account = {"user": "nobody"} if os.geteuid() == 0 else {}
+    process = subprocess.Popen([PGBOUNCER, str(readable / "ini")], **account)
     before = {"HOST": settings["HOST"], "PORT": settings["PORT"]}
     connections["default"].close()
     settings.update(HOST="127.0.0.1", PORT=port)
