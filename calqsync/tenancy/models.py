@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+import hashlib
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
-from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from calqsync.tenancy.owned import TenantOwned, public_id_field
@@ -52,9 +52,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         too, Django would give a session another id as soon as it is read under a new key, and
         allauth reads those of a person's other browsers, which would be signed out by it.
         """
-        return salted_hmac(
-            "calqsync.session.password", self.password, secret="", algorithm="sha256"
-        ).hexdigest()
+        return hashlib.sha256(f"calqsync.session:{self.password}".encode()).hexdigest()
 
 
 class Role(models.TextChoices):
