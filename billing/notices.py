@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -13,19 +11,8 @@ from django.utils.translation import ngettext
 from billing import services
 from billing.gate import Standing
 from calqsync.tenancy import scope
+from calqsync.tenancy.context import Notice
 from calqsync.tenancy.models import Role
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A line for the frame: text, where it leads, and whether it warns."""
-
-    text: str
-    url: str
-    warning: bool
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def trial_notice(request: HttpRequest) -> Notice | None:
@@ -41,12 +28,12 @@ def trial_notice(request: HttpRequest) -> Notice | None:
     if state.standing is Standing.TRIAL:
         days = state.days_left or 0
         text = ngettext("%d day left of your trial", "%d days left of your trial", days) % days
-        return Notice(text, url, days <= 3)
+        return Notice(text, url, _("Choose a plan"), warning=days <= 3)
     if state.standing is Standing.ENDED:
         text = (
             _("Your trial has ended. Choose a plan to import again.")
             if url
             else _("Your trial has ended. Imports run again when an owner chooses a plan.")
         )
-        return Notice(text, url, True)
+        return Notice(text, url, _("Choose a plan"))
     return None

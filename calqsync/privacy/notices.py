@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
@@ -10,21 +9,9 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from calqsync.tenancy.context import Notice
 from calqsync.tenancy.formats import day
 from calqsync.tenancy.models import Role
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A line for the frame: text, where it leads and under which words, whether it warns."""
-
-    text: str
-    url: str
-    action: str
-    warning: bool = True
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def deletion_notice(request: HttpRequest) -> Notice | None:
@@ -42,4 +29,4 @@ def deletion_notice(request: HttpRequest) -> Notice | None:
     }
     if membership is not None and membership.may(Role.OWNER):
         return Notice(text, reverse("settings_data", args=[tenant.slug]), _("Keep it"))
-    return Notice(text + " " + _("An owner can still keep it."), "", "")
+    return Notice(text + " " + _("An owner can still keep it."))

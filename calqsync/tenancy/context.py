@@ -1,4 +1,4 @@
-"""What the page frame needs on every page: company, navigation, trial notice."""
+"""What the page frame needs on every page: company, navigation, the notice above the page."""
 
 from __future__ import annotations
 
@@ -30,11 +30,24 @@ class NavGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A line above every page: text, where it leads under which words, whether it warns."""
+
+    text: str
+    url: str = ""
+    action: str = ""
+    warning: bool = True
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Shell:
     tenant: Tenant | None
     tenants: list[Tenant]
     nav: list[NavGroup]
-    trial: Any
+    notice: Notice | None
     user: Any
     # The roles whose rights the reader has: `{% if "admin" in shell.may %}`.
     may: frozenset[str] = frozenset()
@@ -61,12 +74,12 @@ _SETTINGS = [
 ]
 # What people do with their company's data is nothing for support.
 _MEMBERS_ONLY = {"settings_data"}
-# Rooms above this one register what the frame shows about them (the trial notice).
-notices: list[Callable[[HttpRequest], Any]] = []
+# Rooms above this one register what the frame says about them; the first that has a line is shown.
+notices: list[Callable[[HttpRequest], Notice | None]] = []
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Template context: `shell` with tenant, tenants, navigation, trial notice and user."""
+    """Template context: `shell` with tenant, tenants, navigation, notice and user."""
     tenant = getattr(request, "tenant", None)
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:

@@ -3,6 +3,8 @@
 from django import forms
 from django.core.paginator import Paginator
 
+from calqsync.tenancy.context import Notice
+
 MONTHS = [f"{m} {y}" for y in (2025, 2026) for m in ("Jan", "Mar", "May", "Jul", "Sep", "Nov")]
 MRR = [1810, 1905, 2010, 2120, 2090, 2260, 2405, 2520, 2490, 2610, 2760, 2795]
 NEW = [120, 140, 90, 160, 40, 210, 150, 130, 60, 170, 160, 60]
@@ -19,11 +21,6 @@ def minor(values):
 
 def text(value):
     return "–" if value is None else f"{value * 10:,}.00".replace("-", "\u2212")
-
-
-class Notice(str):
-    url = "/plan/"
-    warning = False
 
 
 class ExampleForm(forms.Form):
@@ -49,7 +46,7 @@ def shell():
             {"name": "Saimaa Analytics Oy", "slug": "saimaa"},
         ],
         "user": {"email": "founder@nordlicht.example"},
-        "trial": Notice("9 days left of your trial"),
+        "notice": Notice("9 days left of your trial", "/plan/", "Choose a plan", warning=False),
         "nav": [
             {
                 "label": "",
