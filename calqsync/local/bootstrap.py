@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-NEEDS_TEST_PACKAGES = ("test",)
+NEEDS_TEST_PACKAGES = ("test", "mutation")
 SERVED_SCRIPTS = ("chart.js/dist/chart.umd.js", "chart.js/dist/chart.umd.js.map")
 
 # What tools print when the machine, not the package, is at fault, and what to tell the person.

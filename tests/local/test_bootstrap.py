@@ -33,6 +33,22 @@ def test_the_test_packages_contain_the_run_packages(place):
     assert place.missing("test") == []
 
 
+@pytest.mark.parametrize(
+    ("command", "group"), [("demo", "run"), ("bench", "run"), ("test", "test"), ("mutation", "test")]
+)
+def test_commands_that_run_tests_get_the_test_packages(tmp_path, monkeypatch, command, group):
+    asked = []
+
+    def refuse(_place, wanted):
+        asked.append(wanted)
+        raise bootstrap.CannotPrepare("not here")
+
+    monkeypatch.setattr(bootstrap.Place, "install", refuse)
+    with pytest.raises(SystemExit):
+        bootstrap.prepare(tmp_path, ["manage.py", command])
+    assert asked == [group]
+
+
 def test_a_changed_lock_file_is_installed_anew(place):
     place._mark("run", "scripts")
     (place.root / "requirements.lock").write_text("other")
