@@ -36,7 +36,7 @@ def test_the_test_packages_contain_the_run_packages(place):
 @pytest.mark.parametrize(
     ("command", "group"), [("demo", "run"), ("bench", "run"), ("test", "test"), ("mutation", "test")]
 )
-def test_commands_that_run_tests_get_the_test_packages(tmp_path, monkeypatch, command, group):
+def test_commands_that_run_tests_get_the_test_packages(place, monkeypatch, command, group):
     asked = []
 
     def refuse(_place, wanted):
@@ -45,7 +45,7 @@ def test_commands_that_run_tests_get_the_test_packages(tmp_path, monkeypatch, co
 
     monkeypatch.setattr(bootstrap.Place, "install", refuse)
     with pytest.raises(SystemExit):
-        bootstrap.prepare(tmp_path, ["manage.py", command])
+        bootstrap.prepare(place.root, ["manage.py", command])
     assert asked == [group]
 
 
