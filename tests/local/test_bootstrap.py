@@ -34,7 +34,8 @@ def test_the_test_packages_contain_the_run_packages(place):
 
 
 @pytest.mark.parametrize(
-    ("command", "group"), [("demo", "run"), ("bench", "run"), ("test", "test"), ("mutation", "test")]
+    ("command", "group"),
+    [("demo", "run"), ("bench", "run"), ("test", "test"), ("mutation", "test")],
 )
 def test_commands_that_run_tests_get_the_test_packages(place, monkeypatch, command, group):
     asked = []
