@@ -7,14 +7,12 @@ from datetime import date, timedelta
 from django.db import transaction
 from django.db.models import Max
 
-from integrations.models import BankEvent, BankStatement
+from integrations.models import BankStatement
 from integrations.models.runs import Stream
-from integrations.procountor import records
-from integrations.procountor.documents import Page as Listed
-from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import found as found_ids
-from integrations.sync.bulk import mark_unseen, upsert
-from integrations.sync.work import Page, Work
+from integrations.sync import targets
+from integrations.sync.bulk import mark_unseen
+from integrations.sync.loading.bank import load_accounts, load_statements
+from integrations.sync.work import Work
 
 _DAY = timedelta(days=1)
 SPAN = timedelta(days=91)
@@ -61,10 +59,7 @@ def _accounts(work: Work) -> None:
         seen.update(document.external_id for document in listed.documents)
         seen.update(bad.external_id for bad in listed.rejected)
         with work.page() as page:
-            good = evidence.understood(
-                work, page, Stream.BANK, listed.documents, mapping.bank_account, listed.rejected
-            )
-            upsert(targets.BANK_ACCOUNTS, [row for _, row in good], **work.owner)
+            load_accounts(work, page, listed)
     if seen:
         with work.page() as page:
             mark_unseen(targets.BANK_ACCOUNTS, seen, now=page.now, **work.owner)
@@ -76,34 +71,10 @@ def _span(work: Work, start: date, end: date, empty: int) -> bool:
     for listed in work.client.bank_statements(start=start, end=end):
         found = True
         with work.page() as page:
-            _load(work, page, listed)
+            load_statements(work, page, listed)
     with work.page() as page:
         page.tally(Stream.BANK).position = {
             "end": (start - _DAY).isoformat(),
             "empty": 0 if found else empty + 1,
         }
     return found
-
-
-def _load(work: Work, page: Page, listed: Listed[records.BankStatement]) -> None:
-    news = evidence.news(work, Stream.BANK, listed.documents)
-    good = evidence.understood(
-        work, page, Stream.BANK, news.documents, mapping.bank_statement, listed.rejected
-    )
-    upsert(targets.STATEMENTS, [row for _, (row, _) in good], **work.owner)
-    ids = found_ids(
-        targets.STATEMENTS, "external_id", [row.external_id for _, (row, _) in good], **work.owner
-    )
-    events = {
-        event.external_id: (ids[event.statement_external_id], *event)
-        for _, (_, events) in good
-        for event in events
-    }
-    upsert(targets.BANK_EVENTS, list(events.values()), **work.owner)
-    corrected = [row.external_id for _, (row, _) in good if not news.is_new(row.external_id)]
-    if corrected:
-        BankEvent.objects.filter(
-            connection=work.connection, statement_external_id__in=corrected, removed_at=None
-        ).exclude(external_id__in=list(events)).update(removed_at=page.now)
-    evidence.keep(work, Stream.BANK, [document for document, _ in good])
-    evidence.count(page.tally(Stream.BANK), listed.documents, listed.rejected, news, good)

@@ -8,23 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.db import connection as database
 from django.db import transaction
-from django.db.models import Count
 
-from integrations.models import Connection, Invoice, InvoiceLine, Rejection
+from integrations.models import Connection, Invoice, Rejection
 from integrations.models.runs import Stream
 from integrations.procountor import records
-from integrations.procountor.documents import Document
 from integrations.procountor.documents import Page as Listed
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.vocabulary import VOID_STATUSES
-from integrations.sync import evidence, mapping, settling, targets
-from integrations.sync.bulk import found, insert_missing, upsert
+from integrations.sync import settling
+from integrations.sync.loading.events import load_events
+from integrations.sync.loading.invoices import load_invoices
 from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
-from integrations.sync.rows import MappedInvoice
 from integrations.sync.windows import Window
-from integrations.sync.work import OVERLAP, Page, Work
+from integrations.sync.work import OVERLAP, Work
 
 log = structlog.get_logger(__name__)
 
@@ -151,8 +148,9 @@ def _write(work: Work, fetched: Fetched) -> None:
     """One batch, its payments and the place to go on from: one transaction."""
     window = fetched.batch.window
     with work.page() as page:
-        load_invoices(work, page, fetched.details.documents, fetched)
-        settling.load_events(work, page, fetched.events)
+        rejected = [*fetched.details.rejected, *fetched.batch.unlisted]
+        load_invoices(work, page, fetched.details.documents, rejected)
+        load_events(work, page, fetched.events)
         tally = page.tally(Stream.INVOICES)
         tally.unchanged += fetched.batch.unchanged
         tally.fetched += fetched.batch.unchanged
@@ -186,85 +184,3 @@ def _look_for_missing(work: Work, seen: set[int]) -> None:
                 connection=work.connection, external_id__in=list(map(str, details.missing))
             )
             page.tally(Stream.INVOICES).removed += gone.update(removed_at=page.now)
-
-
-def load_invoices(
-    work: Work,
-    page: Page,
-    documents: Sequence[Document[records.Invoice]],
-    fetched: Fetched | None = None,
-) -> None:
-    """Write invoices that say something new, with their lines and unknown customers."""
-    rejected = [*fetched.details.rejected, *fetched.batch.unlisted] if fetched else []
-    news = evidence.news(work, Stream.INVOICES, documents)
-    home = work.connection.currency
-
-    def read(record: records.Invoice) -> MappedInvoice:
-        return mapping.invoice(record, home=home)
-
-    good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
-    mapped = [one for _, one in good]
-    payers = {one.customer.identity: one.customer for one in mapped}
-    added = insert_missing(targets.CUSTOMERS, list(payers.values()), **work.owner)
-    page.tally(Stream.PARTNERS).added += added
-    customers = found(targets.CUSTOMERS, "identity", payers, **work.owner)
-    written = upsert(
-        targets.INVOICES,
-        [(customers[one.invoice.customer_identity], *one.invoice) for one in mapped],
-        **work.owner,
-    )
-    ids = written.ids
-    # The row of an invoice may be the same although its document changed.
-    same = [one.invoice.external_id for one in mapped if one.invoice.external_id not in ids]
-    ids |= found(targets.INVOICES, "external_id", same, **work.owner)
-    lines = [
-        (ids[line.invoice_external_id], work.products.get(line.product_external_id), *line[1:])
-        for one in mapped
-        for line in one.lines
-    ]
-    upsert(targets.LINES, lines, **work.owner)
-    existing = [one for one in mapped if one.invoice.external_id not in written.added]
-    _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
-    if work.run.mode == "full":
-        names = [document.external_id for document in documents]
-        back = Invoice.objects.filter(connection=work.connection, external_id__in=names)
-        back.exclude(removed_at=None).update(removed_at=None)
-    if work.rejected_before and written.added:
-        _adopt_payments(work, list(written.added))
-    evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
-    evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
-
-
-def _drop_surplus_lines(sizes: dict[int, int]) -> None:
-    """Delete lines beyond the new number of an invoice's rows, with what hangs on them."""
-    if not sizes:
-        return
-    stored = (
-        InvoiceLine.objects.filter(invoice__in=sizes)
-        .values("invoice")
-        .annotate(n=Count("pk"))
-        .order_by()
-    )
-    for row in stored:
-        if row["n"] > sizes[row["invoice"]]:
-            surplus = InvoiceLine.objects.filter(
-                invoice=row["invoice"], position__gte=sizes[row["invoice"]]
-            )
-            surplus.delete()
-
-
-def _adopt_payments(work: Work, external_ids: list[str]) -> None:
-    """Payments that came while their invoice was set aside now belong to it."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "UPDATE integrations_payment y SET invoice_id = i.id FROM integrations_invoice i"
-            " WHERE y.tenant_id = %(tenant)s AND y.connection_id = %(owner)s"
-            " AND y.invoice_id IS NULL AND y.invoice_external_id = i.external_id"
-            " AND i.tenant_id = %(tenant)s AND i.connection_id = %(owner)s"
-            " AND i.external_id = ANY(%(ids)s)",
-            {
-                "tenant": work.connection.tenant_id,
-                "owner": work.connection.pk,
-                "ids": external_ids,
-            },
-        )

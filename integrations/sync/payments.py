@@ -10,7 +10,8 @@ from integrations.models import Invoice
 from integrations.models.runs import Stream
 from integrations.procountor.vocabulary import OPEN_STATUSES
 from integrations.sync import settling
-from integrations.sync.invoices import load_invoices
+from integrations.sync.loading.events import load_events
+from integrations.sync.loading.invoices import load_invoices
 from integrations.sync.reading import BATCH
 from integrations.sync.settling import Standing
 from integrations.sync.values import digits
@@ -54,7 +55,7 @@ def _again(work: Work, found: list[Invoice]) -> None:
         known = settling.known_kinds(work, standings)
     events = settling.read_events(work.client, list(standings), standings, known)
     with work.page() as page:
-        moved = settling.load_events(work, page, events)
+        moved = load_events(work, page, events)
         page.tally(Stream.PAYMENTS).position = {"after": found[-1].pk}
     if moved:
         work.learn_products()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from django.db import connection as database
 from django.db import transaction
 
-from integrations.models import Product, Rejection
+from integrations.models import Rejection
 from integrations.models.runs import Stream
-from integrations.procountor import records
-from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.paging import LARGEST
-from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import mark_unseen, upsert
-from integrations.sync.work import Page, Work
+from integrations.sync import targets
+from integrations.sync.bulk import mark_unseen
+from integrations.sync.loading.registers import load_partners, load_products
+from integrations.sync.work import Work
 
 
 def partners(work: Work) -> None:
@@ -28,7 +26,7 @@ def partners(work: Work) -> None:
             seen = [d for d in listed.documents if d.external_id in missing]
             nameless = [bad for bad in listed.rejected if not bad.external_id]
             with work.page() as page:
-                _load_partners(
+                load_partners(
                     work, page, [*details.documents, *seen], [*details.rejected, *nameless]
                 )
     if work.incremental and work.rejected_before:
@@ -45,22 +43,7 @@ def _again(work: Work) -> None:
     for start in range(0, len(ids), LARGEST):
         details = work.client.partner_details(ids[start : start + LARGEST])
         with work.page() as page:
-            _load_partners(work, page, list(details.documents), list(details.rejected))
-
-
-def _load_partners(
-    work: Work,
-    page: Page,
-    documents: list[Document[records.Partner]],
-    rejected: list[Rejected],
-) -> None:
-    news = evidence.news(work, Stream.PARTNERS, documents)
-    good = evidence.understood(
-        work, page, Stream.PARTNERS, news.documents, mapping.customer, rejected
-    )
-    upsert(targets.CUSTOMERS, [row for _, row in good], **work.owner)
-    evidence.keep(work, Stream.PARTNERS, [document for document, _ in good])
-    evidence.count(page.tally(Stream.PARTNERS), documents, rejected, news, good)
+            load_partners(work, page, list(details.documents), list(details.rejected))
 
 
 def products(work: Work) -> None:
@@ -70,48 +53,10 @@ def products(work: Work) -> None:
         seen.update(document.external_id for document in listed.documents)
         seen.update(bad.external_id for bad in listed.rejected)
         with work.page() as page:
-            _load_products(work, page, list(listed.documents), list(listed.rejected))
+            load_products(work, page, list(listed.documents), list(listed.rejected))
     with work.page() as page:
         # An empty list is more likely a missing right than an empty register.
         if seen:
             gone = mark_unseen(targets.PRODUCTS, seen, now=page.now, **work.owner)
             page.tally(Stream.PRODUCTS).removed += gone
         work.finish(Stream.PRODUCTS, page)
-
-
-def _load_products(
-    work: Work,
-    page: Page,
-    documents: list[Document[records.Product]],
-    rejected: list[Rejected],
-) -> None:
-    news = evidence.news(work, Stream.PRODUCTS, documents)
-    good = evidence.understood(
-        work, page, Stream.PRODUCTS, news.documents, mapping.product, rejected
-    )
-    written = upsert(targets.PRODUCTS, [row for _, row in good], **work.owner)
-    evidence.keep(work, Stream.PRODUCTS, [document for document, _ in good])
-    evidence.count(page.tally(Stream.PRODUCTS), documents, rejected, news, good)
-    back = Product.objects.filter(
-        connection=work.connection, external_id__in=[d.external_id for d in documents]
-    )
-    page.tally(Stream.PRODUCTS).changed += back.exclude(removed_at=None).update(removed_at=None)
-    if written.added:
-        _adopt_lines(work, list(written.added))
-
-
-def _adopt_lines(work: Work, external_ids: list[str]) -> None:
-    """Lines imported before their product was, or after it had gone, now point to it."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "UPDATE integrations_invoiceline l SET product_id = p.id FROM integrations_product p"
-            " WHERE l.tenant_id = %(tenant)s AND l.connection_id = %(owner)s"
-            " AND l.product_id IS NULL AND l.product_external_id = p.external_id"
-            " AND p.tenant_id = %(tenant)s AND p.connection_id = %(owner)s"
-            " AND p.external_id = ANY(%(ids)s)",
-            {
-                "tenant": work.connection.tenant_id,
-                "owner": work.connection.pk,
-                "ids": external_ids,
-            },
-        )

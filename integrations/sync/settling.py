@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from integrations.models import Payment
-from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.errors import NotFound
 from integrations.procountor.resources import Procountor
 from integrations.procountor.vocabulary import PAID_STATUSES
-from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import found, upsert
-from integrations.sync.rows import PaymentRow
-from integrations.sync.values import Unusable
-from integrations.sync.work import Page, Work
+from integrations.sync import targets
+from integrations.sync.bulk import found
+from integrations.sync.work import Work
 
 PARTLY_PAID = "PARTLY_PAID"
 BY_HAND = "MARKED_PAID"
@@ -117,52 +114,3 @@ def known_kinds(work: Work, invoice_ids: Iterable[int]) -> dict[str, str]:
     ids = found(targets.INVOICES, "external_id", map(str, invoice_ids), **work.owner)
     stored = Payment.objects.filter(invoice__in=list(ids.values())).exclude(kind="")
     return dict(stored.values_list("external_id", "kind"))
-
-
-def load_events(work: Work, page: Page, events: Events) -> set[str]:
-    """Write the events; the external ids of invoices whose payments changed come back."""
-    if not events.invoice_ids:
-        return set()
-    tally = page.tally(Stream.PAYMENTS)
-    news = evidence.news(work, Stream.PAYMENTS, events.documents)
-    home = work.connection.currency
-
-    def read(record: records.PaymentEvent) -> PaymentRow:
-        if record.invoice_id is None:
-            raise Unusable("a payment without its invoice")
-        kind = events.kinds.get(str(record.id))
-        return mapping.payment(record, home=home, invoice_id=str(record.invoice_id), kind=kind)
-
-    good = evidence.understood(work, page, Stream.PAYMENTS, news.documents, read, events.rejected)
-    rows = {row.external_id: row for _, row in good}
-    fresh = {document.external_id for document in news.documents}
-    for document in events.documents:
-        # Its type was learnt although it says the same as before.
-        if document.external_id in events.kinds and document.external_id not in fresh:
-            rows[document.external_id] = read(document.record)
-    names = map(str, events.invoice_ids)
-    ids = found(targets.INVOICES, "external_id", names, **work.owner)
-    written = upsert(
-        targets.PAYMENTS,
-        [(ids.get(row.invoice_external_id), *row) for row in rows.values()],
-        **work.owner,
-    )
-    evidence.keep(work, Stream.PAYMENTS, [document for document, _ in good])
-    evidence.count(tally, events.documents, events.rejected, news, good)
-    moved = {rows[key].invoice_external_id for key in written.ids}
-    gone = _remove_gone(work, page, events, list(ids.values()))
-    tally.removed += len(gone)
-    return moved | set(gone)
-
-
-def _remove_gone(work: Work, page: Page, events: Events, invoice_ids: list[int]) -> list[str]:
-    """Mark events that these invoices no longer have; the invoices concerned, once an event."""
-    seen = [d.external_id for d in events.documents] + [r.external_id for r in events.rejected]
-    stored = Payment.objects.filter(invoice__in=invoice_ids)
-    away = stored.filter(removed_at=None).exclude(external_id__in=seen)
-    gone = list(away.values_list("invoice_external_id", flat=True))
-    if gone:
-        away.update(removed_at=page.now)
-    if work.run.mode != "first":
-        stored.filter(external_id__in=seen).exclude(removed_at=None).update(removed_at=None)
-    return gone

@@ -1,0 +1,98 @@
+"""Invoices into the books: the row, its lines, and a customer that no register knew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connection as database
+from django.db.models import Count
+
+from integrations.models import Invoice, InvoiceLine
+from integrations.models.runs import Stream
+from integrations.procountor import records
+from integrations.procountor.documents import Document, Rejected
+from integrations.sync import evidence, mapping, targets
+from integrations.sync.bulk import found, insert_missing, upsert
+from integrations.sync.rows import MappedInvoice
+from integrations.sync.work import Page, Work
+
+
+def load_invoices(
+    work: Work,
+    page: Page,
+    documents: Sequence[Document[records.Invoice]],
+    rejected: Sequence[Rejected] = (),
+) -> None:
+    """Write invoices that say something new, with their lines and unknown customers."""
+    news = evidence.news(work, Stream.INVOICES, documents)
+    home = work.connection.currency
+
+    def read(record: records.Invoice) -> MappedInvoice:
+        return mapping.invoice(record, home=home)
+
+    good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
+    mapped = [one for _, one in good]
+    payers = {one.customer.identity: one.customer for one in mapped}
+    added = insert_missing(targets.CUSTOMERS, list(payers.values()), **work.owner)
+    page.tally(Stream.PARTNERS).added += added
+    customers = found(targets.CUSTOMERS, "identity", payers, **work.owner)
+    written = upsert(
+        targets.INVOICES,
+        [(customers[one.invoice.customer_identity], *one.invoice) for one in mapped],
+        **work.owner,
+    )
+    ids = written.ids
+    # The row of an invoice may be the same although its document changed.
+    same = [one.invoice.external_id for one in mapped if one.invoice.external_id not in ids]
+    ids |= found(targets.INVOICES, "external_id", same, **work.owner)
+    lines = [
+        (ids[line.invoice_external_id], work.products.get(line.product_external_id), *line[1:])
+        for one in mapped
+        for line in one.lines
+    ]
+    upsert(targets.LINES, lines, **work.owner)
+    existing = [one for one in mapped if one.invoice.external_id not in written.added]
+    _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
+    if work.run.mode == "full":
+        names = [document.external_id for document in documents]
+        back = Invoice.objects.filter(connection=work.connection, external_id__in=names)
+        back.exclude(removed_at=None).update(removed_at=None)
+    if work.rejected_before and written.added:
+        _adopt_payments(work, list(written.added))
+    evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
+    evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
+
+
+def _drop_surplus_lines(sizes: dict[int, int]) -> None:
+    """Delete lines beyond the new number of an invoice's rows, with what hangs on them."""
+    if not sizes:
+        return
+    stored = (
+        InvoiceLine.objects.filter(invoice__in=sizes)
+        .values("invoice")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    for row in stored:
+        if row["n"] > sizes[row["invoice"]]:
+            surplus = InvoiceLine.objects.filter(
+                invoice=row["invoice"], position__gte=sizes[row["invoice"]]
+            )
+            surplus.delete()
+
+
+def _adopt_payments(work: Work, external_ids: list[str]) -> None:
+    """Payments that came while their invoice was set aside now belong to it."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE integrations_payment y SET invoice_id = i.id FROM integrations_invoice i"
+            " WHERE y.tenant_id = %(tenant)s AND y.connection_id = %(owner)s"
+            " AND y.invoice_id IS NULL AND y.invoice_external_id = i.external_id"
+            " AND i.tenant_id = %(tenant)s AND i.connection_id = %(owner)s"
+            " AND i.external_id = ANY(%(ids)s)",
+            {
+                "tenant": work.connection.tenant_id,
+                "owner": work.connection.pk,
+                "ids": external_ids,
+            },
+        )
