@@ -11,7 +11,14 @@ from integrations.models.books import (
     RawDocument,
 )
 from integrations.models.connections import ConnectFlow, Connection, Credential, TokenRenewal
-from integrations.models.runs import Rejection, StreamCursor, SyncRun, SyncStream
+from integrations.models.runs import (
+    Rejection,
+    RemovalHold,
+    StagedPage,
+    StreamCursor,
+    SyncRun,
+    SyncStream,
+)
 
 __all__ = [
     "BankAccount",
@@ -28,6 +35,8 @@ __all__ = [
     "Product",
     "RawDocument",
     "Rejection",
+    "RemovalHold",
+    "StagedPage",
     "StreamCursor",
     "SyncRun",
     "SyncStream",

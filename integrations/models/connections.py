@@ -45,6 +45,8 @@ class Connection(TenantOwned):
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     disconnected_at = models.DateTimeField(null=True)
+    # Hours between scheduled runs; null is as often as the plan allows.
+    sync_every_hours = models.PositiveSmallIntegerField(null=True)
     paused_at = models.DateTimeField(null=True)
     # A pause by our support staff ends by them; the reason is shown to the customer.
     paused_by_support = models.BooleanField(default=False)
@@ -57,6 +59,8 @@ class Connection(TenantOwned):
     trouble_since = models.DateTimeField(null=True)
     # When its owners and admins were written to about the trouble that lasts.
     trouble_told_at = models.DateTimeField(null=True)
+    # When they were last reminded of a trouble that lasts.
+    trouble_reminded_at = models.DateTimeField(null=True)
     retry_at = models.DateTimeField(null=True)
     first_import_at = models.DateTimeField(null=True)
     data_as_of = models.DateTimeField(null=True)

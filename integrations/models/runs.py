@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from calqsync.tenancy.models import User
 from calqsync.tenancy.owned import TenantOwned, public_id_field
 from integrations.models.connections import Connection
 
@@ -58,6 +59,8 @@ class SyncRun(TenantOwned):
     waited_ms = models.BigIntegerField(default=0)
     busy_ms = models.BigIntegerField(default=0)
     slices = models.PositiveIntegerField(default=0)
+    # When the run had read everything and began to apply what it held back.
+    applying_at = models.DateTimeField(null=True)
     error_kind = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=500, blank=True)
 
@@ -121,9 +124,62 @@ class StreamCursor(TenantOwned):
         return self.stream
 
 
-class Rejection(TenantOwned):
-    """A document that could not be understood: kept, counted, and tried again with each run."""
+class StagedPage(TenantOwned):
+    """What a run has read and not yet applied: sealed, in the order of its reading.
 
+    Updates and full re-reads change the books in one transaction at their end, so that nobody
+    ever sees half a run. Deleted when it is applied, or when the run ends otherwise.
+    """
+
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="staged")
+    kind = models.CharField(max_length=12)
+    body = models.BinaryField()
+
+    class Meta(TenantOwned.Meta):
+        indexes = [models.Index(fields=["tenant", "run", "id"], name="staged_in_order")]
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class RemovalHold(TenantOwned):
+    """So many documents vanished at once that a person must say whether they were deleted.
+
+    Nothing is removed until someone confirms and another full run misses them again.
+    """
+
+    public_id = public_id_field()
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="+")
+    stream = models.CharField(max_length=12, choices=Stream.choices)
+    found_at = models.DateTimeField()
+    missing = models.PositiveIntegerField()
+    stored = models.PositiveIntegerField()
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    # Removed after all, or seen again.
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="hold_public_id"),
+            models.UniqueConstraint(
+                fields=["tenant", "connection", "stream"],
+                condition=models.Q(ended_at=None),
+                name="hold_open_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.missing} of {self.stored}"
+
+
+class Rejection(TenantOwned):
+    """A document that could not be understood: kept, counted, and tried again with each run.
+
+    One that a person ignores is still kept, and no longer counted or tried.
+    """
+
+    public_id = public_id_field()
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+")
     stream = models.CharField(max_length=12, choices=Stream.choices)
     external_id = models.CharField(max_length=40)
@@ -131,12 +187,18 @@ class Rejection(TenantOwned):
     raw = models.BinaryField()
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+    # How often it was read and not understood.
+    attempts = models.PositiveIntegerField(db_default=1)
+    ignored_at = models.DateTimeField(null=True)
+    ignored_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    ignored_reason = models.CharField(max_length=200, blank=True, db_default="")
 
     class Meta(TenantOwned.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "connection", "stream", "external_id"], name="rejection_once"
-            )
+            ),
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="rejection_public_id"),
         ]
 
     def __str__(self) -> str:

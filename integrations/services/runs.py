@@ -22,7 +22,8 @@ from calqsync.tenancy.services import audit
 from integrations.models import Connection, SyncRun
 from integrations.models.runs import OPEN_STATES, RunState
 from integrations.services.names import tidy
-from integrations.sync.engine import KIND, next_slot, run_create
+from integrations.sync.engine import KIND, run_create
+from integrations.sync.schedule import next_slot
 
 
 @transaction.atomic
@@ -65,7 +66,7 @@ def sync_cancel(*, connection: Connection, by: User | None) -> bool:
     if stopped:
         audit(act="sync.cancelled", by=by, target=connection.name)
     _live_job(connection).filter(state=JobState.QUEUED).update(
-        run_after=next_slot(connection.pk, now), nudged_at=None
+        run_after=next_slot(connection, now), nudged_at=None
     )
     return bool(stopped)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -42,6 +41,7 @@ from integrations.sync.bank import bank
 from integrations.sync.invoices import invoices
 from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
+from integrations.sync.schedule import next_slot
 from integrations.sync.work import RunStopped, SliceOver, Work
 
 log = structlog.get_logger(__name__)
@@ -65,15 +65,6 @@ LONGEST_WAIT = timedelta(hours=1)
 PROBE_EVERY = timedelta(days=1)
 # Answers that make no sense for so long are a fault of ours.
 PATIENCE = timedelta(hours=2)
-
-
-def next_slot(connection_id: int, after: datetime) -> datetime:
-    """The next scheduled run after an end: connections are spread evenly over the period."""
-    period = timedelta(hours=settings.SYNC_EVERY_HOURS)
-    offset = timedelta(seconds=zlib.crc32(str(connection_id).encode()) % period.total_seconds())
-    epoch = datetime(2026, 1, 1, tzinfo=UTC) + offset
-    earliest = after + period / 4
-    return epoch + (1 + (earliest - epoch) // period) * period
 
 
 def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now) -> Outcome:
@@ -123,7 +114,7 @@ def _run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun |
     """The open run, or a new one when the schedule says so; else how long until it does."""
     newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
     if newest is not None and newest.state not in OPEN_STATES:
-        due = next_slot(connection.pk, newest.finished_at or newest.started_at)
+        due = next_slot(connection, newest.finished_at or newest.started_at)
         paused = newest.state == RunState.PAUSED_NO_PLAN and _may_import(now)
         if not paused and now < due - timedelta(seconds=1):
             return None, due - now
@@ -135,7 +126,7 @@ def _run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun |
     if run.state == RunState.QUEUED:
         if not _may_import(now):
             SyncRun.objects.filter(pk=run.pk).update(state=RunState.PAUSED_NO_PLAN, finished_at=now)
-            return None, next_slot(connection.pk, now) - now
+            return None, next_slot(connection, now) - now
         if not run.slices and run.mode != "first":
             run.window_to = now
     run.state, run.slices = RunState.RUNNING, run.slices + 1
@@ -305,7 +296,7 @@ class _Slice:
                 error_kind=self.skipped.kind if self.skipped else "",
             )
             self._tell()
-        return Outcome.again(next_slot(self.connection.pk, now) - now)
+        return Outcome.again(next_slot(self.connection, now) - now)
 
     def _tell(self) -> None:
         books_changed.send(
@@ -321,7 +312,7 @@ class _Slice:
             SyncRun.objects.filter(pk=self.run.pk, state__in=OPEN_STATES).update(
                 state=RunState.CANCELLED, finished_at=now
             )
-        return Outcome.again(next_slot(self.connection.pk, now) - now)
+        return Outcome.again(next_slot(self.connection, now) - now)
 
     def _wait(self, error: TryLater | Nonsense) -> Outcome:
         """Come back later: as long again as the trouble has lasted, within bounds."""
@@ -362,7 +353,7 @@ class _Slice:
     def _our_fault(self, kind: str, detail: str) -> Outcome:
         """Stop the run; the schedule tries again, and mends the status when it works."""
         now = self.clock()
-        due = next_slot(self.connection.pk, now)
+        due = next_slot(self.connection, now)
         with transaction.atomic():
             self.job.fence()
             self._trouble(Trouble.OUR_FAULT, kind, detail, now, due)
