@@ -1,0 +1,130 @@
+"""The list of connections and the page of one, with what each has brought."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Count, Value
+
+from calqsync.jobs.models import Job, JobState
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import AuditEvent
+from integrations.models import (
+    BankStatement,
+    Connection,
+    Credential,
+    Customer,
+    Invoice,
+    Payment,
+    Product,
+    Rejection,
+    SyncRun,
+)
+from integrations.selectors.runs import RunView, run_view
+from integrations.selectors.status import Code, Status, standings
+
+DELETED = "connection.deleted"
+COUNTED = {
+    "customers": Customer,
+    "products": Product,
+    "invoices": Invoice,
+    "payments": Payment,
+    "statements": BankStatement,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRow:
+    """A connection as lists show it. `counts` are of rows that are still in Procountor."""
+
+    connection: Connection
+    status: Status
+    run: SyncRun | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPage:
+    connection: Connection
+    status: Status
+    current: RunView | None
+    counts: dict[str, int]
+    rejected: int
+    next_import: datetime | None
+    # The kind of credential; "" when there is none, None when the reader may not know.
+    grant: str | None
+
+
+def connections_page(*, now: datetime, leaving: bool | None = None) -> list[ConnectionRow]:
+    """Every connection of the tenant in scope, by name, with status and counts.
+
+    `leaving` says whether the company waits for its deletion, where the caller knows it already.
+    """
+    connections = list(Connection.objects.order_by("disconnected_at", "name"))
+    connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
+    counts = _counts(connections)
+    return [
+        ConnectionRow(
+            connection=s.connection, status=s.status, run=s.run, counts=counts[s.connection.pk]
+        )
+        for s in standings(connections, now, leaving=leaving)
+    ]
+
+
+def deleted_lately(*, now: datetime) -> list[AuditEvent]:
+    """Who had which connection's data deleted in the last day, where nothing of it is left."""
+    asked = AuditEvent.objects.filter(act=DELETED, at__gt=now - timedelta(days=1))
+    events = {event.before.get("connection"): event for event in asked.order_by("-at")}
+    left = Connection.objects.filter(public_id__in=[key for key in events if key])
+    there = {str(key) for key in left.values_list("public_id", flat=True)} if events else set()
+    return [event for key, event in events.items() if key and key not in there]
+
+
+def was_deleted(public_id: UUID) -> bool:
+    """Whether the tenant in scope had this connection deleted, be it gone already or not."""
+    asked = AuditEvent.objects.filter(act=DELETED, before__connection=str(public_id))
+    return bool(asked.exists())
+
+
+def connection_page(
+    connection: Connection, *, now: datetime, leaving: bool | None = None
+) -> ConnectionPage:
+    """What the page of one connection shows beside its history; `leaving` as for the list."""
+    [standing] = standings([connection], now, leaving=leaving)
+    status, run, job = standing.status, standing.run, standing.job
+    grant: str | None = None
+    if not scope.is_looking_in():  # support has no right to anything about a credential
+        grants = Credential.objects.filter(connection=connection)
+        grant = grants.values_list("kind", flat=True).first() or ""
+    return ConnectionPage(
+        connection=connection,
+        status=status,
+        current=run_view(run, job, now=now) if run else None,
+        counts=_counts([connection])[connection.pk],
+        rejected=Rejection.objects.filter(connection=connection).count(),
+        next_import=_next_import(status, job),
+        grant=grant,
+    )
+
+
+def _next_import(status: Status, job: Job | None) -> datetime | None:
+    if status.code not in (Code.ACTIVE, Code.WAITING) or job is None:
+        return None
+    return job.run_after if job.state == JobState.QUEUED else None
+
+
+def _counts(connections: list[Connection]) -> dict[int, dict[str, int]]:
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
+    first, *more = (
+        model.objects.filter(connection__in=connections, removed_at=None)
+        .order_by()
+        .values("connection")
+        .annotate(n=Count("pk"), what=Value(name))
+        for name, model in COUNTED.items()
+    )
+    for row in first.union(*more, all=True):
+        counts[row["connection"]][row["what"]] = row["n"]
+    return counts

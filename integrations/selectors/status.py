@@ -1,0 +1,176 @@
+"""What each connection is doing, and how current its figures are.
+
+A status is never stored. It is derived here from the connection, its newest run and its job,
+so that a worker that died cannot leave a wrong word behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from billing.services import entitlement_now
+from calqsync.jobs.models import LIVE, Job, JobState
+from calqsync.tenancy import scope
+from calqsync.tenancy.models import Tenant
+from integrations.models import Connection, SyncRun
+from integrations.models.connections import Trouble
+from integrations.models.runs import RunState
+
+SYNC_KIND = "integrations.sync"
+
+
+class Code(StrEnum):
+    """The six words that a connection's status can be."""
+
+    ACTIVE = "active"
+    SYNCING = "syncing"
+    WAITING = "waiting"
+    NEEDS_YOU = "needs_you"
+    PAUSED = "paused"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A status word and, where there is one, the reason and the time it ends by itself.
+
+    `reason` is a stable code: "interrupted", "no_plan", "our_fault", "deleting", "leaving"
+    (the company waits for its deletion), "by_support", or the kind of a failure.
+    """
+
+    code: Code
+    reason: str = ""
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.code.value
+
+    @property
+    def badge(self) -> str:
+        """The word that is shown: a connection on its way out says so."""
+        return "deleting" if self.reason == "deleting" else self.code.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How current the figures from one connection are; stale after twice the schedule."""
+
+    public_id: UUID
+    name: str
+    data_as_of: datetime | None
+    status: Status
+    stale: bool
+
+
+def run_state(run: SyncRun, job: Job | None, *, now: datetime) -> str:
+    """The run's state as people should see it: a run whose worker died is interrupted."""
+    if run.state == RunState.RUNNING and _abandoned(job, now):
+        return "interrupted"
+    return str(run.state)
+
+
+def _abandoned(job: Job | None, now: datetime) -> bool:
+    if job is None:
+        return True
+    if job.state == JobState.LEASED:
+        return job.lease_until is None or job.lease_until < now
+    # Between two slices the job is queued and due at once; it is late only after a while.
+    return job.run_after < now - timedelta(seconds=settings.JOB_LEASE_SECONDS)
+
+
+def connection_status(
+    connection: Connection,
+    run: SyncRun | None,
+    job: Job | None,
+    *,
+    now: datetime,
+    may_import: bool = True,
+    leaving: bool = False,
+) -> Status:
+    """What the connection is doing, from its facts, its newest run and its live job."""
+    if connection.disconnected_at is not None:
+        return Status(
+            code=Code.DISCONNECTED, reason="deleting" if connection.deleting_at is not None else ""
+        )
+    if leaving:
+        return Status(code=Code.PAUSED, reason="leaving")
+    if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
+        if run_state(run, job, now=now) == "interrupted":
+            return Status(code=Code.WAITING, reason="interrupted")
+        return Status(code=Code.SYNCING)
+    if connection.trouble == Trouble.NEEDS_YOU:
+        return Status(code=Code.NEEDS_YOU, reason=connection.trouble_kind)
+    if not may_import:
+        return Status(code=Code.PAUSED, reason="no_plan")
+    if connection.paused_at is not None:
+        return Status(code=Code.PAUSED, reason="by_support" if connection.paused_by_support else "")
+    if connection.trouble == Trouble.OUR_FAULT:
+        return Status(code=Code.WAITING, reason="our_fault", until=connection.retry_at)
+    if connection.trouble == Trouble.WAITING or (run and run.state == RunState.WAITING):
+        return Status(code=Code.WAITING, reason=connection.trouble_kind, until=connection.retry_at)
+    return Status(code=Code.ACTIVE)
+
+
+def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
+    """`connection_status` with the run and the job looked up."""
+    return standings([connection], now or timezone.now())[0].status
+
+
+def freshness(*, now: datetime | None = None) -> list[Freshness]:
+    """How current each connected account is, by name; for the note beside the figures."""
+    now = now or timezone.now()
+    connections = list(Connection.objects.filter(disconnected_at=None))
+    connections.sort(key=lambda c: c.name.casefold())
+    limit = timedelta(hours=2 * settings.SYNC_EVERY_HOURS)
+    return [
+        Freshness(
+            public_id=s.connection.public_id,
+            name=s.connection.name,
+            data_as_of=s.connection.data_as_of,
+            status=s.status,
+            stale=s.connection.data_as_of is None or now - s.connection.data_as_of > limit,
+        )
+        for s in standings(connections, now)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    connection: Connection
+    status: Status
+    run: SyncRun | None
+    job: Job | None
+
+
+def standings(
+    connections: list[Connection], now: datetime, *, leaving: bool | None = None
+) -> list[Standing]:
+    if not connections:
+        return []
+    newest = SyncRun.objects.filter(connection__in=connections).order_by(
+        "connection", "-started_at", "-pk"
+    )
+    runs = {run.connection_id: run for run in newest.distinct("connection")}
+    jobs = jobs_of(connections)
+    may_import = entitlement_now(now=now).may_import
+    if leaving is None:
+        leaving = Tenant.objects.filter(pk=scope.required()).exclude(deletes_at=None).exists()
+    found = []
+    for c in connections:
+        run, job = runs.get(c.pk), jobs.get(c.pk)
+        status = connection_status(c, run, job, now=now, may_import=may_import, leaving=leaving)
+        found.append(Standing(c, status, run, job))
+    return found
+
+
+def jobs_of(connections: Iterable[Connection]) -> dict[int, Job]:
+    keys = {str(c.pk): c.pk for c in connections}
+    found = Job.objects.filter(kind=SYNC_KIND, key__in=keys, state__in=LIVE)
+    return {keys[job.key]: job for job in found}
