@@ -31,9 +31,9 @@ def iso(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def now_local() -> str:
-    """The wall clock in Helsinki as Procountor writes it: no zone, no fraction."""
-    return datetime.now(HELSINKI).strftime("%Y-%m-%dT%H:%M:%S")
+def now_local(ahead: timedelta = timedelta(0)) -> str:
+    """A wall clock in Helsinki that is `ahead`, as Procountor writes it: no zone, no fraction."""
+    return (datetime.now(HELSINKI) + ahead).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def first_of_running_month() -> date:

@@ -11,7 +11,7 @@ from typing import Any
 from integrations.sandbox import numbers
 from integrations.sandbox.bank import Account, build_accounts, statements
 from integrations.sandbox.book import Book
-from integrations.sandbox.calendars import add_months
+from integrations.sandbox.calendars import add_months, now_local
 from integrations.sandbox.catalogue import build_catalogue
 from integrations.sandbox.issue import issue
 from integrations.sandbox.lives import draw_partner, live
@@ -47,6 +47,8 @@ class Company:
     bank: list[Account] = field(default_factory=list)  # empty when read from a cache
     truths: list[RowTruth] = field(default_factory=list)
     late_truths: Callable[[], list[RowTruth]] | None = None
+    last_event: int = 0  # the highest number of a payment that an edit added
+    clock_ahead: timedelta = timedelta(0)  # how far this company's clock is wrong
 
     @property
     def slug(self) -> str:
@@ -59,6 +61,10 @@ class Company:
     @property
     def name(self) -> str:
         return self.profile.name
+
+    def now(self) -> str:
+        """The moment as this company's documents are stamped with it."""
+        return now_local(self.clock_ahead)
 
     @property
     def business_id(self) -> str:
@@ -73,6 +79,12 @@ class Company:
         if self.late_truths is not None:
             self.truths, self.late_truths = self.late_truths(), None
         return list(self.truths)
+
+    def register(self, kind: str) -> Iterator[Json]:
+        """Every `partners`, `products`, `accounts` or `statements` as the API shows it now."""
+        shelf: Shelf = getattr(self, kind)
+        for document_id in sorted(shelf.items):
+            yield decode(shelf.details.get(document_id) or shelf.items[document_id])
 
     def documents(self) -> Iterator[Json]:
         """Every document as the API shows it now, with its payment events under `events`."""

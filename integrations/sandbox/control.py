@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from integrations.sandbox import edits
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Control:
-    """Serves `/_sandbox/…`: GET counts, ledger, truth; POST fault, clear, revoke, reset, edit."""
+    """Serves `/_sandbox/…`: GET counts, ledger, truth; POST fault, clear, revoke, clock, edit …"""
 
     app: "App"
 
@@ -72,7 +73,14 @@ class Control:
         lines = [encode(row) for row in self.company(company).truth()]
         return Response(200, b"\n".join(lines) + b"\n", "application/x-ndjson")
 
-    def do_ledger(self, company: str) -> Response:
-        """Every document as it is now, one JSON object a line."""
-        lines = [encode(entry) for entry in self.company(company).documents()]
+    def do_clock(self, company: str, ahead: float) -> Response:
+        """Set the company's clock wrong by so many seconds."""
+        self.company(company).clock_ahead = timedelta(seconds=ahead)
+        return Response(200, b"{}")
+
+    def do_ledger(self, company: str, kind: str = "invoices") -> Response:
+        """Every document as it is now, one JSON object a line (see `Company.register`)."""
+        found = self.company(company)
+        entries = found.documents() if kind == "invoices" else found.register(kind)
+        lines = [encode(entry) for entry in entries]
         return Response(200, b"\n".join(lines) + b"\n", "application/x-ndjson")

@@ -44,6 +44,7 @@ class Shelf:
     heads: dict[int, Head] = field(default_factory=dict)
     items: MutableMapping[int, bytes] = field(default_factory=dict)
     details: MutableMapping[int, bytes] = field(default_factory=dict)
+    dropped: dict[int, bytes] = field(default_factory=dict)
     _lists: OrderedDict[Hashable, list[int]] = field(default_factory=OrderedDict)
 
     def put(self, head: Head, item: bytes, detail: bytes | None = None) -> None:
@@ -55,10 +56,20 @@ class Shelf:
 
     def drop(self, document_id: int) -> bool:
         found = self.heads.pop(document_id, None)
-        self.items.pop(document_id, None)
-        self.details.pop(document_id, None)
+        last = self.items.pop(document_id, None)
+        last = self.details.pop(document_id, last)
+        if last is not None:
+            self.dropped[document_id] = last
         self._lists.clear()
         return found is not None
+
+    def last_seen(self, document_id: int) -> bytes:
+        """The document as it is, or as it was when it was dropped."""
+        return self.details.get(document_id) or self.dropped[document_id]
+
+    def next_id(self) -> int:
+        """A number that no document has had."""
+        return max(*self.heads, *self.dropped, 0) + 1
 
     def listing(
         self,
