@@ -22,13 +22,17 @@ from calqsync.tenancy.services import audit
 from integrations.models import Connection, SyncRun
 from integrations.models.runs import OPEN_STATES, RunState
 from integrations.services.names import tidy
-from integrations.sync.engine import KIND, run_create
+from integrations.sync import staging
+from integrations.sync.engine import KIND
 from integrations.sync.schedule import next_slot
+from integrations.sync.starting import run_create
 
 
 @transaction.atomic
-def sync_request(*, connection: Connection, by: User | None, now: datetime) -> SyncRun | None:
-    """Import this connection now; joins a run that is open.
+def sync_request(
+    *, connection: Connection, by: User | None, now: datetime, full: bool = False
+) -> SyncRun | None:
+    """Import this connection now; joins a run that is open. `full` reads everything anew.
 
     Raises PlanNeeded. None for a connection that is disconnected or paused, and while the
     company waits for its deletion.
@@ -42,7 +46,7 @@ def sync_request(*, connection: Connection, by: User | None, now: datetime) -> S
         return None
     run: SyncRun | None = SyncRun.objects.filter(connection=held, state__in=OPEN_STATES).first()
     if run is None:
-        run = run_create(held, trigger="person" if by else "schedule", now=now)
+        run = run_create(held, trigger="person" if by else "schedule", now=now, full=full)
         audit(act="sync.requested", by=by, target=held.name, after={"run": str(run.public_id)})
         enqueue(kind=KIND, key=str(held.pk))
     elif run.state != RunState.RUNNING:
@@ -55,15 +59,17 @@ def sync_request(*, connection: Connection, by: User | None, now: datetime) -> S
 
 @transaction.atomic
 def sync_cancel(*, connection: Connection, by: User | None) -> bool:
-    """Stop the open run, if there is one; what it wrote so far stays.
+    """Stop the open run, if there is one; what a first import wrote so far stays.
 
     A worker that holds the run notices at its next page. The schedule lives on.
     """
     now = timezone.now()
-    stopped = SyncRun.objects.filter(connection=connection, state__in=OPEN_STATES).update(
-        state=RunState.CANCELLED, finished_at=now
-    )
-    if stopped:
+    open_runs = SyncRun.objects.filter(connection=connection, state__in=OPEN_STATES)
+    run = open_runs.select_for_update(no_key=True).first()
+    stopped = 0
+    if run is not None:
+        stopped = open_runs.update(state=RunState.CANCELLED, finished_at=now)
+        staging.drop(run.pk)
         audit(act="sync.cancelled", by=by, target=connection.name)
     _live_job(connection).filter(state=JobState.QUEUED).update(
         run_after=next_slot(connection, now), nudged_at=None

@@ -9,9 +9,7 @@ from django.db.models import Max
 
 from integrations.models import BankStatement
 from integrations.models.runs import Stream
-from integrations.sync import targets
-from integrations.sync.bulk import mark_unseen
-from integrations.sync.loading.bank import load_accounts, load_statements
+from integrations.sync.staging import ACCOUNTS, SEEN, STATEMENTS, Bundle, deliver, hold_ids
 from integrations.sync.work import Work
 
 _DAY = timedelta(days=1)
@@ -59,10 +57,13 @@ def _accounts(work: Work) -> None:
         seen.update(document.external_id for document in listed.documents)
         seen.update(bad.external_id for bad in listed.rejected)
         with work.page() as page:
-            load_accounts(work, page, listed)
-    if seen:
-        with work.page() as page:
-            mark_unseen(targets.BANK_ACCOUNTS, seen, now=page.now, **work.owner)
+            deliver(
+                work,
+                page,
+                Bundle(kind=ACCOUNTS, documents=listed.documents, rejected=listed.rejected),
+            )
+    with work.page():
+        hold_ids(work, SEEN, Stream.BANK, seen)
 
 
 def _span(work: Work, start: date, end: date, empty: int) -> bool:
@@ -71,7 +72,11 @@ def _span(work: Work, start: date, end: date, empty: int) -> bool:
     for listed in work.client.bank_statements(start=start, end=end):
         found = True
         with work.page() as page:
-            load_statements(work, page, listed)
+            deliver(
+                work,
+                page,
+                Bundle(kind=STATEMENTS, documents=listed.documents, rejected=listed.rejected),
+            )
     with work.page() as page:
         page.tally(Stream.BANK).position = {
             "end": (start - _DAY).isoformat(),

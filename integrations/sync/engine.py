@@ -18,8 +18,6 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing.gate import PlanNeeded
-from billing.services import require_import
 from calqsync.jobs.services import Cancelled, ClaimedJob, LostLease, Outcome
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.secrets import SecretUnreadable, sealer
@@ -35,13 +33,13 @@ from integrations.procountor.errors import (
     WrongCompany,
 )
 from integrations.procountor.limits import Usage
-from integrations.signals import books_changed
-from integrations.sync import access, trouble
+from integrations.sync import access, staging, trouble, vanished
 from integrations.sync.bank import bank
 from integrations.sync.invoices import invoices
 from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
 from integrations.sync.schedule import next_slot
+from integrations.sync.starting import run_to_work_on
 from integrations.sync.work import RunStopped, SliceOver, Work
 
 log = structlog.get_logger(__name__)
@@ -58,7 +56,6 @@ STREAMS: tuple[tuple[Stream, Callable[[Work], None]], ...] = (
 )
 # Without the right to one of these the rest is still worth importing.
 OPTIONAL = frozenset({Stream.PRODUCTS, Stream.BANK})
-FULL_EVERY = timedelta(days=7)
 SHORTEST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
 # A dead key is tried once a day, in case someone mended it in Procountor.
@@ -84,7 +81,7 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
         if connection.paused_at is not None or connection.tenant.deletes_at is not None:
             run, wait = None, PROBE_EVERY
         else:
-            run, wait = _run_to_work_on(connection, now=clock())
+            run, wait = run_to_work_on(connection, now=clock())
         idle = run is None and access.idle(connection, now=clock())
     if run is None:
         return _kept_alive(job, connection, clock) if idle else Outcome.again(wait)
@@ -108,85 +105,6 @@ def _kept_alive(job: ClaimedJob, connection: Connection, clock: Callable[[], dat
             kind = getattr(error, "kind", type(error).__name__)
             trouble.needs_you(connection, kind=kind, detail=str(error), now=clock())
     return Outcome.again(PROBE_EVERY)
-
-
-def _run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun | None, timedelta]:
-    """The open run, or a new one when the schedule says so; else how long until it does."""
-    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
-    if newest is not None and newest.state not in OPEN_STATES:
-        due = next_slot(connection, newest.finished_at or newest.started_at)
-        paused = newest.state == RunState.PAUSED_NO_PLAN and _may_import(now)
-        if not paused and now < due - timedelta(seconds=1):
-            return None, due - now
-    run = (
-        newest
-        if newest is not None and newest.state in OPEN_STATES
-        else run_create(connection, trigger="schedule", now=now)
-    )
-    if run.state == RunState.QUEUED:
-        if not _may_import(now):
-            SyncRun.objects.filter(pk=run.pk).update(state=RunState.PAUSED_NO_PLAN, finished_at=now)
-            return None, next_slot(connection, now) - now
-        if not run.slices and run.mode != "first":
-            run.window_to = now
-    run.state, run.slices = RunState.RUNNING, run.slices + 1
-    run.error = run.error_kind = ""
-    run.save(update_fields=["state", "slices", "window_to", "error", "error_kind"])
-    return run, timedelta(0)
-
-
-def _may_import(now: datetime) -> bool:
-    try:
-        require_import(now=now)
-    except PlanNeeded:
-        return False
-    return True
-
-
-def run_create(connection: Connection, *, trigger: str, now: datetime) -> SyncRun:
-    """A queued run with its streams; needs a running transaction.
-
-    A first import that stopped half way is gone on with, under its old upper bound.
-    """
-    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
-    mode = _mode(connection, now)
-    broken = newest if mode == "first" and newest is not None and newest.mode == "first" else None
-    run = SyncRun.objects.create(
-        tenant_id=connection.tenant_id,
-        connection=connection,
-        mode=mode,
-        trigger=trigger,
-        started_at=now,
-        window_to=broken.window_to if broken else now,
-    )
-    left = {s.stream: s for s in SyncStream.objects.filter(run=broken)} if broken else {}
-    for stream in Stream:
-        old = left.get(stream)
-        SyncStream.objects.create(
-            tenant_id=connection.tenant_id,
-            run=run,
-            stream=stream,
-            position=old.position if old else {},
-            complete=old.complete if old else False,
-            started_at=old.started_at if old else None,
-            finished_at=old.finished_at if old else None,
-            expected=old.expected if old else None,
-            fetched=old.fetched if old else 0,
-        )
-    return run
-
-
-def _mode(connection: Connection, now: datetime) -> str:
-    if connection.first_import_at is None:
-        return "first"
-    whole = SyncStream.objects.filter(
-        run__connection=connection,
-        run__mode__in=["first", "full"],
-        stream=Stream.INVOICES,
-        complete=True,
-        finished_at__gt=now - FULL_EVERY,
-    )
-    return "incremental" if whole.exists() else "full"
 
 
 class _Slice:
@@ -265,7 +183,7 @@ class _Slice:
         except SliceOver:
             with work.page():
                 if work.changed_books:
-                    self._tell()
+                    work.tell()
             return Outcome.again(timedelta(0))
         return self._complete(work)
 
@@ -279,31 +197,37 @@ class _Slice:
             self.skipped = error
 
     def _complete(self, work: Work) -> Outcome:
-        with work.page() as page:
+        """Everything was read: one transaction makes it the state that figures come from."""
+        if not work.direct:
+            with work.page() as page:
+                SyncRun.objects.filter(pk=self.run.pk).update(applying_at=page.now)
+        with work.whole() as page:
             now = page.now
-            rejects = Rejection.objects.filter(connection=self.connection).exists()
-            state = RunState.COMPLETE_WITH_REJECTS if rejects else RunState.COMPLETE
+            if not work.direct:
+                staging.apply(work, page)
+                vanished.settle(work, page)
+                staging.drop(self.run.pk)
+            work.move_cursors()
+            rejects = Rejection.objects.filter(connection=self.connection, ignored_at=None)
+            state = RunState.COMPLETE_WITH_REJECTS if rejects.exists() else RunState.COMPLETE
             facts = {"data_as_of": self.run.window_to}
-            if self.connection.first_import_at is None:
+            first = self.connection.first_import_at is None
+            if first:
                 facts["first_import_at"] = now
+                trouble.first_import(self.connection)
             Connection.objects.filter(pk=self.connection.pk).update(**facts)
-            if self.skipped is not None:
+            work.tell()
+            if self.skipped is None:
+                trouble.works(self.connection, first=first)
+            else:
                 state = RunState.NEEDS_YOU
                 self._trouble(Trouble.NEEDS_YOU, self.skipped.kind, str(self.skipped), now, None)
-            SyncRun.objects.filter(pk=self.run.pk).update(
-                state=state,
-                finished_at=now,
-                error_kind=self.skipped.kind if self.skipped else "",
-            )
-            self._tell()
+            page.ending = {
+                "state": state,
+                "finished_at": now,
+                "error_kind": self.skipped.kind if self.skipped else "",
+            }
         return Outcome.again(next_slot(self.connection, now) - now)
-
-    def _tell(self) -> None:
-        books_changed.send(
-            sender=SyncRun,
-            tenant_id=self.connection.tenant_id,
-            connection_id=self.connection.pk,
-        )
 
     def _stopped(self) -> Outcome:
         """The run was cancelled: the schedule lives on, unless the connection is gone."""
@@ -312,17 +236,15 @@ class _Slice:
             SyncRun.objects.filter(pk=self.run.pk, state__in=OPEN_STATES).update(
                 state=RunState.CANCELLED, finished_at=now
             )
+            staging.drop(self.run.pk)
         return Outcome.again(next_slot(self.connection, now) - now)
 
     def _wait(self, error: TryLater | Nonsense) -> Outcome:
         """Come back later: as long again as the trouble has lasted, within bounds."""
         now = self.clock()
         with transaction.atomic():
-            since = (
-                Connection.objects.filter(pk=self.connection.pk, trouble=Trouble.WAITING)
-                .values_list("trouble_since", flat=True)
-                .first()
-            )
+            stands = Connection.objects.filter(pk=self.connection.pk)
+            since = stands.values_list("trouble_since", flat=True).first()
         lasted = now - since if since else timedelta(0)
         if isinstance(error, Nonsense) and lasted > PATIENCE:
             return self._our_fault(error.kind, str(error))
@@ -332,7 +254,7 @@ class _Slice:
             wait = max(wait, timedelta(seconds=min(asked, 86_400)))
         with transaction.atomic():
             self.job.fence()
-            self._trouble(Trouble.WAITING, error.kind, str(error), since or now, now + wait)
+            self._trouble(Trouble.WAITING, error.kind, str(error), now, now + wait)
             self._close(RunState.WAITING, error.kind, str(error), None)
         return Outcome.again(wait)
 
@@ -364,12 +286,14 @@ class _Slice:
         SyncRun.objects.filter(pk=self.run.pk, state=RunState.RUNNING).update(
             state=state, error_kind=kind[:40], error=detail[:500], finished_at=finished
         )
+        if finished is not None:
+            staging.drop(self.run.pk)
 
     def _trouble(
-        self, what: Trouble, kind: str, detail: str, since: datetime, retry_at: datetime | None
+        self, what: Trouble, kind: str, detail: str, now: datetime, retry_at: datetime | None
     ) -> None:
         trouble.note(
-            self.connection, what, kind=kind, detail=detail, since=since, retry_at=retry_at
+            self.connection, what, kind=kind, detail=detail, now=now, retry_at=retry_at
         )
 
     def add_busy(self, seconds: float) -> None:

@@ -10,16 +10,24 @@ from typing import Any
 import structlog
 from django.db import transaction
 
-from integrations.models import Connection, Invoice, Rejection
+from integrations.models import Invoice, Rejection
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Page as Listed
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.vocabulary import VOID_STATUSES
-from integrations.sync import settling
-from integrations.sync.loading.events import load_events
-from integrations.sync.loading.invoices import load_invoices
+from integrations.sync import settling, vanished
 from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
+from integrations.sync.staging import (
+    GONE,
+    INVOICES,
+    SEEN,
+    Bundle,
+    deliver,
+    events_bundle,
+    held_ids,
+    hold_ids,
+)
 from integrations.sync.windows import Window
 from integrations.sync.work import OVERLAP, Work
 
@@ -27,13 +35,11 @@ log = structlog.get_logger(__name__)
 
 # A version has whole seconds: what changed just before a read may have changed again after it.
 SETTLED_AFTER = timedelta(minutes=5)
-# This many invoices may vanish at once and be believed.
-MOST_GONE = 20
 
 
 def invoices(work: Work) -> None:
-    work.learn_products()
-    seen: set[int] | None = None
+    if work.direct:
+        work.learn_products()
     if work.incremental:
         batches = changed_batches(work)
     else:
@@ -41,18 +47,15 @@ def invoices(work: Work) -> None:
         if stored.position:
             window: Window | None = Window.from_json(stored.position)
         else:
-            seen = set()
             window = Window.newest(work.run.window_to.astimezone(work.zone).date())
             _expect(work)
         batches = billed_batches(work.client, window)
     with closing(read_ahead(work.client, batches, _kinds_of(work))) as read:
         for fetched in read:
             _write(work, fetched)
-            if seen is not None:
-                seen.update(fetched.batch.ids)
             work.breathe()
-    if seen is not None and work.run.mode == "full":
-        _look_for_missing(work, seen)
+    if work.run.mode == "full":
+        _look_for_missing(work)
     with work.page() as page:
         work.finish(Stream.INVOICES, page)
 
@@ -82,7 +85,9 @@ def changed_batches(work: Work) -> Iterator[Batch]:
     window = ChangedWindow(start=work.changed_from(Stream.INVOICES), end=work.changed_to())
     cursor = work.cursor(Stream.INVOICES)
     with transaction.atomic():
-        again = Rejection.objects.filter(connection=work.connection, stream=Stream.INVOICES)
+        again = Rejection.objects.filter(
+            connection=work.connection, stream=Stream.INVOICES, ignored_at=None
+        )
         retried = [
             int(name) for name in again.values_list("external_id", flat=True) if name.isdigit()
         ]
@@ -146,41 +151,41 @@ def _items(
 
 def _write(work: Work, fetched: Fetched) -> None:
     """One batch, its payments and the place to go on from: one transaction."""
-    window = fetched.batch.window
+    batch, window = fetched.batch, fetched.batch.window
+    rejected = [*fetched.details.rejected, *batch.unlisted]
+    documents = Bundle(kind=INVOICES, documents=fetched.details.documents, rejected=rejected)
     with work.page() as page:
-        rejected = [*fetched.details.rejected, *fetched.batch.unlisted]
-        load_invoices(work, page, fetched.details.documents, rejected)
-        load_events(work, page, fetched.events)
+        deliver(work, page, documents)
+        deliver(work, page, events_bundle(fetched.events))
         tally = page.tally(Stream.INVOICES)
-        tally.unchanged += fetched.batch.unchanged
-        tally.fetched += fetched.batch.unchanged
-        if fetched.batch.after:
-            tally.position = fetched.batch.after
+        tally.unchanged += batch.unchanged
+        tally.fetched += batch.unchanged
+        if batch.after:
+            tally.position = batch.after
+        if work.run.mode == "full":
+            hold_ids(work, SEEN, Stream.INVOICES, map(str, batch.ids))
         if window is not None:
             tally.position = window.as_json()
-            back_to = window.complete_back_to
-            if back_to is not None and work.run.mode == "first":
-                Connection.objects.filter(pk=work.connection.pk).update(complete_back_to=back_to)
+            if work.direct and window.complete_back_to is not None:
+                work.complete_back_to(window.complete_back_to, page)
 
 
-def _look_for_missing(work: Work, seen: set[int]) -> None:
-    """Ask by number for stored invoices that no list had; mark those that are really gone.
-
-    `seen` is what one unbroken walk over all windows listed.
-    """
-    with transaction.atomic():
+def _look_for_missing(work: Work) -> None:
+    """Ask by number for stored invoices that no list had; those that are gone are remembered."""
+    with work.page() as page:
         rows = Invoice.objects.filter(connection=work.connection, removed_at=None)
-        stored = [int(name) for name in rows.values_list("external_id", flat=True)]
-    unseen = sorted(set(stored) - seen)
-    # So many at once are more likely a right that was taken away than documents.
-    if len(unseen) > max(MOST_GONE, len(stored) // 20):
-        log.warning("sync.many_missing", unseen=len(unseen), stored=len(stored))
-        return
-    for start in range(0, len(unseen), BATCH):
-        details = work.client.invoice_details(unseen[start : start + BATCH])
+        stored = set(rows.values_list("external_id", flat=True))
+        unseen = stored - held_ids(work, SEEN, Stream.INVOICES)
+        believed = vanished.believed(
+            work, page, Stream.INVOICES, missing=len(unseen), stored=len(stored)
+        )
+    asked = sorted(int(name) for name in unseen) if believed else []
+    for start in range(0, len(asked), BATCH):
+        details = work.client.invoice_details(asked[start : start + BATCH])
         with work.page() as page:
-            load_invoices(work, page, details.documents)
-            gone = Invoice.objects.filter(
-                connection=work.connection, external_id__in=list(map(str, details.missing))
+            deliver(
+                work,
+                page,
+                Bundle(kind=INVOICES, documents=details.documents, rejected=details.rejected),
             )
-            page.tally(Stream.INVOICES).removed += gone.update(removed_at=page.now)
+            hold_ids(work, GONE, Stream.INVOICES, map(str, details.missing))

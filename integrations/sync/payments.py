@@ -10,10 +10,9 @@ from integrations.models import Invoice
 from integrations.models.runs import Stream
 from integrations.procountor.vocabulary import OPEN_STATUSES
 from integrations.sync import settling
-from integrations.sync.loading.events import load_events
-from integrations.sync.loading.invoices import load_invoices
 from integrations.sync.reading import BATCH
 from integrations.sync.settling import Standing
+from integrations.sync.staging import INVOICES, Bundle, deliver, events_bundle, moved_invoices
 from integrations.sync.values import digits
 from integrations.sync.work import Work
 
@@ -54,11 +53,15 @@ def _again(work: Work, found: list[Invoice]) -> None:
     with transaction.atomic():
         known = settling.known_kinds(work, standings)
     events = settling.read_events(work.client, list(standings), standings, known)
+    bundle = events_bundle(events)
+    with transaction.atomic():
+        moved = moved_invoices(work, bundle)
+    details = work.client.invoice_details(sorted(moved))
     with work.page() as page:
-        moved = load_events(work, page, events)
+        deliver(work, page, bundle)
+        deliver(
+            work,
+            page,
+            Bundle(kind=INVOICES, documents=details.documents, rejected=details.rejected),
+        )
         page.tally(Stream.PAYMENTS).position = {"after": found[-1].pk}
-    if moved:
-        work.learn_products()
-        details = work.client.invoice_details(sorted(int(name) for name in moved))
-        with work.page() as page:
-            load_invoices(work, page, details.documents)

@@ -6,10 +6,9 @@ from django.db import transaction
 
 from integrations.models import Rejection
 from integrations.models.runs import Stream
+from integrations.procountor.documents import Page as Listed
 from integrations.procountor.paging import LARGEST
-from integrations.sync import targets
-from integrations.sync.bulk import mark_unseen
-from integrations.sync.loading.registers import load_partners, load_products
+from integrations.sync.staging import PARTNERS, PRODUCTS, SEEN, Bundle, deliver, hold_ids
 from integrations.sync.work import Work
 
 
@@ -17,33 +16,57 @@ def partners(work: Work) -> None:
     """Customers, active and inactive ones; details because the list lacks e-mail and group."""
     start = work.changed_from(Stream.PARTNERS)
     end = work.changed_to() if start else None
+    position = work.stream(Stream.PARTNERS).position
     for active in (True, False):
-        for listed in work.client.partners(active=active, changed_from=start, changed_to=end):
-            ids = [document.record.id for document in listed.documents]
-            ids += [int(bad.external_id) for bad in listed.rejected if bad.external_id]
-            details = work.client.partner_details(ids)
-            missing = {str(number) for number in details.missing}
-            seen = [d for d in listed.documents if d.external_id in missing]
-            nameless = [bad for bad in listed.rejected if not bad.external_id]
+        if active and position.get("active") is False:
+            continue
+        after = position.get("after") if position.get("active") is active else None
+        pages = work.client.partners(
+            active=active, changed_from=start, changed_to=end, previous_id=after
+        )
+        for listed in pages:
+            bundle = _whole_partners(work, listed)
             with work.page() as page:
-                load_partners(
-                    work, page, [*details.documents, *seen], [*details.rejected, *nameless]
-                )
+                deliver(work, page, bundle)
+                if listed.last_id is not None:
+                    page.tally(Stream.PARTNERS).position = {
+                        "active": active,
+                        "after": listed.last_id,
+                    }
+            work.breathe()
     if work.incremental and work.rejected_before:
         _again(work)
     with work.page() as page:
         work.finish(Stream.PARTNERS, page)
 
 
+def _whole_partners(work: Work, listed: Listed) -> Bundle:
+    """The partners of a page read whole; the list's own words where there is no more."""
+    ids = [document.record.id for document in listed.documents]
+    ids += [int(bad.external_id) for bad in listed.rejected if bad.external_id]
+    details = work.client.partner_details(ids)
+    missing = {str(number) for number in details.missing}
+    seen = [d for d in listed.documents if d.external_id in missing]
+    nameless = [bad for bad in listed.rejected if not bad.external_id]
+    return Bundle(
+        kind=PARTNERS,
+        documents=[*details.documents, *seen],
+        rejected=[*details.rejected, *nameless],
+    )
+
+
 def _again(work: Work) -> None:
     """Read once more what could not be understood before."""
     with transaction.atomic():
-        rows = Rejection.objects.filter(connection=work.connection, stream=Stream.PARTNERS)
+        rows = Rejection.objects.filter(
+            connection=work.connection, stream=Stream.PARTNERS, ignored_at=None
+        )
         ids = [int(name) for name in rows.values_list("external_id", flat=True) if name.isdigit()]
     for start in range(0, len(ids), LARGEST):
         details = work.client.partner_details(ids[start : start + LARGEST])
         with work.page() as page:
-            load_partners(work, page, list(details.documents), list(details.rejected))
+            bundle = Bundle(kind=PARTNERS, documents=details.documents, rejected=details.rejected)
+            deliver(work, page, bundle)
 
 
 def products(work: Work) -> None:
@@ -53,10 +76,11 @@ def products(work: Work) -> None:
         seen.update(document.external_id for document in listed.documents)
         seen.update(bad.external_id for bad in listed.rejected)
         with work.page() as page:
-            load_products(work, page, list(listed.documents), list(listed.rejected))
+            deliver(
+                work,
+                page,
+                Bundle(kind=PRODUCTS, documents=listed.documents, rejected=listed.rejected),
+            )
     with work.page() as page:
-        # An empty list is more likely a missing right than an empty register.
-        if seen:
-            gone = mark_unseen(targets.PRODUCTS, seen, now=page.now, **work.owner)
-            page.tally(Stream.PRODUCTS).removed += gone
+        hold_ids(work, SEEN, Stream.PRODUCTS, seen)
         work.finish(Stream.PRODUCTS, page)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,11 +21,16 @@ from integrations.models.runs import RunState, Stream
 from integrations.procountor.limits import Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.text import local_text
+from integrations.signals import books_changed
 from integrations.sync import trouble
 from integrations.sync.bulk import Owner
 
 # Procountor's clock and the zone of its stamps are not certain, so each read goes back a day.
 OVERLAP = timedelta(days=1)
+
+
+# Seconds between two announcements that more months are whole, at least.
+_TELL_GAP = 15.0
 
 
 class SliceOver(Exception):
@@ -61,6 +66,8 @@ class Page:
 
     now: datetime
     tallies: dict[Stream, Tally] = field(default_factory=dict)
+    # How the run ends with this transaction; columns of the run.
+    ending: dict[str, Any] = field(default_factory=dict)
 
     def tally(self, stream: Stream) -> Tally:
         return self.tallies.setdefault(stream, Tally())
@@ -82,9 +89,16 @@ class Work:
     rejected_before: bool = True
     changed_books: bool = False
     cleared: bool = False
+    began: float = field(default_factory=time.monotonic)
     # Ids of products by external id, for the lines of invoices.
     products: dict[str, int] = field(default_factory=dict)
     _told: tuple[int, float] = (0, 0.0)
+    _tell_after: float = 0.0
+
+    @property
+    def direct(self) -> bool:
+        """Whether the books change while this run still reads; see `staging`."""
+        return bool(self.run.mode == "first")
 
     @property
     def incremental(self) -> bool:
@@ -105,14 +119,22 @@ class Work:
             page = Page(self.clock())
             self._hold_run()
             yield page
-            for stream, tally in page.tallies.items():
-                self._count(stream, tally, page.now)
-            # Until something was read, a trouble lasts and its waits grow.
-            progress = any(tally.fetched or tally.complete for tally in page.tallies.values())
-            if progress and not self.cleared:
-                self._all_clear()
-                self.cleared = True
+            self._count(page)
         self.changed_books |= any(tally.touched for tally in page.tallies.values())
+
+    @contextmanager
+    def whole(self) -> Iterator[Page]:
+        """The one transaction that ends a run. It may last a while, so it is fenced at its end:
+        a heartbeat or a person who cancels need not wait for it, and what they say counts.
+        """
+        with transaction.atomic():
+            page = Page(self.clock())
+            yield page
+            self._count(page)
+            self._hold_run()
+            if page.ending:
+                SyncRun.objects.filter(pk=self.run.pk).update(**page.ending)
+            self.job.fence()
 
     def breathe(self) -> None:
         """Raise SliceOver when the slice has had its time; call between two pages."""
@@ -154,14 +176,40 @@ class Work:
     def finish(self, stream: Stream, page: Page) -> None:
         """Mark the stream as read to the run's upper bound, with the page's own writes."""
         page.tally(stream).complete = True
-        StreamCursor.objects.update_or_create(
-            connection=self.connection,
-            stream=stream,
-            defaults={"changed_to": self.run.window_to},
-            create_defaults={
-                "tenant_id": self.connection.tenant_id,
-                "changed_to": self.run.window_to,
-            },
+
+    def finished(self) -> set[str]:
+        """The streams of this run that saw their end; needs a running transaction."""
+        rows = SyncStream.objects.filter(run=self.run, complete=True)
+        return set(rows.values_list("stream", flat=True))
+
+    def move_cursors(self) -> None:
+        """What was read to its end need not be read again; with the rows that it covers."""
+        for stream in self.finished():
+            StreamCursor.objects.update_or_create(
+                connection=self.connection,
+                stream=stream,
+                defaults={"changed_to": self.run.window_to},
+                create_defaults={
+                    "tenant_id": self.connection.tenant_id,
+                    "changed_to": self.run.window_to,
+                },
+            )
+
+    def complete_back_to(self, day: date, page: Page) -> None:
+        """All documents since this day are in the books: figures may show these months."""
+        rows = Connection.objects.filter(pk=self.connection.pk).exclude(complete_back_to=day)
+        if rows.update(complete_back_to=day) and time.monotonic() >= self._tell_after:
+            self.tell()
+            now = time.monotonic()
+            # The first months at once, then ever rarer: each time all figures are made anew.
+            self._tell_after = now + max(_TELL_GAP, now - self.began)
+
+    def tell(self) -> None:
+        """Say that the books changed, in the transaction that changes them."""
+        books_changed.send(
+            sender=SyncRun,
+            tenant_id=self.connection.tenant_id,
+            connection_id=self.connection.pk,
         )
 
     def _hold_run(self) -> None:
@@ -175,11 +223,16 @@ class Work:
             raise RunStopped
         self._told = (requests, waited)
 
-    def _all_clear(self) -> None:
-        troubled = Connection.objects.filter(pk=self.connection.pk).exclude(trouble="")
-        troubled.update(**trouble.CLEAR)
+    def _count(self, page: Page) -> None:
+        for stream, tally in page.tallies.items():
+            self._count_stream(stream, tally, page.now)
+        # Until something was read, a trouble lasts and its waits grow.
+        progress = any(tally.fetched or tally.complete for tally in page.tallies.values())
+        if progress and not self.cleared:
+            trouble.read(self.connection)
+            self.cleared = True
 
-    def _count(self, stream: Stream, tally: Tally, now: datetime) -> None:
+    def _count_stream(self, stream: Stream, tally: Tally, now: datetime) -> None:
         counts = ("fetched", "added", "changed", "unchanged", "rejected", "removed")
         changes: dict[str, Any] = {
             name: F(name) + getattr(tally, name) for name in counts if getattr(tally, name)

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from integrations.models import BankEvent
 from integrations.models.runs import Stream
 from integrations.procountor import records
-from integrations.procountor.documents import Page as Listed
+from integrations.procountor.documents import Document, Rejected
 from integrations.sync import evidence, mapping, targets
 from integrations.sync.bulk import found as found_ids
 from integrations.sync.bulk import upsert
 from integrations.sync.work import Page, Work
 
 
-def load_accounts(work: Work, page: Page, listed: Listed[records.BankAccount]) -> None:
-    good = evidence.understood(
-        work, page, Stream.BANK, listed.documents, mapping.bank_account, listed.rejected
-    )
+def load_accounts(
+    work: Work,
+    page: Page,
+    documents: Sequence[Document[records.BankAccount]],
+    rejected: Sequence[Rejected] = (),
+) -> None:
+    good = evidence.understood(work, page, Stream.BANK, documents, mapping.bank_account, rejected)
     upsert(targets.BANK_ACCOUNTS, [row for _, row in good], **work.owner)
 
 
-def load_statements(work: Work, page: Page, listed: Listed[records.BankStatement]) -> None:
-    news = evidence.news(work, Stream.BANK, listed.documents)
+def load_statements(
+    work: Work,
+    page: Page,
+    documents: Sequence[Document[records.BankStatement]],
+    rejected: Sequence[Rejected] = (),
+) -> None:
+    news = evidence.news(work, Stream.BANK, documents)
     good = evidence.understood(
-        work, page, Stream.BANK, news.documents, mapping.bank_statement, listed.rejected
+        work, page, Stream.BANK, news.documents, mapping.bank_statement, rejected
     )
     upsert(targets.STATEMENTS, [row for _, (row, _) in good], **work.owner)
     ids = found_ids(
@@ -40,4 +50,4 @@ def load_statements(work: Work, page: Page, listed: Listed[records.BankStatement
             connection=work.connection, statement_external_id__in=corrected, removed_at=None
         ).exclude(external_id__in=list(events)).update(removed_at=page.now)
     evidence.keep(work, Stream.BANK, [document for document, _ in good])
-    evidence.count(page.tally(Stream.BANK), listed.documents, listed.rejected, news, good)
+    evidence.count(page.tally(Stream.BANK), documents, rejected, news, good)

@@ -29,7 +29,7 @@ from integrations.models import (
 from integrations.models.runs import RunState
 from integrations.sandbox import edits
 from integrations.services import runs
-from integrations.sync import engine, evidence, invoices
+from integrations.sync import engine, evidence, staging
 from tests.integrations.sync.conftest import contents
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -246,7 +246,7 @@ def _forget(books):
 
 def test_a_page_that_fails_leaves_nothing_of_itself(books, monkeypatch):
     calls = []
-    load = invoices.load_invoices
+    load = staging.load_invoices
 
     def dies(work, page, documents, fetched=None):
         load(work, page, documents, fetched)
@@ -254,24 +254,24 @@ def test_a_page_that_fails_leaves_nothing_of_itself(books, monkeypatch):
         if len(calls) == 2:
             raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(invoices, "load_invoices", dies)
+    monkeypatch.setattr(staging, "load_invoices", dies)
     run = books.sync()
     assert run.state == RunState.OUR_FAULT
     assert len(books.all(Invoice)) == calls[0] == books.streams()["invoices"].fetched
 
 
 def test_a_first_import_that_broke_off_goes_on_where_it_was(books, monkeypatch, sandbox):
-    load = invoices.load_invoices
+    load = staging.load_invoices
 
     def dies(work, page, documents, fetched=None):
         load(work, page, documents, fetched)
         if work.run.slices == 1 and len(page.tallies) and books.all(Invoice):
             raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(invoices, "load_invoices", dies)
+    monkeypatch.setattr(staging, "load_invoices", dies)
     books.sync()
     stored = len(books.all(Invoice))
-    monkeypatch.setattr(invoices, "load_invoices", load)
+    monkeypatch.setattr(staging, "load_invoices", load)
     run = books.sync()
     assert run.state == RunState.COMPLETE
     assert books.streams()["invoices"].fetched == len(books.all(Invoice)) > stored
