@@ -11,11 +11,13 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.accounts import sign_in
@@ -71,6 +73,26 @@ def tenant_view(min_role: Role = Role.VIEWER, *, fresh: bool = False) -> Callabl
         guarded.min_role = min_role  # type: ignore[attr-defined]
         guarded.fresh = fresh  # type: ignore[attr-defined]
         return guarded
+
+    return decorate
+
+
+def tenant_page(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
+    """As `tenant_view`, for what only reads: all of it shows one state of the database.
+
+    Figures that are published while the page is being made are on the next page.
+    """
+
+    def decorate(view: View) -> View:
+        guarded = tenant_view(min_role)(require_safe(view))
+
+        @wraps(guarded)
+        def framed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            with scope.one_state(), transaction.atomic():
+                return guarded(request, *args, **kwargs)
+
+        # A request's own transaction would have begun before this one knows what it is for.
+        return cast(View, transaction.non_atomic_requests(framed))
 
     return decorate
 

@@ -49,6 +49,7 @@ class Scope:
 SUPPORT = "support"
 _NOBODY = Scope()
 _scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=_NOBODY)
+_one_state: ContextVar[bool] = ContextVar("calqsync_one_state", default=False)
 _SQL = (
     "SELECT set_config('app.tenant', %s, true), set_config('app.user', %s, true),"
     " set_config('app.token', %s, true)"
@@ -105,6 +106,19 @@ def nothing() -> Any:
 
 
 @contextmanager
+def one_state() -> Iterator[None]:
+    """Transactions that begin inside see the rows of one moment, however many queries they take.
+
+    For readers: one that changes or locks a row which another transaction changed since fails.
+    """
+    before = _one_state.set(True)
+    try:
+        yield
+    finally:
+        _one_state.reset(before)
+
+
+@contextmanager
 def _pushed(scope: Scope) -> Iterator[None]:
     before = _scope.set(scope)
     try:
@@ -133,5 +147,8 @@ def tell(connection: Any) -> None:
 
 def tell_new_transaction(connection: Any) -> None:
     """As `tell`, for a transaction that just began and so has no settings yet."""
+    if _one_state.get():
+        with connection.connection.cursor() as cursor:  # before any query: `tell` is one
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     if _scope.get() != _NOBODY:
         tell(connection)

@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 
 from calqsync.jobs.models import JobState
 from calqsync.jobs.services import ClaimedJob, enqueue, live_job
+from calqsync.tenancy import scope
 from calqsync.tenancy.bulk import Written
 from calqsync.tenancy.models import Tenant
-from calqsync.tenancy.scope import required
 from reporting import feed
 from reporting.body import BODY_VERSION
 from reporting.domain.report import measure
@@ -46,7 +46,7 @@ def report_refresh(*, job: ClaimedJob, now: datetime) -> Written:
 
 def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
     began = time.monotonic()
-    with transaction.atomic():
+    with scope.one_state(), transaction.atomic():
         tenant = Tenant.objects.get(pk=job.tenant_id)
         books = feed.books(tenant=tenant, as_of=business_day(tenant, now))
     report = measure(books.lines, books.bank, books.receivables, books.words, books.settings)
@@ -96,7 +96,7 @@ def stale_refresh(*, now: datetime) -> bool:
 
     What a message that was lost, or a computation that failed for good, left behind.
     """
-    tenant = Tenant.objects.get(pk=required())
+    tenant = Tenant.objects.get(pk=scope.required())
     fresh = feed.freshness(tenant.currency)
     report = Report.objects.first()
     if report is None:

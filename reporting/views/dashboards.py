@@ -8,30 +8,27 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
-from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.access import TenantRequest, tenant_page
 from calqsync.tenancy.models import Role
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
+from reporting.views.answering import answer
 
 
-@tenant_view(Role.INVESTOR)
-@require_safe
+@tenant_page(Role.INVESTOR)
 def financial(request: TenantRequest) -> HttpResponse:
     return _dashboard(request, financial_page, "reporting/financial.html")
 
 
-@tenant_view(Role.INVESTOR)
-@require_safe
+@tenant_page(Role.INVESTOR)
 def growth(request: TenantRequest) -> HttpResponse:
     return _dashboard(request, growth_page, "reporting/growth.html")
 
 
-@tenant_view(Role.INVESTOR)
-@require_safe
+@tenant_page(Role.INVESTOR)
 def cashflow(request: TenantRequest) -> HttpResponse:
     return _dashboard(request, cashflow_page, "reporting/cashflow.html")
 
@@ -46,11 +43,10 @@ def _dashboard(request: TenantRequest, page_of: Callable[..., Any], template: st
     return render(request, template, {"page": page, "freshness": page.freshness})
 
 
-@tenant_view()
-@require_safe
+@tenant_page()
 def behind(request: TenantRequest, figure: str, month: str) -> HttpResponse:
     """The documents whose amounts add up to one figure of one month."""
     page = behind_selectors.behind_page(
         tenant=request.tenant, figure=figure, month=month, page=request.GET.get("page")
     )
-    return render(request, "reporting/behind.html", {"page": page})
+    return answer(request, "reporting/behind.html", page=page)

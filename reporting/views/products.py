@@ -11,9 +11,9 @@ from django.template.loader import get_template
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_POST
 
-from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
 from integrations.models import Product
 from reporting.selectors.products import (
@@ -28,8 +28,7 @@ from reporting.services import product_mark
 from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
 
 
-@tenant_view()
-@require_safe
+@tenant_page()
 def products(request: TenantRequest) -> HttpResponse:
     """The list; members mark products one by one or several at once."""
     may = may_change(request)
@@ -58,8 +57,7 @@ def _control() -> Any:
     return draw
 
 
-@tenant_view()
-@require_safe
+@tenant_page()
 def product(request: TenantRequest, public_id: UUID) -> HttpResponse:
     found = one_of(Product.objects.select_related("connection"), public_id)
     page = product_page(tenant=request.tenant, product=found)

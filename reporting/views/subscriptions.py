@@ -14,9 +14,9 @@ from django.template.loader import get_template
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_POST
 
-from calqsync.tenancy.access import TenantRequest, tenant_view
+from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
 from reporting import services
 from reporting.models import Subscription
@@ -73,8 +73,7 @@ class EditForm(forms.Form):
         return cleaned
 
 
-@tenant_view()
-@require_safe
+@tenant_page()
 def subscriptions(request: TenantRequest) -> HttpResponse:
     """The list by status; members confirm or reject what was detected."""
     may = may_change(request)
@@ -104,8 +103,7 @@ def _found(public_id: UUID) -> Any:
     return one_of(Subscription.objects.select_related("customer__connection", "product"), public_id)
 
 
-@tenant_view()
-@require_safe
+@tenant_page()
 def subscription(request: TenantRequest, public_id: UUID) -> HttpResponse:
     return _page(request, _found(public_id), None)
 
