@@ -277,6 +277,8 @@ else:
 # A mail server that does not answer must not hold a page for longer.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "CalqSync <no-reply@localhost>")
+# Who runs this installation: written to when an import stops by a fault of ours.
+OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", "")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
@@ -296,6 +298,10 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", 90.0)
 JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", 10.0)
 DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 5.0)
 JOB_SLICE_SECONDS = env.float("JOB_SLICE_SECONDS", 240.0)
+# How many imports of one tenant run side by side, beside those that a person asked for.
+RUNS_PER_TENANT = env.int("RUNS_PER_TENANT", 1)
+# A worker that hears nothing for so long while jobs wait for it ends, to be started anew.
+JOB_DEAF_SECONDS = env.float("JOB_DEAF_SECONDS", 300.0)
 SYNC_EVERY_HOURS = env.float("SYNC_EVERY_HOURS", 6.0)
 
 CELERY_BROKER_URL = REDIS_URL
@@ -308,13 +314,21 @@ CELERY_TASK_DEFAULT_QUEUE = "interactive"
 # harmless when delivered twice because the claim in the job table decides.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = False
+# Slices end by themselves. One that does not is stopped with an exception, then killed; both
+# well before the broker would hand its message to somebody else.
+CELERY_TASK_SOFT_TIME_LIMIT = JOB_SLICE_SECONDS + 30
 CELERY_TASK_TIME_LIMIT = JOB_SLICE_SECONDS + 60
+# With late acknowledgement a worker holds as many messages as it has processes, and no more.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KB; looked at between two jobs
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
 CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+# However long the broker is away, and whatever it answers when it is full or still loading.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     # Without these two, redelivery of a killed worker's messages waits 100 s more.

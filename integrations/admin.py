@@ -28,7 +28,7 @@ from integrations.models.connections import Trouble
 from integrations.models.runs import RunState
 from integrations.selectors import Code
 from integrations.services import runs
-from integrations.services.advice import advice_for
+from integrations.sync.advice import advice_for
 
 _IN_TROUBLE = [Trouble.OUR_FAULT, Trouble.NEEDS_YOU, Trouble.WAITING]
 _BAD_RUNS = [RunState.OUR_FAULT, RunState.NEEDS_YOU]

@@ -45,7 +45,7 @@ class Connection(TenantOwned):
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     disconnected_at = models.DateTimeField(null=True)
-    # Hours between scheduled runs; null is as often as the plan allows.
+    # Hours between scheduled runs as chosen; null is SYNC_EVERY_HOURS. A plan may allow fewer runs.
     sync_every_hours = models.PositiveSmallIntegerField(null=True)
     paused_at = models.DateTimeField(null=True)
     # A pause by our support staff ends by them; the reason is shown to the customer.
@@ -57,7 +57,7 @@ class Connection(TenantOwned):
     trouble_kind = models.CharField(max_length=40, blank=True)
     trouble_detail = models.CharField(max_length=500, blank=True)
     trouble_since = models.DateTimeField(null=True)
-    # When its owners and admins were written to about the trouble that lasts.
+    # When its owners and admins were written to about trouble; until it works again.
     trouble_told_at = models.DateTimeField(null=True)
     # When they were last reminded of a trouble that lasts.
     trouble_reminded_at = models.DateTimeField(null=True)

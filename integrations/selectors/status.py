@@ -14,7 +14,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from billing.gate import Entitlement
 from billing.services import entitlement_now
 from calqsync.jobs.models import LIVE, Job, JobState
 from calqsync.tenancy import scope
@@ -22,6 +24,8 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import Connection, SyncRun
 from integrations.models.connections import Trouble
 from integrations.models.runs import RunState
+from integrations.sync.advice import LATE, happened, mends_by_reconnecting
+from integrations.sync.schedule import stale_after
 
 SYNC_KIND = "integrations.sync"
 
@@ -42,7 +46,7 @@ class Status:
     """A status word and, where there is one, the reason and the time it ends by itself.
 
     `reason` is a stable code: "interrupted", "no_plan", "our_fault", "deleting", "leaving"
-    (the company waits for its deletion), "by_support", or the kind of a failure.
+    (the company waits for its deletion), "by_support", "late", or the kind of a failure.
     """
 
     code: Code
@@ -67,6 +71,10 @@ class Freshness:
     data_as_of: datetime | None
     status: Status
     stale: bool
+    why: str
+    """One sentence about what holds the figures up; "" when nothing does."""
+    reconnect: bool
+    """Whether a new login is what helps."""
 
 
 def run_state(run: SyncRun, job: Job | None, *, now: datetime) -> str:
@@ -91,23 +99,28 @@ def connection_status(
     job: Job | None,
     *,
     now: datetime,
-    may_import: bool = True,
+    plan: Entitlement,
     leaving: bool = False,
 ) -> Status:
-    """What the connection is doing, from its facts, its newest run and its live job."""
+    """What the connection is doing, from its facts, its newest run and its live job.
+
+    The first that applies of: disconnected; on its way out with its company; needs you; being
+    imported, or interrupted; no plan; paused; our fault; waiting for Procountor; late, where the
+    figures are older than two periods; active.
+    """
     if connection.disconnected_at is not None:
         return Status(
             code=Code.DISCONNECTED, reason="deleting" if connection.deleting_at is not None else ""
         )
     if leaving:
         return Status(code=Code.PAUSED, reason="leaving")
+    if connection.trouble == Trouble.NEEDS_YOU:
+        return Status(code=Code.NEEDS_YOU, reason=connection.trouble_kind)
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
         if run_state(run, job, now=now) == "interrupted":
             return Status(code=Code.WAITING, reason="interrupted")
         return Status(code=Code.SYNCING)
-    if connection.trouble == Trouble.NEEDS_YOU:
-        return Status(code=Code.NEEDS_YOU, reason=connection.trouble_kind)
-    if not may_import:
+    if not plan.may_import:
         return Status(code=Code.PAUSED, reason="no_plan")
     if connection.paused_at is not None:
         return Status(code=Code.PAUSED, reason="by_support" if connection.paused_by_support else "")
@@ -115,7 +128,19 @@ def connection_status(
         return Status(code=Code.WAITING, reason="our_fault", until=connection.retry_at)
     if connection.trouble == Trouble.WAITING or (run and run.state == RunState.WAITING):
         return Status(code=Code.WAITING, reason=connection.trouble_kind, until=connection.retry_at)
+    if is_stale(connection, now=now, plan=plan):
+        return Status(code=Code.WAITING, reason=LATE, until=_due(job))
     return Status(code=Code.ACTIVE)
+
+
+def is_stale(connection: Connection, *, now: datetime, plan: Entitlement) -> bool:
+    """Whether the figures are older than two periods of the schedule, or there are none yet."""
+    age = now - connection.data_as_of if connection.data_as_of else None
+    return age is None or age > stale_after(connection, allowed=plan.every_hours)
+
+
+def _due(job: Job | None) -> datetime | None:
+    return job.run_after if job is not None and job.state == JobState.QUEUED else None
 
 
 def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
@@ -128,17 +153,39 @@ def freshness(*, now: datetime | None = None) -> list[Freshness]:
     now = now or timezone.now()
     connections = list(Connection.objects.filter(disconnected_at=None))
     connections.sort(key=lambda c: c.name.casefold())
-    limit = timedelta(hours=2 * settings.SYNC_EVERY_HOURS)
+    plan = entitlement_now(now=now)
     return [
         Freshness(
             public_id=s.connection.public_id,
             name=s.connection.name,
             data_as_of=s.connection.data_as_of,
             status=s.status,
-            stale=s.connection.data_as_of is None or now - s.connection.data_as_of > limit,
+            stale=is_stale(s.connection, now=now, plan=plan),
+            why=_why(s),
+            reconnect=s.status.code is Code.NEEDS_YOU
+            and mends_by_reconnecting(s.connection.trouble_kind),
         )
-        for s in standings(connections, now)
+        for s in standings(connections, now, plan=plan)
     ]
+
+
+def _why(standing: Standing) -> str:
+    status, kind = standing.status, standing.connection.trouble_kind
+    if status.code is Code.NEEDS_YOU:
+        return happened(kind, Trouble.NEEDS_YOU)
+    if status.code is Code.SYNCING:
+        return _("It is being imported now.")
+    said = {
+        "interrupted": _("The import was interrupted and goes on by itself shortly."),
+        "leaving": _("The company is about to be deleted."),
+        "no_plan": _("The trial or plan has ended."),
+        "our_fault": _("A fault of ours stopped the import."),
+    }
+    if status.reason in said:
+        return said[status.reason]
+    if status.code is Code.PAUSED:
+        return _("Imports are paused.")
+    return happened(status.reason, Trouble.WAITING) if status.code is Code.WAITING else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +197,13 @@ class Standing:
 
 
 def standings(
-    connections: list[Connection], now: datetime, *, leaving: bool | None = None
+    connections: list[Connection],
+    now: datetime,
+    *,
+    leaving: bool | None = None,
+    plan: Entitlement | None = None,
 ) -> list[Standing]:
+    """Each connection with its status; `leaving` and `plan` are looked up where not given."""
     if not connections:
         return []
     newest = SyncRun.objects.filter(connection__in=connections).order_by(
@@ -159,13 +211,13 @@ def standings(
     )
     runs = {run.connection_id: run for run in newest.distinct("connection")}
     jobs = jobs_of(connections)
-    may_import = entitlement_now(now=now).may_import
+    plan = plan or entitlement_now(now=now)
     if leaving is None:
         leaving = Tenant.objects.filter(pk=scope.required()).exclude(deletes_at=None).exists()
     found = []
     for c in connections:
         run, job = runs.get(c.pk), jobs.get(c.pk)
-        status = connection_status(c, run, job, now=now, may_import=may_import, leaving=leaving)
+        status = connection_status(c, run, job, now=now, plan=plan, leaving=leaving)
         found.append(Standing(c, status, run, job))
     return found
 

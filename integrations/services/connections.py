@@ -79,7 +79,8 @@ def connection_disconnect(
             "connection": str(connection.public_id),
         },
     )
-    changes = {**trouble.CLEAR, "disconnected_at": connection.disconnected_at or now}
+    changes = {**trouble.CLEAR, **trouble.UNTOLD}
+    changes["disconnected_at"] = connection.disconnected_at or now
     if delete_data:
         changes["deleting_at"] = connection.deleting_at or now
         delete_later(connection)

@@ -9,7 +9,7 @@ import pytest
 from calqsync.tenancy.secrets import SecretUnreadable
 from integrations.models import Connection, SyncRun
 from integrations.procountor.errors import ProcountorError
-from integrations.services.advice import advice_for, mends_by_reconnecting
+from integrations.sync.advice import advice_for, mends_by_reconnecting
 
 
 def every(of: type[ProcountorError] = ProcountorError) -> Iterator[type[ProcountorError]]:

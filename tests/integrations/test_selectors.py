@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.gate import Entitlement, Standing
 from billing.services import entitlement_now
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
@@ -13,6 +14,7 @@ from integrations import selectors
 from integrations.models import Connection, SyncRun, SyncStream
 
 NOW = timezone.now()
+PLANS = {True: Entitlement(Standing.PAID), False: Entitlement(Standing.ENDED)}
 
 
 @pytest.fixture
@@ -22,7 +24,8 @@ def inside(cast):
 
 
 def connection(**facts):
-    values = {"name": "EU account", "company_id": "1", "company_name": "Kuusi Oy", **facts}
+    values = {"name": "EU account", "company_id": "1", "company_name": "Kuusi Oy"}
+    values |= {"data_as_of": NOW, **facts}
     return Connection(tenant_id=1, **values)
 
 
@@ -72,15 +75,33 @@ CASES = [
         "disconnected",
         "",
     ),
-    # After a reconnect the next import runs although the last one needed someone.
-    ({"trouble": "needs_you", "trouble_kind": "key_revoked"}, "queued", None, True, "syncing", ""),
+    # Reconnecting takes the trouble away; until then no run that was asked for hides it.
+    (
+        {"trouble": "needs_you", "trouble_kind": "key_revoked"},
+        "queued",
+        None,
+        True,
+        "needs_you",
+        "key_revoked",
+    ),
+    ({"data_as_of": NOW - timedelta(hours=11)}, "complete", None, True, "active", ""),
+    ({"data_as_of": NOW - timedelta(hours=13)}, "complete", None, True, "waiting", "late"),
+    (
+        {"data_as_of": NOW - timedelta(hours=3), "sync_every_hours": 1},
+        "complete",
+        None,
+        True,
+        "waiting",
+        "late",
+    ),
+    ({"data_as_of": None}, "cancelled", None, True, "waiting", "late"),
 ]
 
 
 @pytest.mark.parametrize(("facts", "state", "job", "may_import", "code", "reason"), CASES)
 def test_status_is_derived(facts, state, job, may_import, code, reason):
     status = selectors.connection_status(
-        connection(**facts), run(state) if state else None, job, now=NOW, may_import=may_import
+        connection(**facts), run(state) if state else None, job, now=NOW, plan=PLANS[may_import]
     )
     assert (status.code, status.reason, str(status)) == (code, reason, code)
 
@@ -95,13 +116,13 @@ def test_status_is_derived(facts, state, job, may_import, code, reason):
 )
 def test_while_its_company_waits_for_deletion_a_connection_is_paused(facts, state, code):
     status = selectors.connection_status(
-        connection(**facts), run(state), None, now=NOW, leaving=True
+        connection(**facts), run(state), None, now=NOW, plan=PLANS[True], leaving=True
     )
     assert status.code == code
 
 
 def test_the_wait_for_a_deletion_is_looked_up_where_nobody_says_it(inside):
-    one = made("EU account")
+    one = made("EU account", data_as_of=NOW)
     Tenant.objects.update(deletes_at=NOW)
     assert selectors.status_of(one, now=NOW).reason == "leaving"
     Tenant.objects.update(deletes_at=None)
