@@ -90,7 +90,7 @@ def read(documents: Iterable[dict[str, Any]]) -> tuple[list[Invoice], list[Row]]
     return invoices, rows
 
 
-def _sums(document: dict[str, Any], currency: str) -> dict[str, Any]:
+def sums_in(document: dict[str, Any], currency: str) -> dict[str, Any]:
     return next(one for one in document["invoiceSumInfo"] if one["currency"] == currency)
 
 
@@ -104,19 +104,26 @@ def _invoice(document: dict[str, Any], events: tuple[dict[str, Any], ...]) -> In
         day=date.fromisoformat(document["date"]),
         due=date.fromisoformat(payment.get("newDueDate") or payment["dueDate"]),
         currency=payment["currency"],
-        total=cents(_sums(document, payment["currency"])["invoiceSumTotal"]),
-        total_home=cents(_sums(document, HOME)["invoiceSumTotal"]),
+        total=cents(sums_in(document, payment["currency"])["invoiceSumTotal"]),
+        total_home=cents(sums_in(document, HOME)["invoiceSumTotal"]),
         settled=document["status"] in ("PAID", "MARKED_PAID"),
         events=events,
     )
 
 
-def _rows(document: dict[str, Any], invoice: Invoice) -> list[Row]:
+def row_nets(document: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Each row's net in minor units of the document's currency and of the accounting currency."""
     rate = Fraction(str(document["paymentInfo"]["currencyRate"]))
     nets = [_net(document, row) for row in document["invoiceRows"]]
-    _close(nets, cents(_sums(document, invoice.currency)["excludingVatTotal"]))
+    currency = document["paymentInfo"]["currency"]
+    _close(nets, cents(sums_in(document, currency)["excludingVatTotal"]))
     homes = [half_up(Fraction(net) / rate) for net in nets]
-    _close(homes, cents(_sums(document, HOME)["excludingVatTotal"]))
+    _close(homes, cents(sums_in(document, HOME)["excludingVatTotal"]))
+    return nets, homes
+
+
+def _rows(document: dict[str, Any], invoice: Invoice) -> list[Row]:
+    nets, homes = row_nets(document)
     return [
         Row(
             invoice=invoice,
