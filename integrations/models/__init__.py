@@ -10,6 +10,7 @@ from integrations.models.books import (
     Product,
     RawDocument,
 )
+from integrations.models.client import ClientSuspension
 from integrations.models.connections import ConnectFlow, Connection, Credential, TokenRenewal
 from integrations.models.runs import (
     Rejection,
@@ -24,6 +25,7 @@ __all__ = [
     "BankAccount",
     "BankEvent",
     "BankStatement",
+    "ClientSuspension",
     "ConnectFlow",
     "Connection",
     "Credential",

@@ -21,6 +21,7 @@ from requests_oauthlib import OAuth2Session
 from integrations.procountor import answers, redaction
 from integrations.procountor.errors import (
     ClientsNotAllowed,
+    ClientSuspended,
     CodeRefused,
     KeyRevoked,
     NeedsOwner,
@@ -41,6 +42,8 @@ FORM = "application/x-www-form-urlencoded"
 
 # OAuth's codes for a client that is set up wrongly, which no customer can mend.
 OUR_CODES = frozenset({"invalid_client", "unauthorized_client", "invalid_request"})
+# Of these, the codes by which Procountor refuses our client itself.
+SUSPENDED_CODES = frozenset({"invalid_client", "unauthorized_client"})
 
 Method = Literal["key", "code"]
 
@@ -85,8 +88,8 @@ class ProcountorAuth:
     """The OAuth side of one API client. `base_url` is the host, without a path.
 
     Every call raises a `ProcountorError`: `CodeRefused` for a code, `KeyRevoked` for a key or a
-    refresh token, `ClientsNotAllowed` for a company that lets no clients in, `TryLater` for the
-    rest that may pass.
+    refresh token, `ClientsNotAllowed` for a company that lets no clients in, `ClientSuspended`
+    where our client itself is refused, `TryLater` for the rest that may pass.
     """
 
     def __init__(
@@ -218,9 +221,13 @@ class ProcountorAuth:
             self._limiter.penalise(failure.retry_after or Retries().pause_after_429)
             raise
         except RightMissing as failure:
+            if answers.oauth_code(response.content) in SUSPENDED_CODES:
+                raise ClientSuspended(failure.detail, status=403, path=path) from None
             raise ClientsNotAllowed(failure.detail, status=403, path=path) from None
         except (KeyRevoked, OurFault) as failure:
             code = answers.oauth_code(response.content)
+            if code in SUSPENDED_CODES:
+                raise ClientSuspended(failure.detail, status=failure.status, path=path) from None
             if code == "invalid_grant" or (failure.status == 401 and code not in OUR_CODES):
                 raise spent(failure.detail, status=failure.status, path=path) from None
             raise OurFault(failure.detail, status=failure.status, path=path) from None

@@ -78,6 +78,21 @@ class RateLimited(TryLater):
     advice = _("Procountor is busy. We will go on as soon as it lets us.")
 
 
+class ClientSuspended(TryLater):
+    """Procountor refuses our API client itself, for every company: no call leaves until a person
+    of ours has settled it with Procountor. Asking again would make it worse.
+
+    `status` is Procountor's own where this answer is how we learnt it, else None.
+    """
+
+    kind = "client_suspended"
+    advice = _(
+        "Procountor does not let CalqSync in at the moment, for any company. We have been told and"
+        " are settling it with Procountor. There is nothing to do: your figures stay as they are"
+        " and imports go on by themselves."
+    )
+
+
 class NeedsOwner(ProcountorError):
     """Waiting does not help; someone with rights in Procountor must act."""
 

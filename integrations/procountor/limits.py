@@ -8,8 +8,8 @@ from typing import Protocol
 class Limiter(Protocol):
     """Shared by every process that uses this API client id."""
 
-    def acquire(self, weight: int = 1) -> float:
-        """Wait for room for `weight` requests; the seconds waited come back."""
+    def acquire(self) -> float:
+        """Wait for room for one request; the seconds waited come back."""
         ...
 
     def penalise(self, seconds: float) -> None:
@@ -18,9 +18,11 @@ class Limiter(Protocol):
 
 
 class NoLimit:
-    """For tests and tools that talk to their own server."""
+    """For tests and tools that talk to their own server; whoever asks."""
 
-    def acquire(self, weight: int = 1) -> float:
+    def __init__(self, **_who: object) -> None: ...
+
+    def acquire(self) -> float:
         return 0.0
 
     def penalise(self, seconds: float) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 
 from django.conf import settings
 
+from calqsync.tenancy import scope
 from integrations.models.connections import Connection, GrantKind
 from integrations.procountor import rights
 from integrations.procountor.auth import AccessToken, ApiKey, Method
 from integrations.procountor.errors import NotFound, RightMissing
-from integrations.procountor.limits import Usage
+from integrations.procountor.limits import Limiter, Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.transport import Retries, StaticToken, Timeouts, Tokens, Transport
+from integrations.sync import breaker
 from integrations.sync.access import StoredTokens, auth
 from integrations.sync.limiter import limiter
 
@@ -58,15 +60,20 @@ def login_url(kind: str, *, state: str) -> str:
 
 def consent_from_code(kind: str, code: str) -> Consent:
     """Trade the code of a callback; raises a ProcountorError."""
+    api = auth(held_by=_seat())
     if kind == GrantKind.API_KEY:
-        return consent_from_key(auth().exchange_key(code).value)
-    pair = auth().exchange_code(code)
+        with breaker.watching():
+            key = api.exchange_key(code).value
+        return consent_from_key(key)
+    with breaker.watching():
+        pair = api.exchange_code(code)
     return Consent(kind=GrantKind.REFRESH_TOKEN, secret=pair.refresh_token, token=pair.access)
 
 
 def consent_from_key(key: str) -> Consent:
     """See that a key works; raises a ProcountorError."""
-    token = auth().token_from_key(ApiKey(key))
+    with breaker.watching():
+        token = auth(held_by=_seat()).token_from_key(ApiKey(key))
     return Consent(kind=GrantKind.API_KEY, secret=key, token=token)
 
 
@@ -78,9 +85,14 @@ def identify(consent: Consent) -> Identity:
 
 def rights_now(connection: Connection) -> dict[str, Any]:
     """What the connection's user may not see today; raises a ProcountorError."""
-    with _reader(StoredTokens(connection, Usage())) as client:
+    with _reader(StoredTokens(connection, Usage(), interactive=True)) as client:
         client.session(expect_company=int(connection.company_id))
         return _rights(client)
+
+
+def _seat() -> Limiter:
+    """A person waits: their requests go before imports."""
+    return limiter(tenant=scope.required(), interactive=True)
 
 
 @contextmanager
@@ -88,7 +100,7 @@ def _reader(tokens: Tokens) -> Iterator[Procountor]:
     transport = Transport(
         settings.PROCOUNTOR_BASE_URL,
         tokens,
-        limiter=limiter(),
+        limiter=_seat(),
         timeouts=_TIMEOUTS,
         retries=Retries(most=1),
     )

@@ -21,7 +21,7 @@ from integrations.procountor.errors import KeyRevoked, RenewalLost, TryLater
 from integrations.procountor.limits import Limiter, Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.transport import Timeouts, Transport
-from integrations.sync import renewals
+from integrations.sync import breaker, renewals
 from integrations.sync.limiter import limiter
 
 # Tokens are asked for with a lock on the credential's row, so the answer must come soon.
@@ -34,14 +34,14 @@ REFRESH_LIFE = timedelta(days=180)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-def auth(*, usage: Usage | None = None, held_by: Limiter | None = None) -> ProcountorAuth:
-    """The OAuth side of this installation's API client."""
+def auth(*, held_by: Limiter | None = None, usage: Usage | None = None) -> ProcountorAuth:
+    """The OAuth side of this installation's API client; nothing may be asked without `held_by`."""
     return ProcountorAuth(
         settings.PROCOUNTOR_BASE_URL,
         client_id=settings.PROCOUNTOR_CLIENT_ID,
         client_secret=settings.PROCOUNTOR_CLIENT_SECRET,
         redirect_uri=settings.PROCOUNTOR_REDIRECT_URI,
-        limiter=held_by or limiter(),
+        limiter=held_by,
         timeouts=_TOKEN_TIMEOUTS,
         usage=usage,
     )
@@ -52,6 +52,7 @@ def token_fresh(
     *,
     rejected: str = "",
     anew: bool = False,
+    interactive: bool = False,
     usage: Usage | None = None,
     now: Callable[[], datetime] = timezone.now,
 ) -> AccessToken:
@@ -61,11 +62,13 @@ def token_fresh(
     `rejected` counts as spent whatever its age, with `anew` any. Raises KeyRevoked without a
     credential, TryLater when another caller takes too long. Call with no transaction open.
     """
+    held_by = limiter(tenant=connection.tenant_id, interactive=interactive)
+    api = auth(held_by=held_by, usage=usage)
     try:
         for _ in range(3):
             _recover(connection)
-            with transaction.atomic():
-                token = _token(connection, rejected=rejected, anew=anew, usage=usage, now=now)
+            with breaker.watching(), transaction.atomic():
+                token = _token(connection, rejected=rejected, anew=anew, api=api, now=now)
             if token is not None:
                 return token
     except OperationalError as error:
@@ -118,7 +121,7 @@ def _token(
     *,
     rejected: str,
     anew: bool,
-    usage: Usage | None,
+    api: ProcountorAuth,
     now: Callable[[], datetime],
 ) -> AccessToken | None:
     """As `token_fresh`; None when another caller's answer must be stored first."""
@@ -136,7 +139,7 @@ def _token(
     if held.kind == GrantKind.REFRESH_TOKEN:
         if renewals.answers(connection).exists():
             return None
-        pair = _renewed(connection, secret, seal=seal, usage=usage, now=now)
+        pair = _renewed(connection, secret, seal=seal, api=api, now=now)
         if pair is None:
             return None
         token = pair.access
@@ -148,7 +151,7 @@ def _token(
             fields += ["secret", "granted_at", "end_told_at"]
         renewals.stored(connection)
     else:
-        token = auth(usage=usage).token_from_key(secret)
+        token = api.token_from_key(secret)
     held.access_token = seal.seal_text(
         token.value, connection_id=connection.pk, field="access_token"
     )
@@ -162,14 +165,14 @@ def _renewed(
     secret: str,
     *,
     seal: Sealer,
-    usage: Usage | None,
+    api: ProcountorAuth,
     now: Callable[[], datetime],
 ) -> TokenPair | None:
     """Trade the refresh token for new ones; None when somebody was quicker."""
     earlier = renewals.unanswered(connection, of=secret)
     renewals.asked(connection, token=secret, now=now())
     try:
-        pair = auth(usage=usage).refresh(secret)
+        pair = api.refresh(secret)
     except KeyRevoked as refusal:
         # Only a token that is still the newest one can be dead.
         if renewals.answers(connection).exists():
@@ -205,8 +208,8 @@ class StoredTokens:
     Most calls are answered from memory; the database decides when a token is old or refused.
     """
 
-    def __init__(self, connection: Connection, usage: Usage) -> None:
-        self._connection, self._usage = connection, usage
+    def __init__(self, connection: Connection, usage: Usage, *, interactive: bool = False) -> None:
+        self._connection, self._usage, self._interactive = connection, usage, interactive
         self._owner = threading.get_ident()
         self._token: AccessToken | None = None
         self._lock = threading.Lock()
@@ -226,19 +229,29 @@ class StoredTokens:
     def _stored(self, *, rejected: str) -> AccessToken:
         try:
             with scope.tenant(self._connection.tenant_id):
-                return token_fresh(self._connection, rejected=rejected, usage=self._usage)
+                return token_fresh(
+                    self._connection,
+                    rejected=rejected,
+                    interactive=self._interactive,
+                    usage=self._usage,
+                )
         finally:
             if threading.get_ident() != self._owner:
                 # A reading thread keeps no database connection of its own.
                 database.close()
 
 
-def client(connection: Connection, usage: Usage) -> tuple[Procountor, Transport]:
-    """A reader of the connection's company; close the transport when done."""
+def client(
+    connection: Connection, usage: Usage, *, interactive: bool = False
+) -> tuple[Procountor, Transport]:
+    """A reader of the connection's company; close the transport when done.
+
+    With `interactive` its requests go before imports, because a person waits for them.
+    """
     transport = Transport(
         settings.PROCOUNTOR_BASE_URL,
-        StoredTokens(connection, usage),
-        limiter=limiter(),
+        StoredTokens(connection, usage, interactive=interactive),
+        limiter=limiter(tenant=connection.tenant_id, interactive=interactive),
         usage=usage,
     )
     return Procountor(transport, api_path=settings.PROCOUNTOR_API_PATH), transport

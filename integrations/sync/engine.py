@@ -25,6 +25,7 @@ from integrations.models import Connection, Rejection, SyncRun, SyncStream
 from integrations.models.connections import Trouble
 from integrations.models.runs import OPEN_STATES, RunState, Stream
 from integrations.procountor.errors import (
+    ClientSuspended,
     NeedsOwner,
     Nonsense,
     ProcountorError,
@@ -33,7 +34,7 @@ from integrations.procountor.errors import (
     WrongCompany,
 )
 from integrations.procountor.limits import Usage
-from integrations.sync import access, staging, trouble, vanished
+from integrations.sync import access, breaker, staging, trouble, vanished
 from integrations.sync.bank import bank
 from integrations.sync.invoices import invoices
 from integrations.sync.payments import payments
@@ -126,11 +127,14 @@ class _Slice:
         try:
             with transaction.atomic():
                 self.credential = trouble.credential_of(self.connection)
-            client, transport = access.client(self.connection, usage)
+            # A person waits for what they asked for, unless it is the whole books.
+            asked = self.run.trigger == "person" and self.run.mode == "incremental"
+            client, transport = access.client(self.connection, usage, interactive=asked)
             try:
                 with transaction.atomic():
                     work = self._hands(client, usage)
-                client.session(expect_company=int(self.connection.company_id))
+                with breaker.first_call(self.connection):
+                    client.session(expect_company=int(self.connection.company_id))
                 return self._streams(work)
             finally:
                 transport.close()
@@ -167,7 +171,7 @@ class _Slice:
             seal=sealer(),
             zone=ZoneInfo(tenant.time_zone),
             clock=self.clock,
-            deadline=time.monotonic() + settings.JOB_SLICE_SECONDS,
+            deadline=time.monotonic() + self.job.slice_seconds,
             rejected_before=Rejection.objects.filter(connection=self.connection).exists(),
         )
 
@@ -250,7 +254,10 @@ class _Slice:
             return self._our_fault(error.kind, str(error))
         wait = min(max(lasted, SHORTEST_WAIT), LONGEST_WAIT) * (0.9 + _spread.random() / 5)
         asked = getattr(error, "retry_after", None)
-        if asked:
+        if isinstance(error, ClientSuspended):
+            # No call leaves meanwhile, so nothing grows; and all must not come back at once.
+            wait = breaker.LOOK_AGAIN * (0.5 + _spread.random())
+        elif asked:
             wait = max(wait, timedelta(seconds=min(asked, 86_400)))
         with transaction.atomic():
             self.job.fence()
@@ -292,9 +299,7 @@ class _Slice:
     def _trouble(
         self, what: Trouble, kind: str, detail: str, now: datetime, retry_at: datetime | None
     ) -> None:
-        trouble.note(
-            self.connection, what, kind=kind, detail=detail, now=now, retry_at=retry_at
-        )
+        trouble.note(self.connection, what, kind=kind, detail=detail, now=now, retry_at=retry_at)
 
     def add_busy(self, seconds: float) -> None:
         with transaction.atomic():

@@ -1,15 +1,20 @@
-"""One rate for the whole API client: every process asks the same server for its turn.
+"""One rate for the whole API client: every process asks the same server for its turns.
 
 Procountor counts requests per API client, so all workers and web processes together are one
-caller. A turn is a time of the server's clock; it is booked before it is used, so nobody polls.
+caller. A turn is a time of the server's clock, given out a moment before it comes and in fair
+order between tenants; whoever is not next is told when to ask again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import random
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,82 +25,74 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from integrations.procountor.errors import RateLimited
+from integrations.procountor.limits import Limiter
+from integrations.sync import breaker, turns
 
 log = structlog.get_logger(__name__)
 
 # Requests take unequal time from their turn to the wire; a second must hold them all the same.
-WINDOW_SECONDS = 1.1
+WINDOW_SECONDS = 1.07
+# A turn that its process slept through by so much is given up for another one.
+LATE_SECONDS = 0.05
+# Turns are given out so long ahead at most; a person who comes now waits for no more than these.
+HORIZON_SECONDS = 0.1
+# Whoever waits asks again so long before the turn, and counts as gone when overdue.
+LEAD_SECONDS = 0.06
+PATIENCE_SECONDS = 1.0
+# Turns come no closer than this share of an even spacing.
+CLOSEST = 0.8
 # Whoever would wait longer gives the worker back and comes again later.
 LONGEST_WAIT = 30.0
 # How long a process goes on alone before it asks the server again.
-ALONE_SECONDS = 5.0
-_KEPT_MS = 24 * 3600 * 1000
-
-# Turns are microseconds. The newest `n` are kept: a new one comes a window after the n-th last.
-# Without any (first use, or the server lost its memory) the window counts as just used up.
-# A newest turn far in the future means that the server's clock went back.
-_BOOK = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local n, window, weight, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
-  tonumber(ARGV[4])
-local turn = now
-local newest = tonumber(redis.call('LINDEX', KEYS[1], 0) or '-1')
-if newest < 0 or newest > now + 60000000 then
-  redis.call('DEL', KEYS[1])
-  for _ = 1, n do redis.call('LPUSH', KEYS[1], string.format('%.0f', now)) end
-  newest = now
-end
-local edge = tonumber(redis.call('LINDEX', KEYS[1], n - weight) or '0') + window
-local pause = tonumber(redis.call('GET', KEYS[2]) or '0')
-turn = math.max(turn, newest, edge, pause)
-local wait = turn - now
-if wait <= longest then
-  for _ = 1, weight do redis.call('LPUSH', KEYS[1], string.format('%.0f', turn)) end
-  redis.call('LTRIM', KEYS[1], 0, n - 1)
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return {string.format('%.0f', turn), string.format('%.0f', wait)}
-"""
-
-_PAUSE = """
-local clock = redis.call('TIME')
-local till = clock[1] * 1000000 + clock[2] + tonumber(ARGV[1])
-local held = tonumber(redis.call('GET', KEYS[1]) or '0')
-if till > held then
-  redis.call('SET', KEYS[1], string.format('%.0f', till), 'PX', ARGV[2])
-end
-return 1
-"""
+ALONE_SECONDS = 1.0
+# So many processes may go on alone together, each with its share of the rate.
+SHARES = 16
+_KEPT_MS = 7 * 24 * 3600 * 1000
 
 
 class LocalShare:
-    """The small rate that a process allows itself while the server is away."""
+    """The small rate that a process allows itself while the server is away.
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gap = 1.0 / rate
-        self._clock = clock
+    `rate` is that of all processes. Up to SHARES processes together stay below it in every
+    second, or as many as the rate has requests. Below half as many nobody sends anything.
+    """
+
+    def __init__(self, rate: float, luck: Callable[[], float] = random.random) -> None:
+        whole = int(rate)
+        self._gap = math.inf
+        if whole >= SHARES:
+            self._gap = WINDOW_SECONDS / (whole // SHARES)
+        elif 2 * whole >= SHARES:
+            self._gap = WINDOW_SECONDS * SHARES / whole
+        self._luck = luck
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def book(self, weight: int) -> float:
+    def begin(self, now: float) -> None:
+        """The server went away: what it gave out last must be over before the first request."""
         with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + self._gap * weight
-            return turn - now
+            first = now + WINDOW_SECONDS + HORIZON_SECONDS
+            self._next = max(self._next, first + self._luck() * min(self._gap, 1.0))
 
-    def pause(self, seconds: float) -> None:
+    def take(self, now: float) -> float:
+        """0 when a request may go now; else how long until one may."""
         with self._lock:
-            self._next = max(self._next, self._clock() + seconds)
+            if now >= self._next:
+                self._next = now + self._gap
+                return 0.0
+            return self._next - now
+
+    def hold(self, till: float) -> None:
+        with self._lock:
+            self._next = max(self._next, till)
 
 
 class SharedLimiter:
     """At most `rate` requests in any second over all processes with the same `name`.
 
-    `acquire` sleeps until its turn and returns the seconds waited; where the turn is further
-    than LONGEST_WAIT it raises RateLimited at once. Without the server each process keeps to a
-    sixteenth of the rate.
+    `acquire` sleeps until the caller's turn and returns the seconds waited; where the turn is
+    further than LONGEST_WAIT it raises RateLimited at once. `gate` is called before each
+    request and raises what forbids it. Without the server each process keeps to a small share.
     """
 
     def __init__(
@@ -104,56 +101,121 @@ class SharedLimiter:
         *,
         name: str,
         rate: float,
+        gate: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._n = max(1, int(rate))
-        self._window_us = int(1e6 * WINDOW_SECONDS * max(1.0, 1.0 / rate))
-        self._keys = (f"procountor:{name}:turns", f"procountor:{name}:pause")
-        self._server = server
-        self._book_script = server.register_script(_BOOK)
-        self._pause_script = server.register_script(_PAUSE)
-        self._local = LocalShare(min(rate, max(1.0, rate / 16)), clock)
-        self._alone_until = 0.0
-        self._sleep, self._clock = sleep, clock
+        n = max(1, int(rate))
+        window = WINDOW_SECONDS * n / rate if rate < 1 else WINDOW_SECONDS
+        self._rules = [n, *(int(1e6 * s) for s in (window, CLOSEST * window / n))]
+        self._rules += [int(1e6 * s) for s in (HORIZON_SECONDS, LEAD_SECONDS, LONGEST_WAIT)]
+        parts = ("turns", "pause", "waiting", "served", "gather")
+        # The braces keep all keys on one node of a cluster.
+        self._keys = [f"procountor:{{{name}}}:{part}" for part in parts]
+        self._ask_script = server.register_script(turns.ASK)
+        self._hold_script = server.register_script(turns.HOLD)
+        self._local = LocalShare(rate)
+        self._lock = threading.Lock()
+        self._alone_until, self._was_alone = 0.0, False
+        self._pause_until = 0.0  # in this process's clock
+        self._gate, self._sleep, self._clock = gate, sleep, clock
 
-    def acquire(self, weight: int = 1) -> float:
-        _turn, wait = self.book(weight)
-        if wait > LONGEST_WAIT:
-            raise RateLimited("waiting for our turn", retry_after=wait)
-        if wait > 0:
-            self._sleep(wait)
-        return wait
+    def acquire(self, tenant: int | str = "", *, interactive: bool = False) -> float:
+        """Wait for a turn of this tenant; what a person waits for goes before imports."""
+        began = self._clock()
+        waiter = secrets.token_hex(8)
+        lateness_forgiven = 0
+        while True:
+            self._gate()
+            asked = self._clock()
+            given, wait, turn_in = self.ask(waiter, tenant, interactive=interactive)
+            if not given and asked - began + turn_in > LONGEST_WAIT:
+                later = turn_in if math.isfinite(turn_in) else LONGEST_WAIT
+                raise RateLimited("waiting for our turn", retry_after=later)
+            if wait > 0:
+                self._sleep(wait)
+            if not given:
+                continue
+            if self._clock() - asked - wait <= LATE_SECONDS or lateness_forgiven >= 2:
+                return self._clock() - began
+            lateness_forgiven += 1
 
     def penalise(self, seconds: float) -> None:
         """Nobody sends anything for so long."""
-        self._local.pause(seconds)
+        self._remember_pause(seconds)
         length = max(int(seconds * 1000), 1)
-        self._ask(lambda: self._pause_script([self._keys[1]], [length * 1000, length]))
+        self._served_by(lambda: self._hold_script([self._keys[1]], [length * 1000, length]))
 
-    def book(self, weight: int = 1) -> tuple[float | None, float]:
-        """The next turn on the server's clock (None without a server) and the seconds to it.
-
-        A turn further away than LONGEST_WAIT is told but not kept.
-        """
-        weight = min(max(weight, 1), self._n)
-        args = [self._n, self._window_us, weight, int(LONGEST_WAIT * 1e6), _KEPT_MS]
-        answer = self._ask(lambda: self._book_script(list(self._keys), args))
+    def ask(
+        self, waiter: str, tenant: int | str = "", *, interactive: bool = False
+    ) -> tuple[bool, float, float]:
+        """Whether a turn is given, the seconds to it or to the next question, and to the turn."""
+        now = self._clock()
+        with self._lock:
+            known = max(0.0, self._pause_until - now)
+            back = self._was_alone
+        answer = self._served_by(lambda: self._asked(waiter, tenant, interactive, known, back))
         if answer is None:
-            return None, self._local.book(weight)
-        turn, wait = (int(value) / 1e6 for value in answer)
-        return turn, wait
+            wait = self._local.take(self._clock())
+            # A wait may outlast the loneliness, so the server is asked in between.
+            return wait == 0.0, min(wait, ALONE_SECONDS), wait
+        given, wait_us, turn_us, pause_us = (int(part) for part in answer)
+        with self._lock:
+            self._was_alone = self._was_alone and not back
+        if pause_us:
+            self._remember_pause(pause_us / 1e6)
+        return bool(given), wait_us / 1e6, turn_us / 1e6
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
+    def _asked(
+        self, waiter: str, tenant: int | str, interactive: bool, known: float, back: bool
+    ) -> Any:
+        who = [waiter, str(tenant), "i" if interactive else "b", int(1e6 * known), int(back)]
+        rest = [int(1e6 * ALONE_SECONDS), int(1e6 * PATIENCE_SECONDS), _KEPT_MS]
+        return self._ask_script(self._keys, [*self._rules, *who, *rest])
+
+    def _remember_pause(self, seconds: float) -> None:
+        till = self._clock() + seconds
+        self._local.hold(till)
+        with self._lock:
+            self._pause_until = max(self._pause_until, till)
+
+    def _served_by(self, question: Callable[[], Any]) -> Any:
         """The server's answer, or None while it cannot be asked."""
-        if self._clock() < self._alone_until:
-            return None
+        with self._lock:
+            now = self._clock()
+            if now < self._alone_until:
+                return None
+            if self._was_alone:
+                # One asks whether the server is back; the others go on alone meanwhile.
+                self._alone_until = now + ALONE_SECONDS
         try:
-            return question()
+            answer = question()
         except redis.RedisError as error:
-            log.warning("limiter.alone", error=type(error).__name__)
-            self._alone_until = self._clock() + ALONE_SECONDS
+            with self._lock:
+                now = self._clock()
+                if not self._was_alone:
+                    log.warning("limiter.alone", error=type(error).__name__)
+                    self._local.begin(now)
+                self._alone_until, self._was_alone = now + ALONE_SECONDS, True
             return None
+        with self._lock:
+            self._alone_until = 0.0
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The shared limiter as one tenant's work sees it."""
+
+    shared: SharedLimiter
+    tenant: int | str
+    interactive: bool
+
+    def acquire(self) -> float:
+        return self.shared.acquire(self.tenant, interactive=self.interactive)
+
+    def penalise(self, seconds: float) -> None:
+        self.shared.penalise(seconds)
 
 
 @lru_cache(maxsize=4)
@@ -163,14 +225,15 @@ def _limiter(url: str, client_id: str, host: str, rate: float) -> SharedLimiter:
         url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
     )
     name = hashlib.sha256(f"{host}\n{client_id}".encode()).hexdigest()[:16]
-    return SharedLimiter(server, name=name, rate=rate)
+    return SharedLimiter(server, name=name, rate=rate, gate=breaker.refuse_while_open)
 
 
-def limiter() -> SharedLimiter:
-    """The limiter of this installation's API client."""
-    return _limiter(
+def limiter(*, tenant: int | str, interactive: bool = False) -> Limiter:
+    """The place of a tenant's work in the queue of this installation's API client."""
+    shared = _limiter(
         settings.REDIS_URL,
         settings.PROCOUNTOR_CLIENT_ID,
         settings.PROCOUNTOR_BASE_URL,
         settings.PROCOUNTOR_MAX_RPS,
     )
+    return Seat(shared, tenant, interactive)

@@ -68,4 +68,4 @@ def test_a_wrong_company_names_both():
 
 def test_only_passing_troubles_are_for_later():
     later = {failure.kind for failure in EVERY if issubclass(failure, errors.TryLater)}
-    assert later == {"try_later", "timed_out", "rate_limited"}
+    assert later == {"try_later", "timed_out", "rate_limited", "client_suspended"}
