@@ -41,6 +41,7 @@ ACTS = {
     "connection.reconnected": gettext_lazy("Connected an account again"),
     "connection.renamed": gettext_lazy("Renamed a connection"),
     "connection.resumed": gettext_lazy("Let imports go on"),
+    "connection.scheduled": gettext_lazy("Chose how often to import"),
     "contact.erased": gettext_lazy("Erased a contact's personal data"),
     "export.deleted": gettext_lazy("Deleted an export of all data"),
     "export.downloaded": gettext_lazy("Downloaded an export of all data"),
