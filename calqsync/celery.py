@@ -6,7 +6,7 @@ from typing import Any
 
 import django
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_init, worker_ready
 from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
@@ -29,6 +29,20 @@ def _refuse_to_start_unsafe(**_: Any) -> None:
 
     exit_on_dangerous_role()
     exit_on_wrong_keys()
+
+
+@celeryd_init.connect
+def _tell_its_name(sender: str, **_: Any) -> None:
+    from calqsync.jobs import services
+
+    services.node = sender
+
+
+@worker_ready.connect
+def _watch_over_itself(sender: Any, **_: Any) -> None:
+    from calqsync.jobs.watch import begin
+
+    begin(sender)
 
 
 if "calqsync.settings" not in sys.modules:

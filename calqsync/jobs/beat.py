@@ -11,7 +11,7 @@ from celery.beat import Scheduler
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from calqsync.jobs import services
+from calqsync.jobs import dispatch
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class DispatchScheduler(Scheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         try:
-            services.dispatch_due(name=self.pulse_name)
+            dispatch.dispatch_due(name=self.pulse_name)
         except DatabaseError:
             log.exception("dispatch.failed")
             connections["dispatcher"].close()

@@ -20,12 +20,21 @@ class JobState(models.TextChoices):
 LIVE = [JobState.QUEUED, JobState.LEASED]
 
 
+class Priority(models.IntegerChoices):
+    """Whose turn is first within a lane; what a person waits for has a lane of its own."""
+
+    INTERACTIVE = 0
+    SCHEDULED = 1
+    BACKFILL = 2
+
+
 class Job(TenantOwned):
     """One piece of work, at most one live row for a (kind, key) of a tenant.
 
     A recurring job is one row that is put back with a later `run_after`; the row is thus the
     schedule too, and no number of dispatchers doubles or loses it. `epoch` grows with every
-    claim and fences off a worker that lost its lease.
+    claim and fences off a worker that lost its lease. `queue` is the lane that its wake-ups
+    travel in now; `admitted_at` says since when its tenant's turn has come and no worker took it.
     """
 
     kind = models.CharField(max_length=60)
@@ -34,6 +43,10 @@ class Job(TenantOwned):
     payload = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     run_after = models.DateTimeField(db_default=Now())
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority.choices, db_default=Priority.SCHEDULED
+    )
+    admitted_at = models.DateTimeField(null=True)
     nudged_at = models.DateTimeField(null=True)
     lease_owner = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True)
@@ -58,6 +71,22 @@ class Job(TenantOwned):
             models.Index(fields=["run_after"], condition=Q(state="queued"), name="job_due"),
             models.Index(fields=["lease_until"], condition=Q(state="leased"), name="job_leases"),
             models.Index(fields=["tenant", "kind", "-id"], name="job_history"),
+            # A tenant's next job of a lane, and how many of the lane have had their turn come.
+            models.Index(
+                fields=["tenant", "queue", "priority", "run_after"],
+                condition=Q(state="queued"),
+                name="job_next",
+            ),
+            models.Index(
+                fields=["tenant", "queue"],
+                condition=Q(state="queued", admitted_at__isnull=False),
+                name="job_admitted",
+            ),
+            models.Index(
+                fields=["tenant", "finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="job_ended",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -65,7 +94,11 @@ class Job(TenantOwned):
 
 
 class DispatcherPulse(models.Model):
-    """When a dispatcher last looked for due work; read by its health check."""
+    """What dispatchers saw, for every process to read: it tells of no tenant.
+
+    A dispatcher's own row says when it last looked for work; the row `lane:<name>` since when
+    the oldest job of that lane waits for a worker, or the last look if none does.
+    """
 
     name = models.CharField(max_length=120, unique=True)
     at = models.DateTimeField()

@@ -64,4 +64,7 @@ def _run_claimed(handler: Handler, job: ClaimedJob) -> None:
         services.stopped(job)
     except Exception as error:
         log.exception("job.failed", kind=job.kind, attempts=job.attempts)
+        # What failed may be the connection itself; a fresh one can still say so.
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
         services.retry_later(job, error_class=type(error).__name__, error=str(error))

@@ -1,109 +1,107 @@
 """Enqueue, claim, keep and finish jobs.
 
 Every time comes from the database's clock, so that a worker with a wrong clock harms nothing.
-Patterns: insert in the caller's transaction and nudge the broker after the commit; claim with
-one conditional UPDATE; fence each write by the claim's epoch.
+Patterns: insert in the caller's transaction and nudge the broker after the commit; ring for as
+many of a tenant's jobs as may run; claim with one conditional UPDATE; fence each write by the
+claim's epoch.
 """
 
 from __future__ import annotations
 
+import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from celery import current_app
-from django.conf import settings
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Least, Now
 from kombu.exceptions import OperationalError as BrokerDown
+from redis.exceptions import RedisError
 
-from calqsync.jobs.models import LIVE, Job, JobState
+from calqsync.jobs import lanes
+from calqsync.jobs.held import (
+    Cancelled,
+    ClaimedJob,
+    LostLease,
+    Outcome,
+    doing,
+    kept,
+    lease,
+    mine,
+)
+from calqsync.jobs.models import LIVE, Job, JobState, Priority
 from calqsync.tenancy import scope
 from calqsync.tenancy.logs import redact
+
+__all__ = [
+    "Cancelled",
+    "ClaimedJob",
+    "LostLease",
+    "Outcome",
+    "cancel",
+    "claim",
+    "enqueue",
+    "fail",
+    "finish",
+    "kept",
+    "kinds",
+    "live_job",
+    "nudge",
+    "register",
+    "retry_later",
+    "ring_next",
+    "stopped",
+]
 
 log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 6
 MAX_DELIVERIES = 3
 _QUEUES: dict[str, str] = {}
 _REVIVED: dict[str, timedelta] = {}
+# Says which process holds a lease; a worker puts its node's name here.
+node = socket.gethostname()
 # The one definition of "should be running and is not", for claim, dispatch and health.
-_DUE = (
+DUE = (
     "((state = 'queued' AND run_after <= statement_timestamp())"
     " OR (state = 'leased' AND lease_until < statement_timestamp()))"
 )
-
-
-class LostLease(Exception):
-    """Another worker holds the job now; nothing more may be written."""
-
-
-class Cancelled(Exception):
-    """Somebody asked for the job to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a job's run ended: done for good, or to be run again after some seconds.
-
-    `resets` clears attempts and deliveries: the run made progress. `erased` says that the run
-    deleted the job's own row, so that there is nothing to record.
-    """
-
-    again_in: timedelta | None = None
-    resets: bool = True
-    erased: bool = False
-
-    @classmethod
-    def done(cls) -> Outcome:
-        return cls()
-
-    @classmethod
-    def gone(cls) -> Outcome:
-        return cls(erased=True)
-
-    @classmethod
-    def again(cls, after: timedelta, *, resets: bool = True) -> Outcome:
-        return cls(again_in=after, resets=resets)
-
-
-@dataclass(slots=True, kw_only=True)
-class ClaimedJob:
-    """A job this worker holds: its data, and the fence for its writes."""
-
-    id: int
-    tenant_id: int
-    kind: str
-    key: str
-    payload: dict[str, Any]
-    epoch: int
-    attempts: int
-    lost: threading.Event = field(default_factory=threading.Event)
-
-    def fence(self) -> None:
-        """First statement of every write transaction; raises LostLease or Cancelled.
-
-        The row stays locked in share mode until the commit, so that nobody can take the job
-        over between this check and the write.
-        """
-        if self.lost.is_set():
-            raise LostLease(self.id)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT cancel_requested FROM jobs_job WHERE tenant_id = %s AND id = %s"
-                " AND epoch = %s AND state = 'leased' FOR SHARE",
-                [self.tenant_id, self.id, self.epoch],
-            )
-            row = cursor.fetchone()
-        if row is None:
-            raise LostLease(self.id)
-        if row[0]:
-            raise Cancelled(self.id)
+# What counts against a tenant's cap: running, or rung for and not yet taken.
+_RUNNING = "state = 'leased' AND lease_until >= statement_timestamp()"
+_CALLED = "state = 'queued' AND admitted_at IS NOT NULL AND run_after <= statement_timestamp()"
+_ADMIT = f"""
+WITH next AS MATERIALIZED (
+    SELECT id FROM jobs_job WHERE tenant_id = %(tenant)s AND queue = %(lane)s AND state = 'queued'
+    AND run_after <= statement_timestamp() AND admitted_at IS NULL
+    ORDER BY priority, run_after, id LIMIT greatest(0, %(cap)s
+        - (SELECT count(*) FROM jobs_job WHERE tenant_id = %(tenant)s AND queue = %(lane)s
+           AND {_RUNNING})
+        - (SELECT count(*) FROM jobs_job WHERE tenant_id = %(tenant)s AND queue = %(lane)s
+           AND {_CALLED}))
+    FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE jobs_job j SET admitted_at = statement_timestamp(), nudged_at = statement_timestamp()
+FROM next WHERE j.tenant_id = %(tenant)s AND j.id = next.id RETURNING j.id, j.kind
+"""
+# One claim at a time in a tenant's lane, or two would each see room for the last one.
+_ENTER = (
+    "SELECT queue, set_config('lock_timeout', '2s', true),"
+    " pg_advisory_xact_lock(hashtextextended(tenant_id || queue, 7261003))"
+    " FROM jobs_job WHERE tenant_id = %s AND id = %s"
+)
+_CLAIM = f"""
+UPDATE jobs_job j SET state = 'leased', epoch = epoch + 1, lease_owner = %(owner)s,
+    lease_until = statement_timestamp() + %(lease)s, heartbeat_at = statement_timestamp(),
+    deliveries = deliveries + 1, admitted_at = NULL, nudged_at = NULL
+FROM (SELECT id FROM jobs_job WHERE tenant_id = %(tenant)s AND id = %(job)s AND {DUE}
+      FOR UPDATE) due
+WHERE j.tenant_id = %(tenant)s AND j.id = due.id AND %(cap)s > (
+    SELECT count(*) FROM jobs_job WHERE tenant_id = %(tenant)s AND queue = %(lane)s
+    AND id <> %(job)s AND {_RUNNING})
+RETURNING kind, key, queue, priority, payload, epoch, attempts, deliveries
+"""
 
 
 def register(kind: str, queue: str, *, revive_after: timedelta | None = None) -> None:
@@ -129,12 +127,15 @@ def enqueue(
     key: str = "",
     run_after: datetime | None = None,
     payload: dict[str, Any] | None = None,
+    priority: Priority | None = None,
 ) -> Job:
     """Have the job run at `run_after` (default: now); joins the live one if there is any.
 
-    A queued one is brought forward, a running one is run once more when it ends.
+    A queued one is brought forward, a running one is run once more when it ends. `priority` is
+    INTERACTIVE where a person waits, and by default that of the job which enqueues.
     """
-    queue = _QUEUES[kind]
+    wish = doing.get() if priority is None else priority
+    lane = lanes.lane_of(_QUEUES[kind], wish)
     due: Any = run_after or Now()
     job: Job
     job, created = Job.objects.get_or_create(
@@ -143,7 +144,8 @@ def enqueue(
         state__in=LIVE,
         defaults={
             "tenant_id": scope.required(),
-            "queue": queue,
+            "queue": lane,
+            "priority": wish,
             "payload": payload or {},
             "state": JobState.QUEUED,
             **({"run_after": run_after} if run_after else {}),
@@ -157,19 +159,39 @@ def enqueue(
                 When(state=JobState.LEASED, then=Value(run_after is None)),
                 default=F("wanted_again"),
             ),
-            nudged_at=None,
+        )
+        # Rung for in its old lane it may have to wait there; the new one rings again.
+        Job.objects.filter(pk=job.pk, state=JobState.QUEUED, priority__gt=wish).update(
+            queue=lane, priority=wish, admitted_at=None, nudged_at=None
         )
     if run_after is None:
-        tenant_id = job.tenant_id
-        transaction.on_commit(lambda: nudge(tenant_id, job.pk, kind, queue))
+        ring_next(lane)
     return job
+
+
+def ring_next(lane: str) -> None:
+    """Ring, after the commit, for the next due jobs of the tenant in scope that may run now.
+
+    The first come first; the rest keep waiting as rows, so that no tenant's many jobs fill the
+    broker. Needs a running transaction.
+    """
+    tenant_id = scope.required()
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMIT, {"tenant": tenant_id, "lane": lane, "cap": lanes.cap(lane)})
+        for job_id, kind in cursor.fetchall():
+            transaction.on_commit(partial(_ring, tenant_id, job_id, kind, lane))
+
+
+def _ring(tenant_id: int, job_id: int, kind: str, lane: str) -> None:
+    nudge(tenant_id, job_id, kind, lane)
 
 
 def nudge(tenant_id: int, job_id: int, kind: str, queue: str) -> bool:
     """Ring the broker's doorbell; the dispatcher rings again if this one is lost."""
     try:
         current_app.send_task(kind, args=[tenant_id, job_id], queue=queue, retry=False)
-    except (BrokerDown, OSError) as error:
+    # A full broker answers with an error of its own kind.
+    except (BrokerDown, RedisError, OSError) as error:
         log.warning("job.nudge_lost", job=job_id, error=str(error))
         return False
     return True
@@ -183,71 +205,87 @@ def cancel(*, kind: str, key: str = "") -> None:
     live.filter(state=JobState.LEASED).update(cancel_requested=True)
 
 
-@transaction.atomic
 def claim(job_id: int) -> ClaimedJob | None:
-    """Take the job if it is due and free; None when another worker got here first."""
-    owner = f"{socket.gethostname()}:{threading.get_native_id()}"
+    """Take the job if it is due, free and its tenant's turn; else None.
+
+    One that would be beyond its tenant's cap is put back, and rung for when there is room.
+    """
+    try:
+        return _claim(job_id)
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", "") != _LOCKED:
+            raise
+        # Its last holder froze inside a transaction; the server will end that.
+        log.warning("job.held", job=job_id)
+        return None
+
+
+_LOCKED = "55P03"
+
+
+@transaction.atomic
+def _claim(job_id: int) -> ClaimedJob | None:
+    tenant_id = scope.required()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE jobs_job SET state = 'leased', epoch = epoch + 1, lease_owner = %s,"
-            " lease_until = statement_timestamp() + %s, heartbeat_at = statement_timestamp(),"
-            f" deliveries = deliveries + 1 WHERE tenant_id = %s AND id = %s AND {_DUE}"
-            " RETURNING id",
-            [owner, _lease(), scope.required(), job_id],
-        )
-        if cursor.fetchone() is None:
+        cursor.execute(_ENTER, [tenant_id, job_id])
+        entered = cursor.fetchone()
+        if entered is None:
             return None
-    job = Job.objects.get(pk=job_id)
+        cursor.execute(
+            _CLAIM,
+            {
+                "owner": f"{node}:{os.getpid()}",
+                "lease": lease(),
+                "tenant": tenant_id,
+                "job": job_id,
+                "lane": entered[0],
+                "cap": lanes.cap(entered[0]),
+            },
+        )
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute(
+                "UPDATE jobs_job SET admitted_at = NULL, nudged_at = NULL"
+                f" WHERE tenant_id = %s AND id = %s AND {DUE}",
+                [tenant_id, job_id],
+            )
+            return None
+    kind, key, queue, priority, payload, epoch, attempts, deliveries = row
     claimed = ClaimedJob(
         id=job_id,
-        tenant_id=job.tenant_id,
-        kind=job.kind,
-        key=job.key,
-        payload=job.payload,
-        epoch=job.epoch,
-        attempts=job.attempts,
+        tenant_id=tenant_id,
+        kind=kind,
+        key=key,
+        queue=queue,
+        priority=priority,
+        payload=Job._meta.get_field("payload").from_db_value(payload, None, connection),
+        epoch=epoch,
+        attempts=attempts,
     )
-    if job.deliveries > MAX_DELIVERIES:
+    if deliveries > MAX_DELIVERIES:
         # A job that kills its worker every time must not do so for ever.
         fail(claimed, error_class="WorkerLost", error="The worker died during this job.")
         return None
     return claimed
 
 
-def _lease() -> Any:
-    return timedelta(seconds=settings.JOB_LEASE_SECONDS)
+def _leave(job: ClaimedJob, **changes: Any) -> None:
+    """Give the job up as `changes` say, and its place to the tenant's next one."""
+    mine(job).update(lease_until=None, **changes)
+    ring_next(job.queue)
 
 
-@contextmanager
-def kept(job: ClaimedJob) -> Iterator[None]:
-    """Renew the lease from a thread with its own connection while the with-block runs."""
-    stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(job, stop), daemon=True, name="heartbeat")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=5)
-
-
-def _beat(job: ClaimedJob, stop: threading.Event) -> None:
-    try:
-        while not stop.wait(settings.JOB_HEARTBEAT_SECONDS):
-            with scope.tenant(job.tenant_id), transaction.atomic():
-                alive = _mine(job).update(lease_until=Now() + _lease(), heartbeat_at=Now())
-            if not alive:
-                job.lost.set()
-                return
-    except Exception:
-        # Without renewals the lease runs out and the fence stops the work: safe, but visible.
-        log.exception("job.heartbeat_failed", job=job.id)
-    finally:
-        connections.close_all()
-
-
-def _mine(job: ClaimedJob) -> Any:
-    return Job.objects.filter(pk=job.id, epoch=job.epoch, state=JobState.LEASED)
+def _back(job: ClaimedJob, wait: Any, priority: Priority = Priority.SCHEDULED) -> dict[str, Any]:
+    """Columns of a job that is put back, in its kind's own lane."""
+    return {
+        "state": JobState.QUEUED,
+        "run_after": Now() + wait,
+        "queue": _QUEUES[job.kind],
+        "priority": priority,
+        "admitted_at": None,
+        "nudged_at": None,
+        "deliveries": 0,
+    }
 
 
 @transaction.atomic
@@ -255,57 +293,38 @@ def finish(job: ClaimedJob, outcome: Outcome) -> None:
     """Record how the run ended; a job that was wanted again meanwhile is due at once."""
     if outcome.erased:
         return
-    row = _mine(job).select_for_update().values("wanted_again").first()
+    row = mine(job).select_for_update().values("wanted_again").first()
     if row is None:
         raise LostLease(job.id)
     wait = timedelta(0) if row["wanted_again"] else outcome.again_in
-    changes: dict[str, Any] = {"lease_until": None, "error": "", "error_class": ""}
+    changes: dict[str, Any] = {"error": "", "error_class": ""}
     if wait is None:
         changes |= {"state": JobState.DONE, "finished_at": Now()}
     else:
-        changes |= {
-            "state": JobState.QUEUED,
-            "run_after": Now() + wait,
-            "wanted_again": False,
-            "nudged_at": None,
-            "deliveries": 0,
-            "attempts": 0 if outcome.resets else F("attempts"),
-        }
-    _mine(job).update(**changes)
-    if wait == timedelta(0):
-        queue = _QUEUES[job.kind]
-        transaction.on_commit(lambda: nudge(job.tenant_id, job.id, job.kind, queue))
+        # What has more to do than one slice lets others go first.
+        more = outcome.again_in == timedelta(0)
+        changes |= _back(job, wait, Priority.BACKFILL if more else Priority.SCHEDULED)
+        changes |= {"wanted_again": False, "attempts": 0 if outcome.resets else F("attempts")}
+    _leave(job, **changes)
+    if wait == timedelta(0) and _QUEUES[job.kind] != job.queue:
+        ring_next(_QUEUES[job.kind])
 
 
 @transaction.atomic
 def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
     """Give the job up: it ends as failed, or waits long if it is its own schedule."""
     log.error("job.given_up", job=job.id, kind=job.kind, error_class=error_class)
+    said = {"error_class": error_class[:120], "error": redact(error)[:2000]}
     if revive_after := _REVIVED.get(job.kind):
-        _mine(job).update(
-            state=JobState.QUEUED,
-            run_after=Now() + revive_after,
-            attempts=0,
-            deliveries=0,
-            lease_until=None,
-            nudged_at=None,
-            error_class=error_class[:120],
-            error=redact(error)[:2000],
-        )
-        return
-    _mine(job).update(
-        state=JobState.FAILED,
-        finished_at=Now(),
-        lease_until=None,
-        error_class=error_class[:120],
-        error=redact(error)[:2000],
-    )
+        _leave(job, **_back(job, revive_after), **said, attempts=0)
+    else:
+        _leave(job, state=JobState.FAILED, finished_at=Now(), **said)
 
 
 @transaction.atomic
 def stopped(job: ClaimedJob) -> None:
     """End the job as cancelled."""
-    _mine(job).update(state=JobState.CANCELLED, finished_at=Now(), lease_until=None)
+    _leave(job, state=JobState.CANCELLED, finished_at=Now())
 
 
 @transaction.atomic
@@ -314,58 +333,13 @@ def retry_later(job: ClaimedJob, *, error_class: str, error: str) -> None:
     if job.attempts + 1 >= MAX_ATTEMPTS:
         fail(job, error_class=error_class, error=error)
         return
-    _mine(job).update(
-        state=JobState.QUEUED,
+    _leave(
+        job,
+        **_back(job, timedelta(seconds=5 * 3**job.attempts)),
         attempts=F("attempts") + 1,
-        deliveries=0,
-        run_after=Now() + timedelta(seconds=5 * 3**job.attempts),
-        lease_until=None,
-        nudged_at=None,
         error_class=error_class[:120],
         error=redact(error)[:2000],
     )
-
-
-def dispatch_due(*, limit: int = 500, name: str = "") -> int:
-    """Nudge every due or abandoned job of every tenant; returns how many.
-
-    Runs with the dispatcher's role. Any number of dispatchers may run: one works at a time,
-    and the lock ends with its transaction.
-    """
-    again_after: Any = timedelta(seconds=6 * settings.DISPATCH_SECONDS)
-    with transaction.atomic(using="dispatcher"), connections["dispatcher"].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(7261002)")
-        if not cursor.fetchone()[0]:
-            return 0
-        cursor.execute(
-            "UPDATE jobs_job j SET nudged_at = statement_timestamp() FROM (SELECT id FROM jobs_job"
-            f" WHERE {_DUE}"
-            " AND (nudged_at IS NULL OR nudged_at < statement_timestamp() - %s)"
-            " ORDER BY run_after LIMIT %s FOR UPDATE SKIP LOCKED) due"
-            " WHERE j.id = due.id RETURNING j.tenant_id, j.id, j.kind, j.queue",
-            [again_after, limit],
-        )
-        due = cursor.fetchall()
-        if name:
-            cursor.execute(
-                "INSERT INTO jobs_dispatcherpulse (name, at) VALUES (%s, statement_timestamp())"
-                " ON CONFLICT (name) DO UPDATE SET at = statement_timestamp()",
-                [name],
-            )
-    for tenant_id, job_id, kind, queue in due:
-        if not nudge(tenant_id, job_id, kind, queue):
-            break  # the broker is down; the rows stay due
-    return len(due)
-
-
-def oldest_due_seconds() -> float:
-    """Age in seconds of the oldest job that should be running and is not; 0 when none is."""
-    with connections["dispatcher"].cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(extract(epoch FROM statement_timestamp() - min(greatest(run_after,"
-            f" coalesce(lease_until, run_after)))), 0) FROM jobs_job WHERE {_DUE}"
-        )
-        return float(cursor.fetchone()[0])
 
 
 def live_job(*, kind: str, key: str = "") -> Job | None:

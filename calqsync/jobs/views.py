@@ -8,7 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError as BrokerDown
 
-from calqsync.jobs import services
+from calqsync.jobs import dispatch
 
 
 @transaction.non_atomic_requests
@@ -23,7 +23,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        body["oldest_due_seconds"] = round(services.oldest_due_seconds(), 1)
+        body["oldest_due_seconds"] = round(dispatch.oldest_due_seconds(), 1)
     except DatabaseError:
         body["database"] = False
     try:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,19 @@ class Child:
         orphan_signal: signal.Signals | None = None,
     ) -> None:
         self.name = name
+        self._again = partial(
+            Child,
+            name,
+            command,
+            home=home,
+            logs=logs,
+            env=env,
+            cwd=cwd,
+            user=user,
+            stop_signal=stop_signal,
+            orphan_signal=orphan_signal,
+        )
+        self._started = time.monotonic()
         self.log = _fresh_log(logs, name)
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._stop_signal = stop_signal
@@ -95,6 +109,14 @@ class Child:
         lines = self.tail().splitlines()
         reason = known or (lines[-1].strip() if lines else "It left no message.")
         raise StackError(f"The {self.name} process ended. {reason} Its log: {self.log}")
+
+    def ended_after(self, seconds: float) -> bool:
+        """Whether the process has ended, and had run for longer than this before."""
+        return self.process.poll() is not None and time.monotonic() - self._started > seconds
+
+    def again(self) -> Child:
+        """The same process, started anew."""
+        return self._again()
 
     def fresh_log(self) -> str:
         """What this start has logged, up to a limit that any start-up stays within."""

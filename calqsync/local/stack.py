@@ -21,7 +21,12 @@ from calqsync.local.servers import START_SECONDS, Postgres, Valkey
 
 DATABASE = "calqsync"
 STATE_FOLDER = ".calqsync"
-QUEUES = "control,interactive,sync,report,mail"
+LANES = "interactive,sync,report,mail,control"
+# The second is kept free for what a person asked for.
+WORKERS = {"worker": LANES, "worker-now": "interactive"}
+# These are started anew when they end. One that ends so soon would only do it again.
+_STARTED_ANEW = ("beat", *WORKERS)
+_TOO_SOON = 10.0
 ROLE_VARIABLES = {
     "DATABASE_URL": "calqsync_app",
     "DATABASE_OWNER_URL": "calqsync_owner",
@@ -33,10 +38,11 @@ _DATABASE_ADDRESS = re.compile(r"(TEST_SUPERUSER|DATABASE(_[A-Z]+)?)_URL(_FILE)?
 _MAY_CONNECT = {
     "web": {"DATABASE_URL", "DATABASE_DISPATCHER_URL", "DATABASE_SUPPORT_URL"},
     "worker": {"DATABASE_URL"},
+    "worker-now": {"DATABASE_URL"},
     "beat": {"DATABASE_URL", "DATABASE_DISPATCHER_URL"},
 }
 # The last started is stopped first; nothing loses its database while it still works.
-STOP_ORDER = ("beat", "worker", "web", "sandbox", "valkey", "postgres")
+STOP_ORDER = ("beat", "worker", "worker-now", "web", "sandbox", "valkey", "postgres")
 
 
 def granian_options(*, host: str, port: int, workers: int) -> list[str]:
@@ -201,22 +207,32 @@ class Stack:
         address = f"http://127.0.0.1:{port}/healthz"
         self.await_http(self.children["web"], address, host=f"localhost:{port}")
 
-    def start_worker(self, *, concurrency: int = 2, wait: bool = True) -> Child:
-        """Start a Celery worker for all queues."""
-        options = ["-c", str(concurrency), "-Q", QUEUES, "-l", "INFO", "--without-mingle"]
-        child = self._python(
-            "worker",
-            *("-m", "celery", "-A", "calqsync", "worker", *options),
-            orphan_signal=signal.SIGKILL,  # a graceful end would wait for a broker that is gone
-        )
+    def start_worker(self, *, concurrency: int = 2, wait: bool = True) -> None:
+        """Start the Celery workers: one for all lanes, one kept free for what people ask for."""
+        self._start_one("worker", concurrency)
+        self._start_one("worker-now", 1)
         if wait:
             self.await_worker()
-        return child
+
+    def _start_one(self, name: str, concurrency: int) -> Child:
+        options = ["-c", str(concurrency), "-Q", WORKERS[name], "-l", "INFO", "--without-mingle"]
+        return self._python(
+            name,
+            *("-m", "celery", "-A", "calqsync", "worker", "-n", f"{name}@%h", *options),
+            orphan_signal=signal.SIGKILL,  # a graceful end would wait for a broker that is gone
+        )
 
     def await_worker(self) -> None:
-        """Return once the worker takes messages."""
-        child = self.children["worker"]
-        child.wait_until(lambda: " ready." in child.fresh_log(), seconds=START_SECONDS)
+        """Return once the workers take messages."""
+        for child in [self.children[name] for name in WORKERS]:
+            child.wait_until(lambda c=child: " ready." in c.fresh_log(), seconds=START_SECONDS)
+
+    def stop_workers(self, *, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End the workers and wait for them; with SIGKILL as a crash of their machine would."""
+        for name in WORKERS:
+            self.children[name].process.send_signal(sign)
+        for name in WORKERS:
+            self.children.pop(name).finish(seconds=20)
 
     def start_beat(self, *, wait: bool = True) -> Child:
         """Start the dispatcher, which hands out due jobs."""
@@ -230,9 +246,13 @@ class Stack:
     # -- the whole -------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise StackError if any process has ended."""
-        for child in self.children.values():
-            child.check()
+        """Raise StackError if a process has ended; workers and dispatcher are started anew."""
+        for name, child in list(self.children.items()):
+            if name in _STARTED_ANEW and child.ended_after(_TOO_SOON):
+                child.finish(seconds=0)
+                self.children[name] = child.again()
+            else:
+                child.check()
 
     def stop_child(self, name: str, *, sign: signal.Signals = signal.SIGTERM) -> None:
         """End one process and wait for it; with SIGKILL as a crash would."""

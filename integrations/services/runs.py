@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from billing.gate import PlanNeeded
 from billing.services import require_import
 from billing.signals import imports_allowed
-from calqsync.jobs.models import Job, JobState
+from calqsync.jobs.models import Job, JobState, Priority
 from calqsync.jobs.services import enqueue
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import User
@@ -48,12 +48,10 @@ def sync_request(
     if run is None:
         run = run_create(held, trigger="person" if by else "schedule", now=now, full=full)
         audit(act="sync.requested", by=by, target=held.name, after={"run": str(run.public_id)})
-        enqueue(kind=KIND, key=str(held.pk))
-    elif run.state != RunState.RUNNING:
-        enqueue(kind=KIND, key=str(held.pk))
-    elif not _live_job(held).exists():
-        # Its job gave up after its workers died; the run goes on where it stopped.
-        enqueue(kind=KIND, key=str(held.pk))
+    elif run.state == RunState.RUNNING and _live_job(held).exists():
+        return run
+    # A running one without a job was given up after its workers died; it goes on where it stopped.
+    enqueue(kind=KIND, key=str(held.pk), priority=Priority.INTERACTIVE if by else None)
     return run
 
 

@@ -7,7 +7,7 @@ from celery import current_app
 from django.db import transaction
 from django.db.models.functions import Now
 
-from calqsync.jobs import runner, services
+from calqsync.jobs import dispatch, runner, services
 from calqsync.jobs.models import Job, JobState
 from calqsync.jobs.services import Cancelled, LostLease, Outcome
 from calqsync.tenancy import scope
@@ -159,35 +159,52 @@ def test_a_failing_job_is_retried_with_growing_waits_and_then_given_up(tenant):
 @pytest.mark.django_db(transaction=True, databases=["default", "dispatcher"])
 class TestDispatcher:
     @pytest.fixture
-    def due(self, committed_cast):
+    def due(self, committed_cast, monkeypatch):
+        """A job of each company whose wake-ups got lost before anyone noted them."""
+        monkeypatch.setattr(dispatch, "_messages_waiting", dict)
         jobs = []
         for tenant in (committed_cast.tenant, committed_cast.stranger_tenant):
             with transaction.atomic(), scope.tenant(tenant.pk):
                 jobs.append(services.enqueue(kind=KIND))
+                Job.objects.update(admitted_at=None, nudged_at=None)
         return jobs
 
     def test_hands_out_due_jobs_of_every_tenant(self, due, bell):
         bell.clear()
-        assert services.dispatch_due() == 2
+        assert dispatch.dispatch_due() == 2
         assert sorted(bell) == sorted((job.tenant_id, job.pk) for job in due)
 
     def test_does_not_ring_again_at_once(self, due):
-        assert services.dispatch_due() == 2
-        assert services.dispatch_due() == 0
+        assert dispatch.dispatch_due() == 2
+        assert dispatch.dispatch_due() == 0
 
     def test_rings_again_when_the_bell_was_not_heard(self, due, settings):
-        services.dispatch_due()
+        dispatch.dispatch_due()
         settings.DISPATCH_SECONDS = 0
-        assert services.dispatch_due() == 2
+        assert dispatch.dispatch_due() == 2
+
+    def test_rings_less_often_while_workers_are_still_emptying_the_lane(
+        self, due, settings, monkeypatch
+    ):
+        dispatch.dispatch_due()
+        settings.DISPATCH_SECONDS = 0
+        monkeypatch.setattr(dispatch, "_messages_waiting", lambda: {"interactive": 5})
+        assert dispatch.dispatch_due() == 0
+
+    def test_leaves_what_the_broker_has_no_room_for(self, due, monkeypatch):
+        monkeypatch.setattr(
+            dispatch, "_messages_waiting", lambda: {"interactive": dispatch.AHEAD - 1}
+        )
+        assert dispatch.dispatch_due() == 1
 
     def test_finds_jobs_whose_worker_died(self, due, committed_cast):
         with scope.tenant(due[0].tenant_id), transaction.atomic():
             services.claim(due[0].pk)
             past(due[0])
-        assert services.dispatch_due() == 2
+        assert dispatch.dispatch_due() == 2
 
     def test_tells_the_age_of_the_oldest_due_job(self, due):
-        assert services.oldest_due_seconds() >= 0
+        assert dispatch.oldest_due_seconds() >= 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from tests.journeys.running import TOGETHER
 pytestmark = TOGETHER
 
 
-@pytest.mark.parametrize("process", ["web", "worker", "beat", "sandbox"])
+@pytest.mark.parametrize("process", ["web", "worker", "worker-now", "beat", "sandbox"])
 def test_no_running_process_has_the_owners_address(stack, process):
     parent = psutil.Process(stack.children[process].process.pid)
     for child in (parent, *parent.children(recursive=True)):

@@ -70,10 +70,10 @@ def test_a_procountor_that_goes_away_is_waited_for(repaired: JourneyStack) -> No
     assert imports_done(office) == 1
 
 
-def test_a_worker_that_dies_is_told_of_and_replaced(repaired: JourneyStack) -> None:
+def test_s27_a_worker_that_dies_is_told_of_and_replaced(repaired: JourneyStack) -> None:
     office = found_company(repaired, "Toipuva Oy")
     begin_slow_import(office)
-    repaired.stop_child("worker", sign=signal.SIGKILL)
+    repaired.stop_workers(sign=signal.SIGKILL)
     repaired.until(lambda: "The import was interrupted" in page_of(office))
 
     repaired.no_faults()
@@ -87,7 +87,7 @@ def test_a_broker_that_forgets_its_queues_loses_no_import(
     repaired: JourneyStack, books: Office
 ) -> None:
     before = imports_done(books)
-    repaired.stop_child("worker", sign=signal.SIGKILL)
+    repaired.stop_workers(sign=signal.SIGKILL)
     page_of(books)
     books.visitor.press("Sync now")
     forget_everything(repaired)
