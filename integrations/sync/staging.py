@@ -133,9 +133,10 @@ def deliver(work: Work, page: Page, bundle: Bundle) -> None:
         kind.load(work, page, bundle)
         return
     new = _news_of_events(work, bundle) if bundle.kind == EVENTS else _news(work, bundle, kind)
-    tally = page.tally(kind.stream)
-    tally.fetched += len(bundle)
-    tally.unchanged += len(bundle) - len(new)
+    if bundle.kind != ACCOUNTS:
+        tally = page.tally(kind.stream)
+        tally.fetched += len(bundle)
+        tally.unchanged += len(bundle) - len(new)
     if len(new) or new.invoice_ids:
         held = _Held(
             [(d.external_id, d.raw, d.digest) for d in new.documents],
