@@ -44,16 +44,21 @@ class Rejected:
 class Page(Generic[T_co]):
     """A page of documents in the order of the answer.
 
-    `last_id` is the id to resume after. `total` is Procountor's own count of the whole list, if
-    it told one: good for progress, never for stopping. `missing` are the ids asked for by number
-    that Procountor left out.
+    `total` is Procountor's own count of the whole list, if it told one. `missing` are the ids
+    asked for by number that Procountor left out.
     """
 
     documents: tuple[Document[T_co], ...]
     rejected: tuple[Rejected, ...] = ()
-    last_id: int | None = None
     total: int | None = None
     missing: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids that could be read, growing: of documents, and of those set aside."""
+        names = [document.external_id for document in self.documents]
+        names += [rejected.external_id for rejected in self.rejected if rejected.external_id]
+        return sorted(map(int, names))
 
 
 class Meta(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,11 +91,17 @@ _identities = msgspec.json.Decoder(_Identified)
 
 
 def envelope(body: bytes, *, path: str = "") -> Envelope:
-    """The parts of a list's answer; an answer of another shape is `Nonsense`."""
+    """The parts of a list's answer; an answer of another shape is `Nonsense`.
+
+    An empty list may lack its results, but not everything that makes an answer a list.
+    """
     try:
-        return _envelopes.decode(body)
+        found = _envelopes.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Nonsense(f"not a list of results: {error}", path=path) from None
+    if found.results is None and found.products is None and found.meta is None:
+        raise Nonsense("not a list of results", path=path)
+    return found
 
 
 def elements_of_batch(body: bytes, *, path: str = "") -> list[msgspec.Raw]:

@@ -1,16 +1,20 @@
-"""Two ways to walk a list, and how to notice that a list walks in circles.
+"""Two ways to walk a list, and how to know that its end was really seen.
 
-A list ends at an empty page, or at one shorter than asked. Procountor's total count may make us
-ask once more, never stop sooner.
+A list has ended when as many documents were listed as Procountor says that there are, or, where
+it does not say, at an empty page. Anything else (a page that is empty or short although there is
+more, one that comes again, a count that moves under a walk by page numbers) makes the walk begin
+anew: what was listed is not listed again, and after a few walks the list is `Nonsense`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
 from integrations.procountor.errors import Nonsense
 
 LARGEST = 200
+# How often a list is walked before we give up; the faults that pass are gone by the second time.
+_MOST_WALKS = 3
 
 Query = Mapping[str, str]
 
@@ -28,24 +32,43 @@ class Listed(Protocol):
     def total(self) -> int | None: ...
 
 
+class Stuck(Exception):
+    """A page shows that the list does not move; the text says how."""
+
+
 class Walk(Protocol):
     """One walk over a list: the query of the page to ask now, and how a page moves it on."""
 
     size: int
+    # How many documents of the list stand before its first page here; None where unknown.
+    behind: int | None
 
     def query(self) -> dict[str, str]: ...
 
     def advance(self, ids: tuple[int | None, ...]) -> None:
-        """Move past a page; `Nonsense` when the page shows that the list does not move."""
+        """Move past a page; `Stuck` when the page shows that the list does not move."""
+        ...
+
+    def restart(self) -> None:
+        """Stand at the beginning of the whole list."""
+        ...
+
+    def shifts(self, before: int | None, now: int | None) -> bool:
+        """Whether documents may have moved between pages, from how the total changed."""
         ...
 
 
 @dataclass(slots=True)
 class PageNumber:
-    """Pages by number from zero, oldest id first, so that new documents go to the end."""
+    """Pages by number from zero, oldest id first, so that new documents go to the end.
+
+    A document that goes away moves those behind it one place forward, and one of them from a
+    page that is still to come to one that was read.
+    """
 
     size: int = LARGEST
     order: Mapping[str, str] = field(default_factory=lambda: {"orderById": "ASC"})
+    behind: int | None = field(default=0, init=False)
     _page: int = field(default=0, init=False)
     _seen: set[tuple[int | None, ...]] = field(default_factory=set, init=False)
 
@@ -54,18 +77,33 @@ class PageNumber:
 
     def advance(self, ids: tuple[int | None, ...]) -> None:
         if ids in self._seen:
-            raise Nonsense(f"paging fault: page {self._page} repeats an earlier page")
+            raise Stuck(f"page {self._page} repeats an earlier page")
         self._seen.add(ids)
         self._page += 1
+
+    def restart(self) -> None:
+        self._page = 0
+        self._seen.clear()
+
+    def shifts(self, before: int | None, now: int | None) -> bool:
+        return before != now
 
 
 @dataclass(slots=True)
 class PreviousId:
-    """Pages after the last id seen, which stay right while documents come and go."""
+    """Pages after the last id seen, which stay right while documents come and go.
+
+    A walk that goes on after `previous_id` may say how many documents are `behind` it.
+    """
 
     size: int = LARGEST
     previous_id: int | None = None
     direction: Literal["ASC", "DESC"] = "ASC"
+    behind: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.previous_id is None:
+            self.behind = 0
 
     def query(self) -> dict[str, str]:
         query = {"orderById": self.direction, "size": str(self.size)}
@@ -78,10 +116,16 @@ class PreviousId:
             if number is None:
                 continue
             if not self._moves_on(number):
-                raise Nonsense(f"paging fault: id {number} came after {self.previous_id}")
+                raise Stuck(f"id {number} came after {self.previous_id}")
             self.previous_id = number
         if all(number is None for number in ids):
-            raise Nonsense("paging fault: a page without a single id")
+            raise Stuck("a page without a single id")
+
+    def restart(self) -> None:
+        self.previous_id, self.behind = None, 0
+
+    def shifts(self, before: int | None, now: int | None) -> bool:
+        return False
 
     def _moves_on(self, number: int) -> bool:
         if self.previous_id is None:
@@ -95,18 +139,39 @@ Found = TypeVar("Found", bound=Listed)
 
 
 def walk(fetch: Callable[[Query], Found], by: Walk) -> Iterator[Found]:
-    """Pages until the list ends; an empty page is not handed on."""
-    from_start = not isinstance(by, PreviousId) or by.previous_id is None
-    seen = 0
+    """Pages with something new on them until the end of the list is proven, else `Nonsense`."""
+    seen: set[int] = set()
+    why = ""
+    for _ in range(_MOST_WALKS):
+        why = yield from _once(fetch, by, seen)
+        if not why:
+            return
+        by.restart()
+    raise Nonsense(f"paging fault: {why}")
+
+
+def _once(fetch: Callable[[Query], Found], by: Walk, seen: set[int]) -> Generator[Found, None, str]:
+    """One walk; the reason why it did not prove the end comes back, empty where it did."""
+    listed, total, first = by.behind, None, True
     while True:
         page = fetch(by.query())
+        if not first and by.shifts(total, page.total):
+            return "the list moved while it was read"
+        total, first = page.total, False
+        if page.ids:
+            try:
+                by.advance(page.ids)
+            except Stuck as stuck:
+                return str(stuck)
+            listed = None if listed is None else listed + len(page.ids)
+            if any(number is None or number not in seen for number in page.ids):
+                yield page
+            seen.update(number for number in page.ids if number is not None)
+        short = listed is not None and total is not None and listed < total
         if not page.ids:
-            return
-        by.advance(page.ids)
-        yield page
-        seen += len(page.ids)
+            return f"{listed} of {total} documents were listed" if short else ""
         # A server may hand out smaller pages than asked; its own size says what is full.
         full = min(by.size, page.page_size or by.size)
-        more_is_known = from_start and page.total is not None and seen < page.total
-        if len(page.ids) < full and not more_is_known:
-            return
+        known = listed is not None and total is not None
+        if known and not short and len(page.ids) < full:
+            return ""

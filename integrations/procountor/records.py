@@ -2,8 +2,9 @@
 are kept as text, and amounts are `Decimal` from the digits on the wire.
 
 A field without a default is one that the figures cannot do without: a document that lacks it is
-rejected rather than stored half. For the others, absent and null both read as `None`.
-Date-times are the company's wall clock, without a zone (see `text.local_text`).
+rejected rather than stored half, even where null is a value that it may have. For the others,
+absent and null both read as `None`.
+Date-times are Procountor's clock, without a zone (see `text`).
 """
 
 import datetime as dt
@@ -90,8 +91,8 @@ class InvoiceRow(Record, frozen=True, kw_only=True):
     quantity: Decimal
     unit: str | None = None
     unit_price: Decimal
-    discount_percent: Decimal | None = None
-    vat_percent: Decimal | None = None
+    discount_percent: Decimal | None
+    vat_percent: Decimal | None
     vat_status: int | None = None
     comment: str | None = None
     start_date: dt.date | None = None
@@ -130,14 +131,15 @@ class Invoice(Record, frozen=True, kw_only=True):
     type: str
     status: str
     date: dt.date
-    partner_id: int | None = None
+    # Null for a payer who is in no register; absent never.
+    partner_id: int | None
     payment_date: dt.date | None = None
     version: dt.datetime | None = None
     is_offer: bool | None = None
     counter_party: CounterParty | None = None
     payment_info: PaymentInfo
     extra_info: ExtraInfo
-    discount_percent: Decimal | None = None
+    discount_percent: Decimal | None
     order_reference: str | None = None
     invoice_number: int | None = None
     original_invoice_number: str | None = None

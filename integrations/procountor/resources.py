@@ -20,7 +20,7 @@ from integrations.procountor.errors import (
 from integrations.procountor.limits import Usage
 from integrations.procountor.paging import LARGEST, PageNumber, PreviousId, Query, Walk, walk
 from integrations.procountor.transport import Transport
-from integrations.procountor.vocabulary import SALES_INVOICE, Order
+from integrations.procountor.vocabulary import SALES_INVOICE
 
 R = TypeVar("R", bound=records.Record)
 
@@ -29,7 +29,7 @@ __all__ = ["BilledWindow", "ChangedWindow", "Document", "Page", "Procountor", "R
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedWindow:
-    """Documents whose version lies in [start, end], company-local text of `text.local_text`."""
+    """Documents whose version lies in [start, end], text of `text.local_text`."""
 
     start: str | None = None
     end: str | None = None
@@ -119,6 +119,7 @@ class Procountor:
         changed_to: str | None = None,
         partner_type: str | None = "CUSTOMER",
         previous_id: int | None = None,
+        behind: int | None = None,
     ) -> Iterator[Page[records.Partner]]:
         """Business partners; active and inactive ones are two lists."""
         query = _given(
@@ -127,7 +128,7 @@ class Procountor:
             versionStartDate=changed_from,
             versionEndDate=changed_to,
         )
-        by = PreviousId(previous_id=previous_id)
+        by = PreviousId(previous_id=previous_id, behind=behind)
         return self._list("/businesspartners", self._partners, query, by)
 
     def partner_details(self, ids: Sequence[int]) -> Page[records.Partner]:
@@ -159,21 +160,16 @@ class Procountor:
         types: Sequence[str] = (SALES_INVOICE,),
         status: Sequence[str] = (),
         previous_id: int | None = None,
-        order: Order = "id",
+        behind: int | None = None,
     ) -> Iterator[Page[records.InvoiceListItem]]:
-        """Invoices of a window without their rows.
+        """Invoices of a window without their rows, in the order of their ids.
 
-        By id the list can be resumed after `previous_id` and stays whole while documents change.
-        By version it cannot: a document that changes meanwhile may push another off its page.
+        A list may be gone on with after `previous_id`, with so many documents `behind` it.
         """
         query = window.query() | _given(
             types=",".join(types) or None, status=",".join(status) or None
         )
-        by: Walk
-        if order == "id":
-            by = PreviousId(previous_id=previous_id)
-        else:
-            by = PageNumber(order={"orderByVersion": "ASC"})
+        by = PreviousId(previous_id=previous_id, behind=behind)
         return self._list("/invoices", self._invoice_items, query, by)
 
     def invoice_details(self, ids: Sequence[int]) -> Page[records.Invoice]:
@@ -210,8 +206,7 @@ class Procountor:
             answer = documents.envelope(self._transport.get(path, {**query, **paging}), path=path)
             found, rejected, ids = reader.read(answer.elements)
             meta = answer.meta or documents.Meta()
-            known = [number for number in ids if number is not None]
-            page = Page(found, rejected, known[-1] if known else None, meta.total_count)
+            page = Page(found, rejected, meta.total_count)
             return _Fetched(page, ids, meta.page_size, meta.total_count)
 
         return (fetched.page for fetched in walk(fetch, by))
@@ -226,6 +221,9 @@ class Procountor:
         except NotFound:
             return Page((), missing=tuple(ids))
         elements = documents.elements_of_batch(body, path=resource)
+        if not elements:
+            # Procountor says 404 where none of the documents is there.
+            raise Nonsense("a batch without a single document", path=resource)
         found, rejected, got = reader.read(elements)
         answered = {number for number in got if number is not None}
         if not answered <= asked:

@@ -23,10 +23,8 @@ _BEGINNING = date(1990, 1, 1)
 
 def bank(work: Work) -> None:
     _accounts(work)
-    position = work.stream(Stream.BANK).position
-    end = date.fromisoformat(position["end"]) if position else _today(work) + SPAN
+    end, empty = _stands(work)
     oldest = _oldest_wanted(work)
-    empty = int(position.get("empty", 0))
     while end >= oldest:
         start = oldest if empty >= _EMPTY_SPANS else max(end - SPAN, oldest)
         found = _span(work, start, end, empty)
@@ -37,9 +35,14 @@ def bank(work: Work) -> None:
         work.finish(Stream.BANK, page)
 
 
-def _today(work: Work) -> date:
-    day: date = work.run.window_to.astimezone(work.zone).date()
-    return day
+def _stands(work: Work) -> tuple[date, int]:
+    """The last day to read, and how many spans just after it were empty."""
+    position = work.position(Stream.BANK)
+    try:
+        return date.fromisoformat(position["end"]), int(position.get("empty", 0))
+    except (KeyError, TypeError, ValueError):
+        today: date = work.run.window_to.astimezone(work.zone).date()
+        return today + SPAN, 0
 
 
 def _oldest_wanted(work: Work) -> date:

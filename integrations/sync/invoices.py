@@ -15,6 +15,7 @@ from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Page as Listed
 from integrations.procountor.resources import BilledWindow, ChangedWindow
+from integrations.procountor.text import local_stamp, stamp
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import settling, vanished
 from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
@@ -28,13 +29,15 @@ from integrations.sync.staging import (
     held_ids,
     hold_ids,
 )
-from integrations.sync.windows import Window
+from integrations.sync.windows import Place, Window
 from integrations.sync.work import OVERLAP, Work
 
 log = structlog.get_logger(__name__)
 
-# A version has whole seconds: what changed just before a read may have changed again after it.
-SETTLED_AFTER = timedelta(minutes=5)
+# A version has whole seconds: what changed just before a read may have changed again after it,
+# under the same version. Three hours for stamps that might be in UTC, one for the hour that comes
+# twice in autumn, one for clocks that are wrong.
+SETTLED_AFTER = timedelta(hours=5)
 
 
 def invoices(work: Work) -> None:
@@ -43,10 +46,8 @@ def invoices(work: Work) -> None:
     if work.incremental:
         batches = changed_batches(work)
     else:
-        stored = work.stream(Stream.INVOICES)
-        if stored.position:
-            window: Window | None = Window.from_json(stored.position)
-        else:
+        window = Window.from_json(work.position(Stream.INVOICES))
+        if window is None:
             window = Window.newest(work.run.window_to.astimezone(work.zone).date())
             _expect(work)
         batches = billed_batches(work.client, window)
@@ -85,27 +86,29 @@ def changed_batches(work: Work) -> Iterator[Batch]:
     window = ChangedWindow(start=work.changed_from(Stream.INVOICES), end=work.changed_to())
     cursor = work.cursor(Stream.INVOICES)
     with transaction.atomic():
-        again = Rejection.objects.filter(
-            connection=work.connection, stream=Stream.INVOICES, ignored_at=None
-        )
-        retried = [
-            int(name) for name in again.values_list("external_id", flat=True) if name.isdigit()
-        ]
+        retried = list(map(int, _set_aside(work)))
         recent = Invoice.objects.filter(connection=work.connection, removed_at=None)
-        since = cursor and (cursor - 2 * OVERLAP).astimezone(work.zone).replace(tzinfo=None)
-        if since:
+        if cursor:
+            since = local_stamp(cursor - 2 * OVERLAP)
             recent = recent.filter(version__gte=since.isoformat())
         versions = dict(recent.values_list("external_id", "version"))
-    after = work.stream(Stream.INVOICES).position
-    settled = cursor and (cursor - SETTLED_AFTER).astimezone(work.zone).replace(tzinfo=None)
+    settled = cursor and local_stamp(cursor - SETTLED_AFTER)
 
     def known(item: records.InvoiceListItem) -> bool:
         """Whether the document is stored as the list shows it."""
-        if item.version is None or settled is None or item.version >= settled:
+        if item.version is None or settled is None or stamp(item.version) >= settled:
             return False
-        return versions.get(str(item.id)) == item.version.isoformat()
+        return versions.get(str(item.id)) == stamp(item.version).isoformat()
 
-    return _changed(work, window, known, retried, after)
+    return _changed(work, window, known, retried, work.position(Stream.INVOICES))
+
+
+def _set_aside(work: Work) -> list[str]:
+    """The numbers of invoices that could not be understood so far."""
+    aside = Rejection.objects.filter(
+        connection=work.connection, stream=Stream.INVOICES, ignored_at=None
+    )
+    return [name for name in aside.values_list("external_id", flat=True) if name.isdigit()]
 
 
 def _changed(
@@ -113,10 +116,12 @@ def _changed(
     window: ChangedWindow,
     known: Callable[[records.InvoiceListItem], bool],
     retried: Sequence[int],
-    after: dict[str, int],
+    stored: dict[str, Any],
 ) -> Iterator[Batch]:
+    after = {name: Place.from_json(stored.get(name)) for name in ("all", "void")}
     batch, seen = Batch(after=after), set[int]()
-    for invoice_id in () if after else retried:
+    begun = any(place.after for place in after.values())
+    for invoice_id in () if begun else retried:
         batch.add(invoice_id, None)
         seen.add(invoice_id)
         if len(batch.ids) >= BATCH:
@@ -124,7 +129,10 @@ def _changed(
             batch = Batch(after=after)
     # Whether a list without a status shows void documents is not certain, so they are asked for.
     for name, status in (("all", ()), ("void", tuple(sorted(VOID_STATUSES)))):
-        listed = work.client.invoice_list(window, status=status, previous_id=after.get(name))
+        place = after[name]
+        listed = work.client.invoice_list(
+            window, status=status, previous_id=place.after, behind=place.behind
+        )
         for page in listed:
             for invoice_id, item in sorted(_items(page), key=lambda one: one[0]):
                 if item is not None and known(item):
@@ -132,7 +140,8 @@ def _changed(
                 elif invoice_id not in seen:
                     batch.add(invoice_id, item.status if item else None)
                 seen.add(invoice_id)
-                batch.after = {**batch.after, name: invoice_id}
+                place = place.past(invoice_id)
+                batch.after = {**batch.after, name: place}
                 if len(batch.ids) >= BATCH:
                     yield batch
                     batch = Batch(after=batch.after)
@@ -161,7 +170,7 @@ def _write(work: Work, fetched: Fetched) -> None:
         tally.unchanged += batch.unchanged
         tally.fetched += batch.unchanged
         if batch.after:
-            tally.position = batch.after
+            tally.position = {name: place.as_json() for name, place in batch.after.items()}
         if work.run.mode == "full":
             hold_ids(work, SEEN, Stream.INVOICES, map(str, batch.ids))
         if window is not None:
@@ -175,11 +184,13 @@ def _look_for_missing(work: Work) -> None:
     with work.page() as page:
         rows = Invoice.objects.filter(connection=work.connection, removed_at=None)
         stored = set(rows.values_list("external_id", flat=True))
-        unseen = stored - held_ids(work, SEEN, Stream.INVOICES)
+        seen = held_ids(work, SEEN, Stream.INVOICES)
+        unseen = stored - seen
+        aside = set(_set_aside(work)) - seen
         believed = vanished.believed(
             work, page, Stream.INVOICES, missing=len(unseen), stored=len(stored)
         )
-    asked = sorted(int(name) for name in unseen) if believed else []
+    asked = sorted(map(int, aside | unseen if believed else aside))
     for start in range(0, len(asked), BATCH):
         details = work.client.invoice_details(asked[start : start + BATCH])
         with work.page() as page:

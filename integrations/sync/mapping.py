@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from integrations.procountor import records
-from integrations.procountor.vocabulary import BUSINESS_STATUSES, CREDIT_LOSS, SALES_INVOICE
+from integrations.procountor.text import stamp
+from integrations.procountor.vocabulary import (
+    BUSINESS_STATUSES,
+    CREDIT_LOSS,
+    KNOWN_STATUSES,
+    SALES_INVOICE,
+)
 from integrations.sync.rows import (
     BankAccountRow,
     BankEventRow,
@@ -32,6 +38,7 @@ from integrations.sync.values import (
     iban,
     minor,
     normalised,
+    plausible,
     sort_key,
 )
 
@@ -101,6 +108,8 @@ def product(record: records.Product) -> ProductRow:
 def invoice(record: records.Invoice, *, home: str) -> MappedInvoice:
     """A sales invoice or credit note; `home` is the company's accounting currency."""
     payment = record.payment_info
+    if record.status not in KNOWN_STATUSES:
+        raise Unusable(f"an unknown status {record.status[:40]!r}")
     currency = currency_code(payment.currency)
     nets = [_line_net(record, row, currency) for row in record.invoice_rows]
     own, accounting = _sums(record, currency)
@@ -135,8 +144,8 @@ def invoice(record: records.Invoice, *, home: str) -> MappedInvoice:
         and record.status in BUSINESS_STATUSES
         and not record.is_offer,
         is_credit=total < 0,
-        date=record.date,
-        due_date=payment.new_due_date or payment.due_date,
+        date=plausible(record.date),
+        due_date=plausible(payment.new_due_date or payment.due_date),
         currency=currency,
         rate=rate,
         net_minor=net,
@@ -147,7 +156,7 @@ def invoice(record: records.Invoice, *, home: str) -> MappedInvoice:
         total_acc_minor=total_acc,
         delivery_start=delivery[0],
         delivery_end=delivery[1],
-        version=record.version.isoformat() if record.version else "",
+        version=stamp(record.version).isoformat() if record.version else "",
     )
     return MappedInvoice(row, _lines(record, row.external_id, nets, nets_acc), payer)
 
@@ -300,7 +309,7 @@ def payment(
     return PaymentRow(
         external_id=str(record.id),
         invoice_external_id=invoice_id,
-        date=record.payment_date,
+        date=plausible(record.payment_date),
         amount_acc_minor=minor(record.amount, home),
         paid_minor=minor(paid, currency),
         paid_currency=currency,
@@ -328,8 +337,8 @@ def bank_statement(
     row = BankStatementRow(
         external_id=str(record.id),
         iban=iban(record.account_number),
-        start=record.start_date,
-        end=max(record.start_date, record.end_date),
+        start=plausible(record.start_date),
+        end=plausible(max(record.start_date, record.end_date)),
         currency=currency,
         start_minor=minor(record.start_balance, currency),
         end_minor=minor(record.end_balance, currency),
@@ -355,7 +364,7 @@ def _bank_event(record: records.BankEvent, statement: BankStatementRow) -> BankE
         external_id=str(record.id),
         statement_external_id=statement.external_id,
         iban=statement.iban,
-        date=record.pay_date or record.value_date or statement.end,
+        date=plausible(record.pay_date or record.value_date or statement.end),
         amount_minor=minor(record.sum, statement.currency),
         currency=statement.currency,
         counterparty=clean(record.name, 200),

@@ -19,7 +19,8 @@ from integrations.sync.work import Work
 
 def payments(work: Work) -> None:
     """Re-read the payments of open invoices; a first or full run has just read them all."""
-    after = work.stream(Stream.PAYMENTS).position.get("after", 0)
+    stored = work.position(Stream.PAYMENTS).get("after")
+    after = stored if isinstance(stored, int) else 0
     while work.incremental:
         found = _open_after(work, after)
         if not found:

@@ -10,14 +10,17 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
 from integrations.procountor.resources import BilledWindow, Procountor
 from integrations.procountor.vocabulary import DRAFT_STATUSES, VOID_STATUSES
 from integrations.sync.settling import Events, Standing, read_events, standing
-from integrations.sync.windows import Window
+from integrations.sync.windows import Place, Window
 
+# Either it was deleted in between, or it is hidden from this user.
+ABSENT = "a list names the document, but it is not there when asked for by its number"
 BATCH = 200
 READERS = 4
 # An invoice of one of these has no payments.
@@ -34,8 +37,8 @@ class Batch:
     with_payments: list[int] = field(default_factory=list)
     unlisted: list[Rejected] = field(default_factory=list)
     window: Window | None = None
-    # For an update: the last ids of its two lists that are behind this batch.
-    after: dict[str, int] = field(default_factory=dict)
+    # For an update: where its two lists stand behind this batch.
+    after: dict[str, Place] = field(default_factory=dict)
     unchanged: int = 0
 
     def add(self, invoice_id: int, status: str | None) -> None:
@@ -55,12 +58,31 @@ class Fetched:
 
 def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetched:
     """Read a batch; runs in a reading thread."""
-    details = client.invoice_details(batch.ids) if batch.ids else Page[records.Invoice](())
+    details = _whole(client, batch.ids)
     standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
     wanted = set(batch.with_payments)
     # The status may have moved on between the list and this read.
     wanted |= {i for i, one in standings.items() if one.status not in UNPAID_STATUSES}
     return Fetched(batch, details, read_events(client, sorted(wanted), standings, known_kinds))
+
+
+def _whole(client: Procountor, ids: list[int]) -> Page[records.Invoice]:
+    """Invoices that a list named; one that is not there when asked for, twice, is set aside."""
+    if not ids:
+        return Page(())
+    first = client.invoice_details(ids)
+    if not first.missing:
+        return first
+    second = client.invoice_details(first.missing)
+    return Page(
+        (*first.documents, *second.documents),
+        (*first.rejected, *second.rejected, *map(_absent, second.missing)),
+    )
+
+
+def _absent(invoice_id: int) -> Rejected:
+    raw = b'{"id":%d}' % invoice_id
+    return Rejected(str(invoice_id), raw, ABSENT, sha256(raw).digest())
 
 
 def read_ahead(
@@ -98,7 +120,7 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
     batch = Batch()
     while window is not None:
         billed = BilledWindow(start=window.start, end=window.end)
-        for page in client.invoice_list(billed, previous_id=window.after):
+        for page in client.invoice_list(billed, previous_id=window.after, behind=window.count):
             for item in sorted(_items(page), key=lambda item: item[0]):
                 batch.add(*item)
                 window = batch.window = window.stored_to(item[0])

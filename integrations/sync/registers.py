@@ -9,6 +9,7 @@ from integrations.models.runs import Stream
 from integrations.procountor.documents import Page as Listed
 from integrations.procountor.paging import LARGEST
 from integrations.sync.staging import PARTNERS, PRODUCTS, SEEN, Bundle, deliver, hold_ids
+from integrations.sync.windows import Place
 from integrations.sync.work import Work
 
 
@@ -16,23 +17,25 @@ def partners(work: Work) -> None:
     """Customers, active and inactive ones; details because the list lacks e-mail and group."""
     start = work.changed_from(Stream.PARTNERS)
     end = work.changed_to() if start else None
-    position = work.stream(Stream.PARTNERS).position
+    position = work.position(Stream.PARTNERS)
     for active in (True, False):
         if active and position.get("active") is False:
             continue
-        after = position.get("after") if position.get("active") is active else None
+        place = Place.from_json(position.get("place") if position.get("active") is active else None)
         pages = work.client.partners(
-            active=active, changed_from=start, changed_to=end, previous_id=after
+            active=active,
+            changed_from=start,
+            changed_to=end,
+            previous_id=place.after,
+            behind=place.behind,
         )
         for listed in pages:
             bundle = _whole_partners(work, listed)
             with work.page() as page:
                 deliver(work, page, bundle)
-                if listed.last_id is not None:
-                    page.tally(Stream.PARTNERS).position = {
-                        "active": active,
-                        "after": listed.last_id,
-                    }
+                for number in listed.ids:
+                    place = place.past(number)
+                page.tally(Stream.PARTNERS).position = {"active": active, "place": place.as_json()}
             work.breathe()
     if work.incremental and work.rejected_before:
         _again(work)
@@ -42,9 +45,7 @@ def partners(work: Work) -> None:
 
 def _whole_partners(work: Work, listed: Listed) -> Bundle:
     """The partners of a page read whole; the list's own words where there is no more."""
-    ids = [document.record.id for document in listed.documents]
-    ids += [int(bad.external_id) for bad in listed.rejected if bad.external_id]
-    details = work.client.partner_details(ids)
+    details = work.client.partner_details(listed.ids)
     missing = {str(number) for number in details.missing}
     seen = [d for d in listed.documents if d.external_id in missing]
     nameless = [bad for bad in listed.rejected if not bad.external_id]

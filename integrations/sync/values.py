@@ -5,13 +5,17 @@ import unicodedata
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
+from typing import TypeVar
 
 from babel.numbers import get_currency_precision
+
+Day = TypeVar("Day", date, date | None)
 
 ONE = Decimal(1)
 _DAY = timedelta(days=1)
 _LARGEST_MINOR = 9 * 10**17
-_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+# What no column holds, and control characters, which no spreadsheet holds.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 class Unusable(Exception):
@@ -50,20 +54,38 @@ def bounded(value: Decimal | None, whole_digits: int, what: str) -> Decimal | No
     return value
 
 
+def plausible(day: Day) -> Day:
+    """The day, if books can have it; the others come from slips, and would stretch every chart."""
+    if day is not None and not 1900 <= day.year < 2200:
+        raise Unusable(f"a day out of bounds: {day}")
+    return day
+
+
 def half_open(first: date | None, last: date | None) -> tuple[date | None, date | None]:
-    """The first day and the day after the last; neither where they contradict each other."""
+    """The first day and the day after the last; neither where they contradict each other.
+
+    The last day of the calendar means that there is none.
+    """
+    if last is not None and last.year == date.max.year:
+        last = None
     if first and last and last < first:
         return None, None
-    if last is None:
-        return first, None
-    return (first, last + _DAY) if last < date.max else (first, None)
+    first, last = plausible(first), plausible(last)
+    return first, None if last is None else last + _DAY
 
 
 def clean(text: str | None, limit: int) -> str:
-    """The text without outer blanks, cut to the column, in characters that can be stored."""
+    """The text without outer blanks, cut to the column, in characters that can be stored.
+
+    Letters are composed (NFC), so that a name is found however it was typed.
+    """
     if not text:
         return ""
-    return _UNWRITABLE.sub("", text).strip()[:limit]
+    if not text.isprintable():
+        text = _UNWRITABLE.sub("", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()[:limit]
 
 
 def currency_code(code: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from integrations.models import BankAccount, Invoice, Product, RemovalHold
+from integrations.models import BankAccount, Invoice, Product, Rejection, RemovalHold
 from integrations.models.runs import Stream
 from integrations.sync.staging import GONE, SEEN, held_ids
 from integrations.sync.work import Page, Work
@@ -77,6 +77,10 @@ def _invoices(work: Work, page: Page) -> None:
     tally.changed += _back(rows, held_ids(work, SEEN, Stream.INVOICES))
     if gone:
         _end_confirmed(work, page, Stream.INVOICES)
+        # There is nothing left to understand.
+        Rejection.objects.filter(
+            connection=work.connection, stream=Stream.INVOICES, external_id__in=gone
+        ).delete()
 
 
 def _register(work: Work, page: Page, stream: Stream, model: Any) -> None:
@@ -86,7 +90,9 @@ def _register(work: Work, page: Page, stream: Stream, model: Any) -> None:
     stored = set(rows.filter(removed_at=None).values_list("external_id", flat=True))
     unseen = stored - seen
     tally = page.tally(stream)
-    if believed(work, page, stream, missing=len(unseen), stored=len(stored)):
+    # A document whose number could not be read may be any of them.
+    readable = "" not in seen
+    if readable and believed(work, page, stream, missing=len(unseen), stored=len(stored)):
         tally.removed += rows.filter(external_id__in=unseen).update(removed_at=page.now)
         _end_confirmed(work, page, stream)
     tally.changed += _back(rows, seen)

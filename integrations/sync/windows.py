@@ -1,4 +1,8 @@
-"""The windows of billing dates that a first import walks: newest first, until nothing is older."""
+"""Where an import stands: in the windows of billing dates, and in a list in the order of ids.
+
+A first import walks the windows newest first, until nothing is older. Both are stored between
+slices, and a release reads what an older one stored, or begins anew.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,32 @@ _MOST_EMPTY = 3
 _LONGEST_MONTHS = 12
 # Documents of a window below which the next one is twice as long, and above which half.
 _FEW, _MANY = 100, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last id of a list that is stored, and how many documents are (None: unknown)."""
+
+    after: int | None = None
+    behind: int | None = 0
+
+    def past(self, last_id: int) -> Place:
+        """One document further; one that joined the list late moves nothing."""
+        if self.after is not None and last_id <= self.after:
+            return self
+        return Place(last_id, None if self.behind is None else self.behind + 1)
+
+    def as_json(self) -> list[int | None]:
+        return [self.after, self.behind]
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Place:
+        match stored:
+            case [int(after), int() | None as behind]:
+                return cls(after, behind)
+            case int(after):
+                return cls(after, None)
+        return cls()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +79,9 @@ class Window:
         return Window(start=_months_back(end, months), end=end, empty=empty, months=months)
 
     def stored_to(self, last_id: int) -> Window:
-        """The same window with one more id stored."""
+        """The same window with one more id stored; one that joined it late moves nothing."""
+        if self.after is not None and last_id <= self.after:
+            return self
         return replace(self, after=last_id, count=self.count + 1)
 
     @property
@@ -68,18 +100,27 @@ class Window:
         }
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Window:
-        def day(text: str | None) -> date | None:
-            return date.fromisoformat(text) if text else None
+    def from_json(cls, stored: Any) -> Window | None:
+        """The window as another release may have stored it; None where that cannot be read."""
+        try:
+            return cls(
+                start=_day(stored["start"]),
+                end=_day(stored["end"]),
+                after=_number(stored.get("after"), None),
+                count=_number(stored.get("count"), 0),
+                empty=_number(stored.get("empty"), 0),
+                months=max(_number(stored.get("months"), 1), 1),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
-        return cls(
-            start=day(stored["start"]),
-            end=day(stored["end"]),
-            after=stored["after"],
-            count=stored["count"],
-            empty=stored["empty"],
-            months=stored["months"],
-        )
+
+def _day(stored: str | None) -> date | None:
+    return None if stored is None else date.fromisoformat(stored)
+
+
+def _number(stored: Any, absent: Any) -> Any:
+    return absent if stored is None else int(stored)
 
 
 def _months_back(end: date, months: int) -> date:

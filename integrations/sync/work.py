@@ -10,9 +10,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import structlog
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 
 from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy.secrets import Sealer
@@ -25,10 +26,10 @@ from integrations.signals import books_changed
 from integrations.sync import trouble
 from integrations.sync.bulk import Owner
 
+log = structlog.get_logger(__name__)
+
 # Procountor's clock and the zone of its stamps are not certain, so each read goes back a day.
 OVERLAP = timedelta(days=1)
-
-
 # Seconds between two announcements that more months are whole, at least.
 _TELL_GAP = 15.0
 
@@ -152,26 +153,41 @@ class Work:
             found: SyncStream = SyncStream.objects.get(run=self.run, stream=stream)
         return found
 
+    def position(self, stream: Stream) -> dict[str, Any]:
+        """Where the stream goes on, in the words of whichever release stored it."""
+        stored = self.stream(stream).position
+        return stored if isinstance(stored, dict) else {}
+
     def begin(self, stream: Stream) -> None:
         with self.page() as page:
             rows = SyncStream.objects.filter(run=self.run, stream=stream, started_at=None)
             rows.update(started_at=page.now)
 
     def changed_from(self, stream: Stream) -> str | None:
-        """Where an update begins to read, in the company's clock; None to read everything."""
+        """Where an update begins to read, on Procountor's clock; None to read everything."""
         if not self.incremental:
             return None
         cursor = self.cursor(stream)
-        return None if cursor is None else local_text(cursor - OVERLAP, self.zone)
+        return None if cursor is None else local_text(cursor - OVERLAP)
 
     def changed_to(self) -> str:
-        return local_text(self.run.window_to, self.zone)
+        return local_text(self.run.window_to)
 
     def cursor(self, stream: Stream) -> datetime | None:
+        """How far changes have been read; never after this run's own upper bound."""
         with transaction.atomic():
             rows = StreamCursor.objects.filter(connection=self.connection, stream=stream)
             found: datetime | None = rows.values_list("changed_to", flat=True).first()
-        return found
+            if found is None or found <= self.run.window_to:
+                return found
+            # A clock was wrong once, so it is not known what was read until then.
+            log.warning("sync.cursor_in_future", stream=stream.value, cursor=found.isoformat())
+            whole = SyncRun.objects.filter(
+                connection=self.connection,
+                state__in=[RunState.COMPLETE, RunState.COMPLETE_WITH_REJECTS],
+                window_to__lte=self.run.window_to,
+            )
+            return whole.aggregate(latest=Max("window_to"))["latest"]
 
     def finish(self, stream: Stream, page: Page) -> None:
         """Mark the stream as read to the run's upper bound, with the page's own writes."""
@@ -183,8 +199,15 @@ class Work:
         return set(rows.values_list("stream", flat=True))
 
     def move_cursors(self) -> None:
-        """What was read to its end need not be read again; with the rows that it covers."""
-        for stream in self.finished():
+        """What was read to its end need not be read again; with the rows that it covers.
+
+        An update that was shown no document at all has no proof that it was shown everything, so
+        the next one begins where it began.
+        """
+        rows = SyncStream.objects.filter(run=self.run, complete=True)
+        if self.incremental:
+            rows = rows.exclude(fetched=0)
+        for stream in rows.values_list("stream", flat=True):
             StreamCursor.objects.update_or_create(
                 connection=self.connection,
                 stream=stream,

@@ -51,6 +51,9 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
 
 def _remove_gone(work: Work, page: Page, events: Events, invoice_ids: list[int]) -> list[str]:
     """Mark events that these invoices no longer have; the invoices concerned, once an event."""
+    if not all(rejected.external_id for rejected in events.rejected):
+        # One whose number could not be read may be any of them.
+        return []
     seen = [d.external_id for d in events.documents] + [r.external_id for r in events.rejected]
     stored = Payment.objects.filter(invoice__in=invoice_ids)
     away = stored.filter(removed_at=None).exclude(external_id__in=seen)

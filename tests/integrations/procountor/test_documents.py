@@ -56,7 +56,7 @@ def test_text_that_is_not_utf8_costs_only_its_own_document():
     assert [one.external_id for one in (*rejected, *found)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"results":null}', b'{"results":[],"meta":{}}'])
+@pytest.mark.parametrize("body", [b'{"meta":{}}', b'{"results":[]}', b'{"results":[],"meta":{}}'])
 def test_missing_results_are_an_empty_list(body):
     assert envelope(body).elements == []
 
@@ -66,7 +66,9 @@ def test_older_product_lists_are_read_as_well():
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"[{}]", b"<html>", b'{"results":[{"id":1},{"id"', b'{"results":{}}', b""]
+    "body",
+    [b"[]", b"[{}]", b"<html>", b'{"results":[{"id":1},{"id"', b'{"results":{}}', b"", b"{}"]
+    + [b'{"message":"done"}', b'{"errors":[]}', b'{"results":null}'],
 )
 def test_a_list_in_another_shape_is_nonsense(body):
     with pytest.raises(Nonsense):

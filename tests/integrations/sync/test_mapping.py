@@ -71,10 +71,15 @@ def test_an_invoice_as_documented_is_read_whole():
 @pytest.mark.parametrize(
     ("status", "issued"),
     [("SENT", True), ("APPROVED", True), ("UNFINISHED", False), ("INVALIDATED", False)]
-    + [("RECEIVED", False), ("VERIFIED", False), ("DELETED", False), ("A_NEW_WORD", False)],
+    + [("RECEIVED", False), ("VERIFIED", False), ("DELETED", False), ("STARTED", False)],
 )
 def test_only_business_transactions_are_issued(status, issued):
     assert invoice(status=status).invoice.issued is issued
+
+
+def test_a_status_that_nobody_knows_is_set_aside():
+    with pytest.raises(Unusable, match="A_NEW_WORD"):
+        invoice(status="A_NEW_WORD")
 
 
 def test_offers_and_orders_are_never_issued():
@@ -106,7 +111,7 @@ def test_cents_are_rounded_half_away_from_zero():
     assert nets(invoice([row(unitPrice=-0.125)])) == [-13]
 
 
-def test_the_last_row_takes_the_difference_to_the_documents_total():
+def test_d4_the_last_row_takes_the_difference_to_the_documents_total():
     mapped = invoice(
         [row(unitPrice=33.335), row(unitPrice=33.335), row(unitPrice=33.33)],
         invoiceSumInfo=[sums(100.0, 25.5, 125.5)],
@@ -114,7 +119,7 @@ def test_the_last_row_takes_the_difference_to_the_documents_total():
     assert nets(mapped) == [3334, 3334, 3332]
 
 
-def test_a_foreign_invoice_keeps_both_currencies():
+def test_d3b_a_foreign_invoice_keeps_both_currencies():
     mapped = invoice(
         [row(unitPrice=100), row(unitPrice=10)],
         paymentInfo={"currency": "USD", "currencyRate": 1.1},
@@ -129,7 +134,7 @@ def test_a_foreign_invoice_keeps_both_currencies():
     assert mapped.invoice.rate == Decimal("1.1")
 
 
-def test_without_totals_the_rate_converts_and_lines_still_add_up():
+def test_d3c_without_totals_the_rate_converts_and_lines_still_add_up():
     mapped = invoice(
         [row(unitPrice=10), row(unitPrice=10), row(unitPrice=10)],
         paymentInfo={"currency": "USD", "currencyRate": 1.3},
@@ -186,6 +191,20 @@ def test_numbers_that_no_column_holds_are_set_aside(changes):
         invoice([row(**changes)])
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "2200-01-01", "9999-12-31"])
+def test_d11b_a_day_that_no_books_have_is_set_aside(day):
+    for changes in ({"date": day}, {"paymentInfo": {"dueDate": day}}):
+        with pytest.raises(Unusable, match="out of bounds"):
+            invoice(**changes)
+    with pytest.raises(Unusable, match="out of bounds"):
+        invoice([row(startDate="0001-01-01", endDate="2026-12-31")])
+
+
+def test_d11c_the_last_day_of_the_calendar_is_no_end():
+    [line] = invoice([row(startDate="2026-01-01", endDate="9999-12-31")]).lines
+    assert (line.start, line.end) == (date(2026, 1, 1), None)
+
+
 def test_a_day_before_its_beginning_is_no_period():
     assert half_open(date(2026, 2, 1), date(2026, 1, 1)) == (None, None)
     assert half_open(date(2026, 2, 1), date(2026, 2, 1)) == (date(2026, 2, 1), date(2026, 2, 2))
@@ -205,8 +224,10 @@ def test_finnish_and_swedish_letters_come_last():
     assert sorted(names, key=sort_key) == wanted
 
 
-def test_text_that_no_column_holds_is_cleaned():
-    assert clean("  a\x00b\ud800c ", 10) == "abc"
+def test_d10b_text_that_no_column_holds_is_cleaned():
+    assert clean("  a\x00b\ud800\x1bc ", 10) == "abc"
+    assert clean("a\tb\nc", 10) == "a\tb\nc"
+    assert clean("A\u030avik", 10) == "\u00c5vik"
     assert clean("x" * 300, 200) == "x" * 200
     assert clean(None, 5) == ""
 
