@@ -8,7 +8,7 @@ neither.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -22,7 +22,9 @@ from calqsync.tenancy.owned import TenantOwned
 
 NULL = r"\N"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": " "})
-Columns = Mapping[str, Iterable[Any]]
+# Rows whose text is in memory at a time.
+CHUNK = 10_000
+Columns = Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,8 @@ def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Colum
             f"CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP AS"
             f" SELECT {', '.join(names)} FROM {table} WITH NO DATA"
         )
-        cursor.copy_expert(
-            f"COPY pg_temp.{incoming} ({', '.join(names)}) FROM STDIN", _copy_text(model, columns)
-        )
+        for text in _copy_texts(model, columns):
+            cursor.copy_expert(f"COPY pg_temp.{incoming} ({', '.join(names)}) FROM STDIN", text)
         cursor.execute(f"ANALYZE pg_temp.{incoming}")
         cursor.execute(
             f"DELETE FROM {table} t WHERE t.tenant_id = %s"
@@ -96,10 +97,17 @@ def check_keys() -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-def _copy_text(model: type[TenantOwned], columns: Columns) -> StringIO:
-    texts = [_column_text(model._meta.get_field(name), values) for name, values in columns.items()]
-    text = "\n".join(map("\t".join, zip(*texts, strict=True)))
-    return StringIO(text + "\n" if text else "")
+def _copy_texts(model: type[TenantOwned], columns: Columns) -> Iterator[StringIO]:
+    sizes = {len(values) for values in columns.values()}
+    if len(sizes) > 1:
+        raise ValueError(f"columns of different length: {sorted(sizes)}")
+    fields = [model._meta.get_field(name) for name in columns]
+    for start in range(0, max(sizes, default=0), CHUNK):
+        texts = [
+            _column_text(field, values[start : start + CHUNK])
+            for field, values in zip(fields, columns.values(), strict=True)
+        ]
+        yield StringIO("\n".join(map("\t".join, zip(*texts, strict=True))) + "\n")
 
 
 def _column_text(field: Any, values: Iterable[Any]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints
@@ -75,7 +74,7 @@ class Lines:
         return replace(self, **chosen)  # type: ignore[arg-type]
 
 
-_DTYPES: dict[str, type[np.generic]] = {
+DTYPES: dict[str, type[np.generic]] = {
     "line_id": np.int64,
     "invoice_id": np.int64,
     "customer_id": np.int64,
@@ -109,7 +108,7 @@ def build_lines(
     alone.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
-    for name, dtype in _DTYPES.items():
+    for name, dtype in DTYPES.items():
         given = columns[name]
         if not isinstance(given, np.ndarray):
             given = np.array([NO_DAY if value is None else value for value in given], dtype=dtype)
@@ -129,8 +128,9 @@ def build_lines(
 
 
 def _coded(values: Sequence[str]) -> tuple[Codes, tuple[str, ...]]:
-    codes, distinct = pd.factorize(np.asarray(values, dtype=object))
-    return codes.astype(np.int32), tuple(str(value) for value in distinct)
+    code: dict[str, int] = {}
+    codes = [code.setdefault(value, len(code)) for value in values]
+    return np.array(codes, dtype=np.int32), tuple(code)
 
 
 def _product_keys(product_id: Ints, names: Sequence[str]) -> tuple[Codes, tuple[str, ...]]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
-from reporting.domain.lines import Lines, build_lines
+from reporting.domain.lines import DTYPES, Lines, build_lines
 from reporting.domain.units import unit_code
-from reporting.feed.reading import chunks, table
+from reporting.feed.reading import IntegerColumns, chunks
 
 _LINES = """
     SELECT l.id, l.invoice_id, i.customer_id, coalesce(l.product_id, -1),
@@ -29,37 +29,39 @@ _LINES = """
         AND i.customer_id IS NOT NULL
     ORDER BY l.id
 """
-_LINE_COLUMNS = (
-    "line_id",
-    "invoice_id",
-    "customer_id",
-    "product_id",
-    "invoice_day",
-    "net",
-    "net_acc",
-    "quantity_e4",
-    "start_day",
-    "end_day",
-    "delivery_start_day",
-    "delivery_end_day",
-    "connection_id",
-    "is_credit",
-)
+_TYPES = {
+    name: DTYPES[name]
+    for name in (
+        "line_id",
+        "invoice_id",
+        "customer_id",
+        "product_id",
+        "invoice_day",
+        "net",
+        "net_acc",
+        "quantity_e4",
+        "start_day",
+        "end_day",
+        "delivery_start_day",
+        "delivery_end_day",
+        "connection_id",
+        "is_credit",
+    )
+}
 
 
 def read_lines(connection_ids: list[int]) -> tuple[Lines, tuple[Sequence[str], Ints]]:
     """Lines of issued invoices, and their names as printed (distinct names, index per line)."""
-    width = len(_LINE_COLUMNS)
-    numbers: list[Ints] = []
+    width = len(_TYPES)
+    numbers = IntegerColumns(_TYPES)
     units, currencies, names, texts = (_Codes() for _ in range(4))
     for rows in chunks(_LINES, {"connections": connection_ids, "absent": NO_DAY}):
-        numbers.append(np.array([row[:width] for row in rows], dtype=np.int64))
+        numbers.add(rows)
         units.add(row[width] for row in rows)
         currencies.add(row[width + 1] for row in rows)
         names.add(row[width + 2] for row in rows)
         texts.add(f"{row[width + 2]}\n{row[width + 3]}" for row in rows)
-    whole = table(numbers, width)
-    columns: dict[str, Any] = {name: whole[:, place] for place, name in enumerate(_LINE_COLUMNS)}
+    columns: dict[str, Any] = numbers.whole()
     columns["unit"] = units.mapped([unit_code(unit) for unit in units.names])
     lines = build_lines(
         columns=columns,

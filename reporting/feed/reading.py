@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from django.db import connection
+from numpy.typing import NDArray
 
 from calqsync.tenancy import scope
 from reporting.domain.arrays import Ints
 
-CHUNK = 20_000
+CHUNK = 10_000
 
 
 def plan_for_whole_tables() -> None:
@@ -33,6 +34,28 @@ def chunks(sql: str, params: dict[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
         cursor.execute(sql, {"tenant": scope.required(), **params})
         while rows := cursor.fetchmany(CHUNK):
             yield rows
+
+
+class IntegerColumns:
+    """Columns that grow by chunks of rows, each in a type of its own."""
+
+    def __init__(self, types: Mapping[str, type[np.generic]]) -> None:
+        self._types = types
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in types}
+
+    def add(self, rows: list[tuple[Any, ...]]) -> None:
+        """The rows' first values, in the order of the columns."""
+        width = len(self._types)
+        values = np.array([row[:width] for row in rows], dtype=np.int64)
+        for place, (name, dtype) in enumerate(self._types.items()):
+            self._parts[name].append(values[:, place].astype(dtype))
+
+    def whole(self) -> dict[str, NDArray[Any]]:
+        """Every column by name; what was collected is given away."""
+        return {
+            name: np.concatenate(self._parts.pop(name) or [np.zeros(0, dtype=dtype)])
+            for name, dtype in self._types.items()
+        }
 
 
 def table(chunks: list[Ints], width: int) -> Ints:

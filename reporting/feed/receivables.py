@@ -8,10 +8,9 @@ import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Ints
 from reporting.domain.receivables import Receivables
-from reporting.feed.reading import chunks, table
+from reporting.feed.reading import IntegerColumns, chunks
 
 SETTLED = ["MARKED_PAID", "PAID"]
-CREDIT_LOSS = ["CREDITLOSS"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,13 @@ _RECEIVABLES = """
     ORDER BY i.id
 """
 CREDIT_LOSS = ["CREDITLOSS", "CREDIT_LOSS", "credit_loss"]
+_TYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(("invoice", "customer", "day", "due", "total", "total_acc"), np.int64),
+    "settled": np.bool_,
+    **dict.fromkeys(("paid", "paid_acc"), np.int64),
+    "own_currency": np.bool_,
+    **dict.fromkeys(("written_off", "last_cash"), np.int64),
+}
 
 
 def read_receivables(connection_ids: list[int]) -> tuple[Receivables, Paid]:
@@ -59,14 +65,15 @@ def read_receivables(connection_ids: list[int]) -> tuple[Receivables, Paid]:
         "settled": sorted(SETTLED),
         "lost": CREDIT_LOSS,
     }
-    parts = [np.array(rows, dtype=np.int64) for rows in chunks(_RECEIVABLES, params)]
-    columns = table(parts, 12).T
-    invoice, customer, day, due, total, total_acc = columns[:6]
-    settled, paid, paid_acc, own_currency, written_off, last_cash = columns[6:]
-    native = own_currency.astype(bool) & (total != 0)
+    read = IntegerColumns(_TYPES)
+    for rows in chunks(_RECEIVABLES, params):
+        read.add(rows)
+    invoice, customer, day, due, total, total_acc, *of_payments = read.whole().values()
+    settled, paid, paid_acc, own_currency, written_off, last_cash = of_payments
+    native = own_currency & (total != 0)
     left = np.where(native, total - paid, total_acc - paid_acc)
     whole = np.where(native, total, total_acc)
-    open_rows = ~settled.astype(bool) & (np.sign(left) == np.sign(whole)) & (left != 0)
+    open_rows = ~settled & (np.sign(left) == np.sign(whole)) & (left != 0)
     open_gross = np.where(open_rows, left, 0)
     # Products of two amounts can leave 64 bits, so Python's integers do these few.
     for row in np.flatnonzero(open_rows & native & (total != total_acc)).tolist():
