@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -180,10 +179,13 @@ class _Slice:
             rows = SyncStream.objects.filter(run=self.run, complete=True)
             done = set(rows.values_list("stream", flat=True))
         try:
-            for stream, read in STREAMS:
-                if stream not in done:
-                    work.begin(stream)
-                    self._read(work, stream, read)
+            left = [(stream, read) for stream, read in STREAMS if stream not in done]
+            for stream, read in left:
+                work.begin(stream)
+                self._read(work, stream, read)
+            if left and not work.direct:
+                # The promotion may last a while, so it does not begin late in a slice.
+                work.breathe()
         except SliceOver:
             with work.page():
                 if work.changed_books:
