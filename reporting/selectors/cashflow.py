@@ -38,7 +38,7 @@ def cashflow_page(
 ) -> CashflowPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
     found = frame.published(aggregates_only=aggregates_only)
-    freshness = frame.freshness_note(tenant, found, now=now)
+    freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     if found is None:
         return CashflowPage(freshness, None, [], None, None, None, None, 0, [])
     body = found.body

@@ -37,7 +37,7 @@ def financial_page(
 ) -> FinancialPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
     found = frame.published(aggregates_only=aggregates_only)
-    freshness = frame.freshness_note(tenant, found, now=now)
+    freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     is_sample = found is None or found.body["now"] is None
     shown_report = sample.published(tenant, today=now.date()) if is_sample else found
     assert shown_report is not None

@@ -66,6 +66,9 @@ class Words:
     def moment(self, value: datetime) -> str:
         return formats.moment(value, zone=self.zone, language=self.language)
 
+    def ago(self, value: datetime, now: datetime) -> str:
+        return formats.ago(value, now=now, language=self.language)
+
 
 def words_for(tenant: Tenant, currency: str | None = None) -> Words:
     return Words(currency or tenant.currency, ZoneInfo(tenant.time_zone), get_language())
@@ -180,38 +183,81 @@ def _asked(query: Mapping[str, str], oldest: str, newest: str) -> tuple[str | No
 
 
 @dataclass(frozen=True, slots=True)
+class StaleLine:
+    """One account whose figures are old, or that needs somebody, in words and with a way on."""
+
+    text: str
+    url: str
+    reconnect: bool
+    """Whether a new login is what helps."""
+
+
+@dataclass(frozen=True, slots=True)
 class FreshnessNote:
-    """How recent the figures are, in words; `stale` when older than twice the schedule."""
+    """How recent the figures are, in words; `stale` when older than twice an account's schedule.
+
+    `text` is "" while there are no figures, and `lines` say what holds each account up.
+    """
 
     text: str
     url: str
     stale: bool
+    lines: list[StaleLine]
 
 
-def freshness_note(tenant: Tenant, found: Published | None, *, now: datetime) -> Any:
+def freshness_note(
+    tenant: Tenant, found: Published | None, *, now: datetime, aggregates_only: bool = False
+) -> FreshnessNote | None:
     """ "As of 07:40 · EU account, US account", from the books behind the published figures.
 
-    Where the figures name no accounts, the note names none and leads nowhere.
+    With `aggregates_only` the note names no accounts and leads nowhere.
     """
-    if found is None:
-        return None
     words = words_for(tenant)
-    rows = [row for row in found.freshness if row.get("as_of")]
-    if not rows:
-        return None
-    oldest = min(datetime.fromisoformat(row["as_of"]) for row in rows)
+    accounts = integrations.freshness(now=now)
+    shown = [row for row in found.freshness if row.get("as_of")] if found else []
+    lines = []
+    if not aggregates_only:
+        lines = _stale_lines(tenant, found, accounts, words=words, now=now)
+    if not shown:
+        return FreshnessNote("", "", False, lines) if lines else None
+    oldest = min(datetime.fromisoformat(row["as_of"]) for row in shown)
     today = now.astimezone(words.zone).date() == oldest.astimezone(words.zone).date()
     when = words.clock(oldest) if today else words.moment(oldest)
-    names = ", ".join(row["name"] for row in rows if "name" in row)
-    stale = any(row.stale for row in integrations.freshness(now=now))
+    names = ", ".join(row["name"] for row in shown if "name" in row)
+    stale = any(account.stale for account in accounts)
     text = _("As of %(when)s") % {"when": when}
     if names:
         text += f" · {names}"
     if stale:
-        ago = formats.ago(oldest, now=now, language=words.language)
-        text = _("%(text)s (%(ago)s)") % {"text": text, "ago": ago}
+        text = _("%(text)s (%(ago)s)") % {"text": text, "ago": words.ago(oldest, now)}
     url = reverse("integrations", args=[tenant.slug]) if names else ""
-    return FreshnessNote(text, url, stale)
+    return FreshnessNote(text, url, stale, lines)
+
+
+def _stale_lines(
+    tenant: Tenant,
+    found: Published | None,
+    accounts: Iterable[integrations.Freshness],
+    *,
+    words: Words,
+    now: datetime,
+) -> list[StaleLine]:
+    rows = {row["connection"]: row for row in found.freshness} if found else {}
+    lines = []
+    for account in accounts:
+        row = rows.get(str(account.public_id), {"included": True, "as_of": None})
+        loading = account.status.code is integrations.Code.SYNCING and not row["as_of"]
+        asks = account.status.code is integrations.Code.NEEDS_YOU
+        if loading or not row["included"] or not (asks or account.stale):
+            continue
+        age = _("nothing imported completely yet")
+        if row["as_of"]:
+            ago = words.ago(datetime.fromisoformat(row["as_of"]), now)
+            age = _("data from %(ago)s") % {"ago": ago}
+        text = _("%(name)s: %(age)s.") % {"name": account.name, "age": age}
+        url = reverse("connection", args=[tenant.slug, account.public_id])
+        lines.append(StaleLine(f"{text} {account.why}".strip(), url, account.reconnect))
+    return lines
 
 
 def behind(tenant: Tenant, figure: str, month: str) -> str:

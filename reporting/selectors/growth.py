@@ -35,7 +35,7 @@ def growth_page(
 ) -> GrowthPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
     found = frame.published(aggregates_only=aggregates_only)
-    freshness = frame.freshness_note(tenant, found, now=now)
+    freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     if found is None or not found.body["months"]:
         return GrowthPage(freshness, None, [], None, None, None, [])
     words = frame.words_for(tenant, found.body["currency"])
