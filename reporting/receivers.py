@@ -15,5 +15,5 @@ from reporting import services
 def recompute(*, tenant_id: int, **_: Any) -> None:
     """Enqueue in the import's own transaction, so that figures follow whenever books commit."""
     with scope.tenant(tenant_id):
-        services.refresh_enqueue()
+        services.refresh_enqueue(patient=True)
         services.sweep_ensure()

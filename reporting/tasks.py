@@ -16,6 +16,8 @@ SWEEP_EVERY = timedelta(hours=1)
 @job_task(name=services.KIND, queue="report", revive_after=timedelta(hours=1))
 def refresh(job: ClaimedJob) -> Outcome:
     """Recompute a tenant's figures: now, and at each of the company's midnights."""
+    if wait := services.rest(job=job, now=timezone.now()):
+        return Outcome.again(wait)
     services.report_refresh(job=job, now=timezone.now())
     return Outcome.again(services.until_midnight(tenant_id=job.tenant_id, now=timezone.now()))
 

@@ -98,6 +98,11 @@ def freshness(currency: str) -> list[Freshness]:
     return _freshness(every, _choose(every, currency)[0])
 
 
+def loading() -> bool:
+    """Whether the first import of all is under way: each of its figures is soon outdated."""
+    return not Connection.objects.exclude(first_import_at=None).exists()
+
+
 def _freshness(every: list[Connection], included: list[Connection]) -> list[Freshness]:
     return [
         {

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 KIND = REFRESH
 SWEEP = "reporting.sweep"
 TRIES = 3
+RESTS = 9
 
 
 def report_refresh(*, job: ClaimedJob, now: datetime) -> Written:
@@ -52,8 +53,7 @@ def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
     report = measure(books.lines, books.bank, books.receivables, books.words, books.settings)
     with transaction.atomic():
         body = compose(books, report)
-        spent = round(1000 * (time.monotonic() - began))
-        written = store(books, report, body, fence=job.fence, now=now, compute_ms=spent)
+        written = store(books, report, body, fence=job.fence, now=now, began=began)
     log.info(
         "report.refreshed",
         lines=len(books.lines),
@@ -78,9 +78,27 @@ def until_midnight(*, tenant_id: int, now: datetime) -> timedelta:
 
 
 @transaction.atomic
-def refresh_enqueue() -> None:
-    """Have the figures of the tenant in scope recomputed soon."""
-    enqueue(kind=KIND)
+def refresh_enqueue(*, patient: bool = False) -> None:
+    """Have the figures of the tenant in scope recomputed soon.
+
+    Asked for any number of times while one computation runs, one more follows it. A patient
+    caller's computation may wait while a first import loads (`rest`).
+    """
+    enqueue(kind=KIND, payload={"patient": patient})
+
+
+@transaction.atomic
+def rest(*, job: ClaimedJob, now: datetime) -> timedelta:
+    """How long the computation may still wait; zero unless it would soon be done again.
+
+    While the first import of all loads, each computation is replaced by the next one. Nine times
+    as long as the last one took, the import has the machine for itself.
+    """
+    report = Report.objects.first()
+    if report is None or not job.payload.get("patient") or not feed.loading():
+        return timedelta(0)
+    took = timedelta(milliseconds=report.compute_ms)
+    return max(report.published_at + (1 + RESTS) * took - now, timedelta(0))
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import IntEnum
@@ -43,13 +44,14 @@ def store(
     *,
     fence: Callable[[], None],
     now: datetime,
-    compute_ms: int,
+    began: float,
 ) -> Written:
     """Publish all figures in the caller's transaction; returns how many rows differed.
 
     The fence comes last: it locks the job's row, and whoever says something about figures
     meanwhile waits for that lock to ask for the next computation. A worker that lost its lease
-    fails there, and nothing of its work is committed.
+    fails there, and nothing of its work is committed. `began` is when the computation did, by the
+    monotonic clock.
     """
     parts = [
         replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
@@ -60,7 +62,7 @@ def store(
     ]
     check_keys()
     fence()
-    parts.append(_publish(books, body, now=now, compute_ms=compute_ms))
+    parts.append(_publish(books, body, now=now, began=began))
     return Written(
         added=sum(part.added for part in parts),
         changed=sum(part.changed for part in parts),
@@ -68,7 +70,7 @@ def store(
     )
 
 
-def _publish(books: Books, body: Body, *, now: datetime, compute_ms: int) -> Written:
+def _publish(books: Books, body: Body, *, now: datetime, began: float) -> Written:
     new: dict[str, Any] = {
         "as_of": books.settings.as_of,
         "currency": books.settings.currency,
@@ -76,6 +78,7 @@ def _publish(books: Books, body: Body, *, now: datetime, compute_ms: int) -> Wri
         "body": body,
     }
     old = Report.objects.select_for_update().first()
+    compute_ms = round(1000 * (time.monotonic() - began))
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
         return Written(added=1)

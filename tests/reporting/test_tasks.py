@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,14 +10,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from calqsync.jobs.models import Job, JobState
+from calqsync.jobs.services import ClaimedJob, claim
 from calqsync.tenancy import scope
+from integrations.models import Connection
 from integrations.signals import books_changed
 from reporting import services, tasks
 from reporting.models import Report
 from reporting.selectors import frame
 from tests.conftest import Cast
-from tests.factories import connection_make
-from tests.reporting.conftest import refreshed
+from tests.factories import Row, connection_make, customer_make, invoice_make
+from tests.reporting.conftest import NOON, refreshed
 
 
 def kinds() -> set[str]:
@@ -68,6 +70,58 @@ def test_refresh_runs_again_at_midnight(committed_cast: Cast) -> None:
         assert Report.objects.exists()
         assert job.state == JobState.QUEUED
         assert timezone.now() < job.run_after <= timezone.now() + timedelta(hours=25)
+
+
+class TestWhileTheFirstImportLoads:
+    """Figures of a first import are replaced by the next ones, so they may not cost much."""
+
+    @pytest.fixture
+    def job(self, kuura: Any) -> ClaimedJob:
+        """A refresh that the import asked for, ten seconds of work after the last one."""
+        connection_make(first_import_at=None, complete_back_to=date(2026, 1, 1))
+        refreshed(NOON)
+        Report.objects.update(compute_ms=10_000)
+        services.refresh_enqueue(patient=True)
+        job = claim(Job.objects.get(kind=services.KIND).pk)
+        assert job is not None
+        return job
+
+    def test_a_computation_leaves_the_import_nine_tenths_of_the_time(self, job: ClaimedJob) -> None:
+        soon = NOON + timedelta(seconds=30)
+        assert services.rest(job=job, now=soon) == timedelta(seconds=70)
+        assert services.rest(job=job, now=NOON + timedelta(seconds=100)) == timedelta(0)
+
+    def test_a_person_need_not_wait(self, job: ClaimedJob) -> None:
+        services.refresh_enqueue()
+        asked = Job.objects.get(kind=services.KIND)
+        assert asked.payload == {"patient": False}
+        job.payload = asked.payload
+        assert services.rest(job=job, now=NOON) == timedelta(0)
+
+    def test_what_the_import_ends_with_is_computed_at_once(self, job: ClaimedJob) -> None:
+        Connection.objects.update(first_import_at=NOON)
+        assert services.rest(job=job, now=NOON) == timedelta(0)
+
+    def test_the_first_figures_of_all_are_computed_at_once(self, job: ClaimedJob) -> None:
+        Report.objects.all().delete()
+        assert services.rest(job=job, now=NOON) == timedelta(0)
+
+    def test_a_task_that_may_wait_computes_nothing(self, committed_cast: Cast) -> None:
+        tenant_id = committed_cast.tenant.pk
+        with scope.tenant(tenant_id), transaction.atomic():
+            connection_make(first_import_at=None, complete_back_to=date(2026, 1, 1))
+            refreshed(timezone.now())
+            Report.objects.update(compute_ms=10_000)
+            version = Report.objects.get().version
+            invoice_make(customer_make(Connection.objects.get()), "2026-03-01", [Row(net="5.00")])
+            services.refresh_enqueue(patient=True)
+            job = Job.objects.get(kind=services.KIND)
+        tasks.refresh(tenant_id, job.pk)
+        with scope.tenant(tenant_id), transaction.atomic():
+            job.refresh_from_db()
+            assert job.state == JobState.QUEUED
+            assert timedelta(0) < job.run_after - timezone.now() <= timedelta(seconds=100)
+            assert Report.objects.get().version == version
 
 
 class TestSweep:
