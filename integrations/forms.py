@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
+
+from integrations.sync.schedule import CHOICES
 
 
 class NameForm(forms.Form):
@@ -28,6 +32,25 @@ class KeyForm(forms.Form):
     )
 
 
+class ScheduleForm(forms.Form):
+    """How often imports run; which times may be chosen is the services' word."""
+
+    every = forms.TypedChoiceField(
+        label=_("Import by itself"), coerce=int, required=False, empty_value=None
+    )
+
+    def __init__(self, *args: Any, choices: list[tuple[str, str]] | None = None, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        every: Any = self.fields["every"]
+        every.choices = choices or [("", ""), *((str(hours), str(hours)) for hours in CHOICES)]
+
+    @property
+    def hours(self) -> int | None:
+        """The hours chosen; None for the usual ones. Needs a valid form."""
+        found: int | None = self.cleaned_data["every"]
+        return found
+
+
 class DisconnectForm(forms.Form):
     """Whether the imported books stay."""
 
@@ -39,4 +62,25 @@ class DisconnectForm(forms.Form):
         ],
         initial="keep",
         widget=forms.RadioSelect,
+    )
+
+
+class ChosenForm(forms.Form):
+    """One rejected document, or all that share a reason."""
+
+    document = forms.UUIDField(required=False)
+    reason = forms.RegexField(r"^[0-9a-f]{32}$", required=False)
+
+    def clean(self) -> None:
+        if bool(self.cleaned_data.get("document")) == bool(self.cleaned_data.get("reason")):
+            raise forms.ValidationError(_("Choose one document or one reason."))
+
+
+class IgnoreForm(forms.Form):
+    """Why rejected documents are left out."""
+
+    why = forms.CharField(
+        label=_("Why they do not matter"),
+        max_length=200,
+        help_text=_("It stands beside them and in the audit log."),
     )

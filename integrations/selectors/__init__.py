@@ -8,8 +8,25 @@ from integrations.selectors.connections import (
     deleted_lately,
     was_deleted,
 )
-from integrations.selectors.quarantine import rejections_of
-from integrations.selectors.runs import RunView, connection_progress, runs_of, seconds_left
+from integrations.selectors.quarantine import (
+    Retried,
+    SetAside,
+    newest_of,
+    rejection_groups,
+    rejection_of,
+    rejections_of,
+    retried_lately,
+    set_aside,
+)
+from integrations.selectors.removals import removal_held
+from integrations.selectors.runs import (
+    RunView,
+    connection_progress,
+    run_page,
+    run_views,
+    runs_of,
+    seconds_left,
+)
 from integrations.selectors.status import (
     Code,
     Freshness,
@@ -25,7 +42,9 @@ __all__ = [
     "ConnectionPage",
     "ConnectionRow",
     "Freshness",
+    "Retried",
     "RunView",
+    "SetAside",
     "Status",
     "connection_page",
     "connection_progress",
@@ -33,10 +52,18 @@ __all__ = [
     "connections_page",
     "deleted_lately",
     "freshness",
+    "newest_of",
+    "rejection_groups",
+    "rejection_of",
     "rejections_of",
+    "removal_held",
+    "retried_lately",
+    "run_page",
     "run_state",
+    "run_views",
     "runs_of",
     "seconds_left",
+    "set_aside",
     "status_of",
     "was_deleted",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Value
@@ -20,9 +21,11 @@ from integrations.models import (
     Invoice,
     Payment,
     Product,
-    Rejection,
+    RemovalHold,
     SyncRun,
 )
+from integrations.selectors.quarantine import SetAside, rejections_by_fate
+from integrations.selectors.removals import removals_held
 from integrations.selectors.runs import RunView, run_view
 from integrations.selectors.status import Code, Status, standings
 
@@ -44,6 +47,8 @@ class ConnectionRow:
     status: Status
     run: SyncRun | None
     counts: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0
+    holds: list[RemovalHold] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,8 @@ class ConnectionPage:
     status: Status
     current: RunView | None
     counts: dict[str, int]
-    rejected: int
+    set_aside: SetAside
+    holds: list[RemovalHold]
     next_import: datetime | None
     # The kind of credential; "" when there is none, None when the reader may not know.
     grant: str | None
@@ -65,10 +71,15 @@ def connections_page(*, now: datetime, leaving: bool | None = None) -> list[Conn
     """
     connections = list(Connection.objects.order_by("disconnected_at", "name"))
     connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
-    counts = _counts(connections)
+    counted = _counted(connections, now)
     return [
         ConnectionRow(
-            connection=s.connection, status=s.status, run=s.run, counts=counts[s.connection.pk]
+            connection=s.connection,
+            status=s.status,
+            run=s.run,
+            counts=counted[s.connection.pk].books,
+            rejected=counted[s.connection.pk].set_aside.open,
+            holds=counted[s.connection.pk].holds,
         )
         for s in standings(connections, now, leaving=leaving)
     ]
@@ -99,12 +110,14 @@ def connection_page(
     if not scope.is_looking_in():  # support has no right to anything about a credential
         grants = Credential.objects.filter(connection=connection)
         grant = grants.values_list("kind", flat=True).first() or ""
+    counted = _counted([connection], now)[connection.pk]
     return ConnectionPage(
         connection=connection,
         status=status,
         current=run_view(run, job, now=now) if run else None,
-        counts=_counts([connection])[connection.pk],
-        rejected=Rejection.objects.filter(connection=connection).count(),
+        counts=counted.books,
+        set_aside=counted.set_aside,
+        holds=counted.holds,
         next_import=_next_import(status, job),
         grant=grant,
     )
@@ -116,15 +129,39 @@ def _next_import(status: Status, job: Job | None) -> datetime | None:
     return job.run_after if job.state == JobState.QUEUED else None
 
 
-def _counts(connections: list[Connection]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
+@dataclass(slots=True)
+class _Counted:
+    books: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    aside: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SetAside.FIELDS, 0))
+    holds: list[RemovalHold] = field(default_factory=list)
+
+    @property
+    def set_aside(self) -> SetAside:
+        return SetAside(**self.aside)
+
+
+def _counted(connections: list[Connection], now: datetime) -> dict[int, _Counted]:
+    """What there is of each connection, in one query; the few holds in another, if any."""
+    found: dict[int, _Counted] = defaultdict(_Counted)
+    books = {name: model.objects.filter(removed_at=None) for name, model in COUNTED.items()}
+    holds = {"held": RemovalHold.objects.filter(ended_at=None)}
+    rows: dict[str, Any] = books | rejections_by_fate(now) | holds
     first, *more = (
-        model.objects.filter(connection__in=connections, removed_at=None)
+        each.filter(connection__in=connections)
         .order_by()
         .values("connection")
         .annotate(n=Count("pk"), what=Value(name))
-        for name, model in COUNTED.items()
+        for name, each in rows.items()
     )
+    held = []
     for row in first.union(*more, all=True):
-        counts[row["connection"]][row["what"]] = row["n"]
-    return counts
+        counted = found[row["connection"]]
+        if row["what"] in counted.aside:
+            counted.aside[row["what"]] = row["n"]
+        elif row["what"] == "held":
+            held.append(row["connection"])
+        else:
+            counted.books[row["what"]] = row["n"]
+    for hold in removals_held(held):
+        found[hold.connection_id].holds.append(hold)
+    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
-
-from django.db.models import Sum
+from uuid import UUID
 
 from calqsync.jobs.models import Job
 from integrations.models import Connection, SyncRun, SyncStream
-from integrations.models.runs import OPEN_STATES, Stream
+from integrations.models.runs import OPEN_STATES, RunState, Stream
 from integrations.selectors.status import jobs_of, run_state
 
 
@@ -25,6 +26,25 @@ class RunView:
     @property
     def open(self) -> bool:
         return self.run.state in OPEN_STATES
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a worker has it or will have it at once, so that nobody need ask for it."""
+        return self.state in (RunState.QUEUED, RunState.RUNNING)
+
+    @property
+    def waited(self) -> timedelta:
+        """How long its requests were held back to keep to Procountor's limit."""
+        return timedelta(milliseconds=self.run.waited_ms)
+
+    @property
+    def busy(self) -> timedelta:
+        """How long workers were at it."""
+        return timedelta(milliseconds=self.run.busy_ms)
+
+    def length(self, *, now: datetime) -> timedelta:
+        """From its start to its end, or to now."""
+        return max((self.run.finished_at or now) - self.run.started_at, timedelta(0))
 
     def share(self) -> tuple[int, int]:
         """Documents fetched, and documents expected, of the streams whose size is known."""
@@ -44,18 +64,26 @@ def connection_progress(connection: Connection, *, now: datetime) -> RunView | N
 
 
 def runs_of(connection: Connection) -> Any:
-    """The runs of a connection, newest first, with the sums of their streams."""
-    return (
-        SyncRun.objects.filter(connection=connection)
-        .annotate(
-            added=Sum("streams__added", default=0),
-            changed=Sum("streams__changed", default=0),
-            unchanged=Sum("streams__unchanged", default=0),
-            removed=Sum("streams__removed", default=0),
-            rejected=Sum("streams__rejected", default=0),
-        )
-        .order_by("-started_at", "-pk")
-    )
+    """The runs of a connection, newest first; take a page, then `run_views`."""
+    return SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk")
+
+
+def run_views(connection: Connection, runs: Iterable[SyncRun], *, now: datetime) -> list[RunView]:
+    """These runs of the connection with their streams: at most two queries for all."""
+    shown = list(runs)
+    # Only of a running one the job says more than the run.
+    running = any(run.state == RunState.RUNNING for run in shown)
+    job = jobs_of([connection]).get(connection.pk) if running else None
+    streams: dict[int, list[SyncStream]] = defaultdict(list)
+    for stream in SyncStream.objects.filter(run__in=shown):
+        streams[stream.run_id].append(stream)
+    return [_viewed(run, streams[run.pk], job, now=now) for run in shown]
+
+
+def run_page(connection: Connection, public_id: UUID, *, now: datetime) -> RunView | None:
+    """One run of the connection; None where it has no such run."""
+    run = SyncRun.objects.filter(connection=connection, public_id=public_id).first()
+    return run_views(connection, [run], now=now)[0] if run is not None else None
 
 
 def seconds_left(view: RunView, *, now: datetime) -> int | None:
@@ -68,6 +96,15 @@ def seconds_left(view: RunView, *, now: datetime) -> int | None:
 
 
 def run_view(run: SyncRun, job: Job | None, *, now: datetime) -> RunView:
+    return _viewed(run, SyncStream.objects.filter(run=run), job, now=now)
+
+
+def _viewed(
+    run: SyncRun, streams: Iterable[SyncStream], job: Job | None, *, now: datetime
+) -> RunView:
     order = list(Stream.values)
-    streams = sorted(SyncStream.objects.filter(run=run), key=lambda s: order.index(s.stream))
-    return RunView(run=run, state=run_state(run, job, now=now), streams=streams)
+    return RunView(
+        run=run,
+        state=run_state(run, job, now=now),
+        streams=sorted(streams, key=lambda stream: order.index(stream.stream)),
+    )

@@ -7,35 +7,41 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing.gate import PlanNeeded
 from billing.services import entitlement_now
+from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.web.limits import limited
 from integrations import selectors
 from integrations.forms import DisconnectForm, NameForm
-from integrations.models import Connection
+from integrations.models import Connection, RemovalHold
 from integrations.models.connections import GrantKind
 from integrations.services import connections, identity, runs
 from integrations.services.refusals import ConnectRefused
 from integrations.views.connect import (
     admin_outside_transaction,
     connection_of,
-    plan_needed,
     posted,
     to_login,
 )
+from integrations.views.imports import history, history_file
+from integrations.views.problems import (
+    allowed,
+    button,
+    connection_problem,
+    held_problem,
+    rejected_problem,
+)
+from integrations.views.schedules import panel
 from integrations.views.words import Words
 
 _COUNT_WORDS = {
@@ -63,7 +69,9 @@ def integrations(request: TenantRequest) -> HttpResponse:
                 "last": words.ago(row.connection.data_as_of),
                 "counts": _counts(words, row.counts),
                 "url": words.url("connection", row.connection),
-                "button": words.button(row.connection, row.status, admin=admin),
+                "button": button(words, row.connection, row.status, admin=admin),
+                "rejected": row.rejected,
+                "holds": [_held(words, row.connection, hold) for hold in row.holds],
             }
             for row in rows
         ],
@@ -76,6 +84,16 @@ def integrations(request: TenantRequest) -> HttpResponse:
         "may_import": entitlement_now(now=now).may_import,
     }
     return render(request, "integrations/list.html", context)
+
+
+def _held(words: Words, connection: Connection, hold: RemovalHold) -> dict[str, str]:
+    facts = {"missing": words.count(hold.missing), "what": words.inside(hold.get_stream_display())}
+    if hold.confirmed_at is not None:
+        return {"words": _("%(missing)s %(what)s are about to be removed") % facts}
+    return {
+        "words": _("Were %(missing)s %(what)s deleted?") % facts,
+        "url": words.url("connection", connection),
+    }
 
 
 def _counts(words: Words, counts: dict[str, int]) -> list[dict[str, Any]]:
@@ -96,6 +114,8 @@ def connection(request: TenantRequest, public_id: UUID) -> HttpResponse:
             raise
         messages.info(request, _("This connection and its data were deleted."))
         return redirect("integrations", request.tenant.slug)
+    if kind := sheets.kind_asked(request.GET.get("format")):
+        return history_file(request, shown, kind)
     return _page(request, shown, NameForm())
 
 
@@ -106,25 +126,15 @@ def _page(
     words = Words(request.tenant, now)
     if not form.is_bound:
         form = NameForm(initial={"name": shown.name})
-    page = Paginator(selectors.runs_of(shown), 10).get_page(request.GET.get("page"))
     context = _news(request, shown, words) | {
         "form": form,
         "gaps": words.gaps(shown.rights),
         "rights_read": words.moment(shown.rights_read_at) if shown.rights_read_at else "",
-        "listing": _history(words, page),
-        "crumbs": _crumbs(request, shown),
+        "listing": history(request, words, shown),
+        "crumbs": words.crumbs(shown),
+        "schedule": panel(words, shown),
     }
     return render(request, "integrations/connection.html", context, status=status)
-
-
-def _crumbs(request: TenantRequest, shown: Connection, *, last: str = "") -> list[dict[str, str]]:
-    crumbs = [
-        {"label": _("Integrations"), "url": reverse("integrations", args=[request.tenant.slug])},
-        {"label": shown.name, "url": reverse("connection", args=_ids(request, shown))},
-    ]
-    if last:
-        return [*crumbs, {"label": last, "url": ""}]
-    return [crumbs[0], {**crumbs[1], "url": ""}]
 
 
 def _ids(request: TenantRequest, shown: Connection) -> list[Any]:
@@ -156,6 +166,7 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
     ]
     member, admin = request.membership.may(Role.MEMBER), request.membership.may(Role.ADMIN)
     running = page.current is not None and page.current.open
+    at_work = page.current is not None and page.current.at_work
     off = page.status.code is selectors.Code.DISCONNECTED
     paused = shown.paused_at is not None
     return {
@@ -164,11 +175,11 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "says": words.status(shown, page.status),
         "facts": facts,
         "counts": _counts(words, page.counts),
-        "rejected": page.rejected,
+        "set_aside": page.set_aside,
         "current": page.current,
         "progress": words.progress(shown, page.current) if page.current else None,
-        "problem": words.problem(shown, page.status, page.current, admin=admin) if member else None,
-        "may_sync": member and not running and not off and not paused and not words.leaving,
+        "problems": [] if off else _problems(words, shown, page, member=member, admin=admin),
+        "may_sync": member and not at_work and not off and not paused and not words.leaving,
         "may_cancel": member and running,
         "may_admin": admin,
         "leaving": words.leaving,
@@ -178,40 +189,22 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
     }
 
 
-def _history(words: Words, page: Any) -> dict[str, Any]:
-    def row(run: Any) -> dict[str, Any]:
-        took = run.finished_at - run.started_at if run.finished_at else None
-        return {
-            "cells": [
-                {"text": words.moment(run.started_at), "sub": run.get_trigger_display()},
-                {"text": run.get_state_display(), "badge": run.state},
-                run.get_mode_display(),
-                *(words.count(n) for n in (run.added, run.changed, run.removed, run.rejected)),
-                _("%d s") % round(took.total_seconds()) if took is not None else "–",
-                words.count(run.requests),
-            ]
-        }
-
-    number = {"numeric": True}
-    return {
-        "caption": _("Imports, newest first"),
-        "columns": [
-            {"key": "started", "label": _("Started")},
-            {"key": "state", "label": _("Result")},
-            {"key": "mode", "label": _("Kind")},
-            {"key": "added", "label": _("New"), **number},
-            {"key": "changed", "label": _("Changed"), **number},
-            {"key": "removed", "label": _("Removed"), **number},
-            {"key": "rejected", "label": _("Set aside"), **number},
-            {"key": "took", "label": _("Took"), **number},
-            {"key": "requests", "label": _("Requests"), **number},
-        ],
-        "rows": [row(run) for run in page],
-        "count_text": ngettext("%s import", "%s imports", page.paginator.count)
-        % words.count(page.paginator.count),
-        "page": page,
-        "empty": {"title": _("No import yet"), "text": _("The first one starts by itself.")},
-    }
+def _problems(
+    words: Words,
+    shown: Connection,
+    page: selectors.ConnectionPage,
+    *,
+    member: bool,
+    admin: bool,
+) -> list[dict[str, Any]]:
+    """The cards of the connection's page, gravest first."""
+    cards = [
+        connection_problem(words, shown, page.status, page.current),
+        *(held_problem(words, shown, one, member=member, admin=admin) for one in page.holds),
+        rejected_problem(words, shown, page.set_aside),
+    ]
+    found = (allowed(card, member=member, admin=admin) for card in cards)
+    return [card for card in found if card is not None]
 
 
 @tenant_view()
@@ -225,36 +218,6 @@ def connection_progress(request: TenantRequest, public_id: UUID) -> HttpResponse
         context = {"progress": words.progress(shown, current)}
         return render(request, "parts/progress.html", context)
     return render(request, "integrations/_news.html", _news(request, shown, words) | {"oob": True})
-
-
-@tenant_view(Role.MEMBER)
-@posted
-def connection_sync(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    shown = connection_of(public_id)
-    if shown.disconnected_at is not None:
-        messages.error(request, _("This connection is disconnected. Connect it again first."))
-        return redirect("connection", *_ids(request, shown))
-    if request.tenant.deletes_at is not None:
-        said = _("The company is about to be deleted, so nothing is imported. Keep it first.")
-        messages.error(request, said)
-        return redirect("connection", *_ids(request, shown))
-    if shown.paused_at is not None:
-        messages.error(request, _("Imports of this connection are paused."))
-        return redirect("connection", *_ids(request, shown))
-    try:
-        runs.sync_request(connection=shown, by=request.user, now=timezone.now())
-    except PlanNeeded as failure:
-        return plan_needed(request, failure)
-    return redirect("connection", *_ids(request, shown))
-
-
-@tenant_view(Role.MEMBER)
-@posted
-def connection_cancel(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    shown = connection_of(public_id)
-    runs.sync_cancel(connection=shown, by=request.user)
-    messages.info(request, _("The import stops at the next document. What it read is kept."))
-    return redirect("connection", *_ids(request, shown))
 
 
 @tenant_view(Role.ADMIN)
@@ -345,7 +308,7 @@ def connection_disconnect(request: TenantRequest, public_id: UUID) -> HttpRespon
         "form": form,
         "counts": _counts(words, page.counts),
         "disconnected": shown.disconnected_at is not None,
-        "crumbs": _crumbs(request, shown, last=_("Disconnect")),
+        "crumbs": words.crumbs(shown, _("Disconnect")),
     }
     return render(request, "integrations/disconnect.html", context)
 
@@ -361,43 +324,3 @@ def _disconnected(shown: Connection, delete: bool) -> str:
         " Basics > API client keys."
     )
     return first % {"name": shown.name} + " " + key
-
-
-@tenant_view()
-@require_safe
-def connection_rejected(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    """Documents that an import set aside, each with its reason."""
-    shown, words = connection_of(public_id), Words(request.tenant, timezone.now())
-    page = Paginator(selectors.rejections_of(shown), 50).get_page(request.GET.get("page"))
-    listing = {
-        "caption": _("Documents set aside"),
-        "columns": [
-            {"key": "id", "label": _("Number in Procountor")},
-            {"key": "stream", "label": _("Kind")},
-            {"key": "reason", "label": _("Reason")},
-            {"key": "first", "label": _("First seen")},
-            {"key": "last", "label": _("Last tried")},
-        ],
-        "rows": [
-            {
-                "cells": [
-                    row.external_id,
-                    row.get_stream_display(),
-                    row.reason,
-                    words.moment(row.first_seen_at),
-                    words.moment(row.last_seen_at),
-                ]
-            }
-            for row in page
-        ],
-        "count_text": ngettext("%s document", "%s documents", page.paginator.count)
-        % words.count(page.paginator.count),
-        "page": page,
-        "empty": {
-            "title": _("Nothing was set aside"),
-            "text": _("Every document that was read could be understood."),
-        },
-    }
-    crumbs = _crumbs(request, shown, last=_("Set aside"))
-    context = {"connection": shown, "listing": listing, "crumbs": crumbs}
-    return render(request, "integrations/rejected.html", context)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from billing.services import entitlement_now
 from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations.models import Connection, SyncStream
-from integrations.models.runs import RunState
+from integrations.models.runs import RunState, Stream
 from integrations.selectors import Code, RunView, Status, seconds_left
-from integrations.services.advice import advice_for, mends_by_reconnecting
+from integrations.sync.advice import LATE, PARTLY, happened
+from integrations.sync.schedule import hours_between
 
 
 class Words:
@@ -45,8 +48,42 @@ class Words:
     def count(self, number: int) -> str:
         return formats.count(number, language=self.language)
 
+    def length(self, took: timedelta | None) -> str:
+        """A length of time in its two largest units: "3 min 10 s"."""
+        if took is None:
+            return formats.NONE
+        seconds = round(took.total_seconds())
+        if seconds < 1:
+            return _("under 1 s") if took else _("%d s") % 0
+        parts = [
+            (seconds // 86_400, _("%d d")),
+            (seconds // 3600 % 24, _("%d h")),
+            (seconds // 60 % 60, _("%d min")),
+            (seconds % 60, _("%d s")),
+        ]
+        first = next(place for place, (number, _unit) in enumerate(parts) if number)
+        return " ".join(unit % number for number, unit in parts[first : first + 2] if number)
+
+    def inside(self, label: str) -> str:
+        """A label as it stands within a sentence."""
+        return label[:1].lower() + label[1:]
+
     def url(self, name: str, connection: Connection) -> str:
         return reverse(name, args=[self.slug, connection.public_id])
+
+    def url_of(self, name: str, connection: Connection, one: UUID) -> str:
+        """The address of something that belongs to the connection."""
+        return reverse(name, args=[self.slug, connection.public_id, one])
+
+    def crumbs(self, connection: Connection, *more: str) -> list[dict[str, str]]:
+        """From the list of connections to a page below one; the last has no address."""
+        crumbs = [
+            {"label": _("Integrations"), "url": reverse("integrations", args=[self.slug])},
+            {"label": connection.name, "url": self.url("connection", connection)},
+            *({"label": label, "url": ""} for label in more),
+        ]
+        crumbs[-1]["url"] = ""
+        return crumbs
 
     def status(self, connection: Connection, status: Status) -> str:
         """One sentence about what a connection is doing."""
@@ -62,17 +99,40 @@ class Words:
         if status.reason == "no_plan":
             return _("The trial or plan has ended. Everything imported stays visible.")
         if status.code is Code.PAUSED:
-            return self._paused(connection)
+            return self.paused(connection)
         if status.reason == "interrupted":
             return _("The import was interrupted and goes on by itself shortly.")
         if status.code is Code.NEEDS_YOU:
-            return _("Imports have stopped until someone helps.")
+            stopped = connection.trouble_kind != PARTLY
+            said = (
+                _("Imports have stopped until someone helps.")
+                if stopped
+                else _("A part is not imported until someone helps.")
+            )
+            return f"{self.paused(connection)} {said}" if connection.paused_at else said
         if status.code is Code.WAITING:
             return self._waiting(status)
-        hours = settings.SYNC_EVERY_HOURS
-        return _("Imports run every %(hours)s hours.") % {"hours": f"{hours:g}"}
+        return self.every(hours_between(connection, allowed=self.allowed))
 
-    def _paused(self, connection: Connection) -> str:
+    @cached_property
+    def allowed(self) -> int:
+        """How few hours the plan allows between two imports."""
+        return entitlement_now(now=self.now).every_hours
+
+    def every(self, hours: float) -> str:
+        """How often imports run by themselves."""
+        return _("Imports run %(often)s.") % {"often": self.often(hours)}
+
+    def often(self, hours: float) -> str:
+        """ "every 6 hours", within a sentence."""
+        if hours == 24:
+            return _("once a day")
+        if hours == 1:
+            return _("every hour")
+        return _("every %(hours)s hours") % {"hours": f"{hours:g}"}
+
+    def paused(self, connection: Connection) -> str:
+        """Since when and why imports are paused."""
         words = {
             "day": self.moment(connection.paused_at),
             "reason": connection.pause_reason.rstrip("."),
@@ -84,135 +144,54 @@ class Words:
         return f"{said} {_('Reason: %(reason)s.') % words}" if connection.pause_reason else said
 
     def _waiting(self, status: Status) -> str:
-        fault = status.reason == "our_fault"
-        first = (
-            _("A fault of ours stopped the import.")
-            if fault
-            else _("Procountor is busy or does not answer.")
-        )
+        ours = status.reason == RunState.OUR_FAULT
+        first = self.happened(status.reason, RunState.OUR_FAULT if ours else RunState.WAITING)
+        if status.reason == "client_suspended":
+            return first
+        if status.reason == LATE and (status.until is None or status.until <= self.now):
+            return first + " " + _("It starts by itself as soon as it can.")
         if status.until is None or status.until <= self.now:
             return first + " " + _("We try again shortly.")
         return first + " " + _("We try again at %(time)s.") % {"time": self.clock(status.until)}
 
-    def problem(
-        self, connection: Connection, status: Status, view: RunView | None, *, admin: bool = True
-    ) -> dict[str, Any] | None:
-        """The card that says what happened, what it means and what to do."""
-        found = self._problem(connection, status, view)
-        if found and not admin and found.pop("for_admins", False):
-            # The button would be refused.
-            return {**found, "action_url": ""}
-        return found
+    def happened(self, kind: str, family: RunState) -> str:
+        """What stopped an import or holds it up, in one sentence."""
+        return happened(kind, family)
 
-    def _problem(
-        self, connection: Connection, status: Status, view: RunView | None
-    ) -> dict[str, Any] | None:
-        kind = connection.trouble_kind or status.reason
-        if status.reason == "leaving":
-            return None  # the frame of every page says it already, with the way to keep it
-        if status.code is Code.PAUSED and status.reason != "no_plan":
-            return self._pause_problem(connection, status)
-        if status.reason == "no_plan":
-            return self._plan_problem(connection)
-        ours = status.reason == "our_fault"
-        if status.code is not Code.NEEDS_YOU and not ours:
-            return None
-        problem = {
-            "id": "connection",
-            "level": "bad",
-            "title": _("The import of %(name)s stopped") % {"name": connection.name}
-            if ours
-            else _("%(name)s needs you") % {"name": connection.name},
-            "happened": self._happened(connection, kind),
-            "meaning": self._meaning(connection),
-            "advice": advice_for(kind),
-            "detail": connection.trouble_detail or (view.run.error if view else ""),
-            "reference": f"run {view.run.public_id}" if view else "",
-        }
-        return problem | self.way_on(connection, status) | {"action_post": True}
-
-    def button(
-        self, connection: Connection, status: Status, *, admin: bool
-    ) -> dict[str, Any] | None:
-        """The button beside a connection in the list, where there is one that helps."""
-        idle = status.code not in (Code.SYNCING, Code.DISCONNECTED)
-        if self.leaving or connection.paused_at or not idle:
-            return None
-        found = self.way_on(connection, status)
-        return found if admin or "for_admins" not in found else None
-
-    def way_on(self, connection: Connection, status: Status) -> dict[str, Any]:
-        """The button that helps: a new login where that mends it, else another import."""
-        kind = connection.trouble_kind or status.reason
-        if status.code is Code.NEEDS_YOU and mends_by_reconnecting(kind):
-            url = self.url("connection_reconnect", connection)
-            return {"action": _("Reconnect"), "action_url": url, "for_admins": True}
-        url = self.url("connection_sync", connection)
-        return {"action": _("Sync now"), "action_url": url}
-
-    def _pause_problem(self, connection: Connection, status: Status) -> dict[str, Any]:
-        problem = {
-            "id": "connection",
-            "title": _("Imports of %(name)s are paused") % {"name": connection.name},
-            "happened": self._paused(connection),
-            "meaning": self._meaning(connection),
-        }
-        if status.reason == "by_support":
-            advice = _("Our support starts them again. Write to us if it takes too long.")
-            return problem | {"advice": advice}
-        return problem | {
-            "advice": _("Owners and admins can start them again at any time."),
-            "for_admins": True,
-            "action": _("Resume imports"),
-            "action_url": self.url("connection_resume", connection),
-            "action_post": True,
-        }
-
-    def _plan_problem(self, connection: Connection) -> dict[str, Any]:
-        return {
-            "id": "connection",
-            "title": _("Imports are paused"),
-            "happened": _("The trial or plan of your company has ended."),
-            "meaning": self._meaning(connection),
-            "advice": _("Choose a plan, and imports start again at once."),
-            "action": _("Choose a plan"),
-            "action_url": reverse("plan", args=[self.slug]),
-        }
-
-    def _happened(self, connection: Connection, kind: str) -> str:
-        said = {
-            "key_revoked": _("Procountor no longer accepts our key."),
-            "renewal_lost": _("The renewal of our key broke off."),
-            "clients_not_allowed": _("Procountor refused the connection."),
-            "right_missing": _("The Procountor user behind this connection lacks a right."),
-            "wrong_company": _("Procountor answered for another company."),
-            "our_fault": _("The import met something that it could not handle."),
-            "SecretUnreadable": _("The stored key can no longer be read."),
-        }.get(kind, _("The import could not go on."))
-        if connection.trouble_since is None:
-            return said
-        return f"{said} " + _("Since %(time)s.") % {"time": self.moment(connection.trouble_since)}
-
-    def _meaning(self, connection: Connection) -> str:
-        if connection.data_as_of is None:
-            return _("Nothing has been imported completely yet, so figures may be missing.")
-        return _("Figures are complete up to %(day)s and stay as they are until then.") % {
-            "day": self.moment(connection.data_as_of)
-        }
+    def state(self, view: RunView) -> str:
+        """The run's state in words."""
+        if view.state == "interrupted":
+            return _("Interrupted, retrying")
+        if view.run.state == RunState.RUNNING and view.run.applying_at is not None:
+            return _("Applying")
+        return str(view.run.get_state_display())
 
     def progress(self, connection: Connection, view: RunView) -> dict[str, Any]:
         """Context of parts/progress.html."""
-        left = seconds_left(view, now=self.now) if view.open else None
+        left = seconds_left(view, now=self.now) if view.at_work else None
         return {
             "title": _("Import now") if view.open else _("Last import"),
             "status": view.state,
+            "status_text": self.state(view),
             "summary": self._summary(view),
             "left": self._left(left),
-            "streams": [self._stream(connection, s, open_=view.open) for s in view.streams],
+            "streams": [self._stream(connection, view, stream) for stream in view.streams],
             "finished": not view.open,
             "poll_url": f"{self.url('connection_progress', connection)}?state={view.state}",
-            "hint": _("You may leave this page. The import goes on.") if view.open else "",
+            "hint": self._stays(connection, view) if view.open else "",
         }
+
+    def _stays(self, connection: Connection, view: RunView) -> str:
+        """What people see of their figures while an import runs."""
+        if view.run.mode == "first":
+            usable = _("Newest documents come first; each month shows as soon as it is whole.")
+        elif connection.data_as_of is None:
+            usable = _("Figures change once, when everything is read.")
+        else:
+            usable = _("Your figures stay as of %(day)s until everything is read.") % {
+                "day": self.moment(connection.data_as_of)
+            }
+        return f"{usable} {_('You may leave this page. The import goes on.')}"
 
     def _summary(self, view: RunView) -> str:
         requests = _("%(number)s requests to Procountor.") % {
@@ -228,12 +207,19 @@ class Words:
                 "done": self.count(done),
                 "all": self.count(expected),
             }
-            return f"{share} {requests}"
+            return " ".join(part for part in (share, self._speed(view), requests) if part)
         outcome = self.outcome(view)
         if view.run.finished_at is None:
             return f"{outcome} {requests}".strip()
         ended = _("Ended %(ago)s.") % {"ago": self.ago(view.run.finished_at)}
         return " ".join(part for part in (ended, outcome, requests) if part)
+
+    def _speed(self, view: RunView) -> str:
+        minutes = view.length(now=self.now).total_seconds() / 60
+        done = view.total("fetched")
+        if not view.at_work or minutes < 0.05 or not done:
+            return ""
+        return _("%(number)s a minute.") % {"number": self.count(round(done / minutes))}
 
     def outcome(self, view: RunView) -> str:
         """What a finished run did."""
@@ -241,7 +227,7 @@ class Words:
             (view.total("added"), _("%s new")),
             (view.total("changed"), _("%s changed")),
             (view.total("removed"), _("%s removed")),
-            (view.total("rejected"), _("%s set aside")),
+            (view.total("rejected"), _("%s rejected")),
         ]
         told = [words % self.count(number) for number, words in parts if number]
         if told:
@@ -258,14 +244,15 @@ class Words:
         minutes = round(seconds / 60)
         return ngettext("About %d minute left.", "About %d minutes left.", minutes) % minutes
 
-    def _stream(self, connection: Connection, stream: SyncStream, *, open_: bool) -> dict[str, Any]:
+    def _stream(self, connection: Connection, view: RunView, stream: SyncStream) -> dict[str, Any]:
         state = "queued"
         if stream.complete or stream.finished_at:
             state = "done"
         elif stream.started_at:
-            state = "running" if open_ else "queued"
+            state = "running" if view.open else "queued"
         usable = ""
-        if stream.stream == "invoices" and open_ and connection.complete_back_to:
+        loading = view.open and view.run.mode == "first" and stream.stream == Stream.INVOICES
+        if loading and connection.complete_back_to:
             month = formats.month(connection.complete_back_to, language=self.language, long=True)
             usable = _("Complete back to %(month)s") % {"month": month}
         return {

@@ -49,10 +49,18 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "connection": ("viewer", _READ),
     "connection_progress": ("viewer", _READ),
     "connection_rejected": ("viewer", _READ),
+    "connection_run": ("viewer", _READ),
+    "connection_document": ("member", _READ),
+    "connection_retry": ("member", _POST),
+    "connection_ignore": ("member", _POST),
+    "connection_unignore": ("member", _POST),
+    "connection_removals": ("admin", _BOTH),
+    "connection_recheck": ("member", _POST),
     "connection_sync": ("member", _POST),
-    "connection_cancel": ("member", _POST),
+    "connection_cancel": ("member", _BOTH),
     "connection_pause": ("admin", _POST),
     "connection_resume": ("admin", _POST),
+    "connection_schedule": ("admin", _POST),
     "connection_rename": ("admin", _POST),
     "connection_reconnect": ("admin", _POST),
     "connection_rights": ("admin", _POST),
@@ -122,10 +130,16 @@ FORMS: dict[str, Form] = {
     },
     "subscriptions_say": lambda company: {"say": f"reject:{company.id_of('subscription')}"},
     "subscription_edit": _fixed(period_months="3", paused="on"),
+    "connection_retry": _id("rejection", "document"),
+    "connection_ignore": _id("rejection", "document", why="A test of ours"),
+    "connection_unignore": _id("ignored rejection", "document"),
+    "connection_removals": _fixed(),
+    "connection_recheck": _fixed(),
     "connection_sync": _fixed(),
     "connection_cancel": _fixed(),
     "connection_pause": _fixed(reason="Closing the books"),
     "connection_resume": _fixed(),
+    "connection_schedule": _fixed(every="24"),
     "connection_rename": _fixed(name="Another name"),
     "connection_reconnect": _fixed(),
     "connection_rights": _fixed(),
@@ -243,6 +257,12 @@ def argument(route: Route, converter: str, name: str, company: Company) -> str:
             return company.slug
         case "public_id":
             return company.id_of(_thing(route))
+        case "run":
+            return company.id_of("run")
+        case "document":
+            return company.id_of("rejection")
+        case "hold":
+            return company.id_of("removalhold")
         case "token":
             # The secret itself opens what it opens; what the company shows elsewhere must not.
             return company.id_of("invitation")

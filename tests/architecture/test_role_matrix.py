@@ -115,7 +115,10 @@ def test_i4_another_company_holds_no_thing_of_ones_own(world, marked_rows):
 
 
 # Forms that name a thing in their fields, not in the address.
-NAMING = {"products_mark", "subscriptions_say", "connect_key"}
+NAMING = {
+    *("products_mark", "subscriptions_say", "connect_key"),
+    *("connection_retry", "connection_ignore", "connection_unignore"),
+}
 
 
 def test_i6_a_form_that_names_another_companys_thing_is_refused(world, marked_rows):

@@ -32,6 +32,7 @@ from calqsync.tenancy.services import invitation_create, tenant_create, token_ha
 from calqsync.tenancy.support import grants
 from integrations import models as books
 from integrations.models.connections import GrantKind
+from integrations.sync import evidence
 from reporting import models as figures
 from reporting import services as reporting
 from reporting.services import deciding
@@ -246,18 +247,28 @@ def _ran(company: Company) -> None:
         run=run, stream="invoices", fetched=7_391_847, position={"at": words.text("position")}
     )
     books.StreamCursor.objects.create(connection=shop, stream="invoices", changed_to=now)
-    books.Rejection.objects.create(
-        connection=shop,
-        stream="invoices",
-        external_id=words.listed("rejected")[:40],
-        reason=words.listed("reason"),
-        raw=b"raw",
-        first_seen_at=now,
-        last_seen_at=now,
-    )
+    things["rejection"] = _set_aside(company, "rejected")
+    things["ignored rejection"] = _set_aside(company, "ignored", ignored_at=now)
     for role in ("admin", "owner"):
         things[f"flow:{role}"] = _walk(company, role)
     things |= {"run": run, "flow": things["flow:owner"]}
+
+
+def _set_aside(company: Company, number: str, **values: Any) -> Any:
+    """A document that could not be understood, sealed as the import seals it."""
+    words, shop, now = company.words, company.things["connection"], timezone.now()
+    name = words.listed(number)[:40]
+    raw = evidence.sealed_for(sealer(), shop.pk, "invoices", name, words.text("raw").encode())
+    return books.Rejection.objects.create(
+        connection=shop,
+        stream="invoices",
+        external_id=name,
+        reason=words.listed("reason"),
+        raw=raw,
+        first_seen_at=now,
+        last_seen_at=now,
+        **values,
+    )
 
 
 def _walk(company: Company, role: str) -> Any:

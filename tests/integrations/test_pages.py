@@ -22,6 +22,7 @@ GET = {
     "connection": True,
     "connection_progress": True,
     "connection_disconnect": True,
+    "connection_cancel": True,
     "connection_rejected": True,
 }
 POST = {
@@ -29,12 +30,23 @@ POST = {
     "connect_key": False,
     "connection_sync": True,
     "connection_cancel": True,
+    "connection_retry": True,
+    "connection_ignore": True,
+    "connection_unignore": True,
     "connection_pause": True,
     "connection_resume": True,
+    "connection_schedule": True,
     "connection_rename": True,
     "connection_reconnect": True,
     "connection_rights": True,
     "connection_disconnect": True,
+}
+# What belongs to a connection: tests/integrations/test_import_pages.py.
+OF_A_CONNECTION = {
+    "connection_run",
+    "connection_document",
+    "connection_removals",
+    "connection_recheck",
 }
 ONLY_LOOKS = ["integrations", "connection", "connection_progress", "connection_rejected"]
 
@@ -88,7 +100,7 @@ def test_every_route_of_the_room_is_walked_here():
         for pattern in getattr(pattern, "url_patterns", [])
         if getattr(pattern.callback, "__module__", "").startswith("integrations.")
     }
-    assert found == {*GET, *POST, "connect_confirm", "procountor_callback"}
+    assert found == {*GET, *POST, *OF_A_CONNECTION, "connect_confirm", "procountor_callback"}
 
 
 @pytest.mark.parametrize(("name", "has_id"), GET.items())
@@ -273,10 +285,11 @@ def test_documents_set_aside_are_listed_with_their_reason(cast, eu):
             first_seen_at=NOW,
             last_seen_at=NOW,
         )
-    assert "1 document was set aside" in page_of(cast, eu)
+    assert "1 document was rejected" in page_of(cast, eu)
     page = page_of(cast, eu, "connection_rejected")
     assert "4711" in page
     assert "invoiceRows: missing" in page
+    assert "1 rejected" in page_of(cast, eu, "integrations")
 
 
 def test_history_shows_each_run_with_its_counts(cast, eu):
@@ -343,7 +356,7 @@ def test_pages_cost_few_queries(cast, eu, django_assert_max_num_queries):
     run_of(cast.tenant, eu, "complete", finished_at=NOW)
     client = walker(cast.ann, cast.tenant).client
     client.get(address(cast.tenant, "connection", eu, True))  # creates the account on first use
-    around = len(["session", "user", "tenant", "savepoint", "release"])
+    around = len(["session", "user", "tenant", "savepoint", "release", "account"])
     for name, most in (("integrations", 13), ("connection", 12)):
         with django_assert_max_num_queries(most + around):
             client.get(address(cast.tenant, name, eu, GET[name]))

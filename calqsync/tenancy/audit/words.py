@@ -29,7 +29,12 @@ AREAS = {
     "support": gettext_lazy("Support"),
 }
 # Other first parts of the same area.
-ALSO = {"subscription": ["subscriptions"], "plan": ["trial"], "export": ["audit", "list"]}
+ALSO = {
+    "subscription": ["subscriptions"],
+    "plan": ["trial"],
+    "export": ["audit", "list"],
+    "sync": ["rejection", "removal"],
+}
 ACTS = {
     "audit.exported": gettext_lazy("Downloaded the audit log"),
     "cash.marked": gettext_lazy("Said whether a deposit is financing"),
@@ -58,6 +63,12 @@ ACTS = {
     "member.role_changed": gettext_lazy("Changed a role"),
     "plan.chosen": gettext_lazy("Chose a plan"),
     "product.marked": gettext_lazy("Said what a product is"),
+    "rejection.ignored": gettext_lazy("Ignored rejected documents"),
+    "rejection.opened": gettext_lazy("Looked at a rejected document"),
+    "rejection.retried": gettext_lazy("Retried rejected documents"),
+    "rejection.unignored": gettext_lazy("Counted ignored documents again"),
+    "removal.checked": gettext_lazy("Had vanished documents looked for again"),
+    "removal.confirmed": gettext_lazy("Said that vanished documents were deleted"),
     "report.settings_changed": gettext_lazy("Changed how figures are computed"),
     "subscription.cleared": gettext_lazy("Took a decision on a subscription back"),
     "subscription.confirmed": gettext_lazy("Confirmed a subscription"),
@@ -95,6 +106,7 @@ _FIELDS = {
     "mark": gettext_lazy("Kind"),
     "method": gettext_lazy("Method"),
     "mfa_required": gettext_lazy("Two-step sign-in required"),
+    "missing": gettext_lazy("Vanished"),
     "minutes": gettext_lazy("Minutes"),
     "name": gettext_lazy("Name"),
     "paused": gettext_lazy("Paused"),
@@ -104,13 +116,15 @@ _FIELDS = {
     "role": gettext_lazy("Role"),
     "staff": gettext_lazy("Support"),
     "start": gettext_lazy("Starts"),
+    "stored": gettext_lazy("Stored"),
+    "stream": gettext_lazy("Kind"),
     "support_consent_required": gettext_lazy("Support must ask first"),
     "ticket": gettext_lazy("Ticket"),
     "time_zone": gettext_lazy("Time zone"),
     "verdict": gettext_lazy("Decision"),
 }
 # Ids that lead to rows: for exports, not for reading.
-_UNREAD = {"run", "grant", "export", "connection"}
+_UNREAD = {"run", "grant", "export", "connection", "documents"}
 
 
 def act_words(act: str) -> str:
