@@ -1,0 +1,437 @@
+"""What loading an invoice costs, against the least it could: its decode and a COPY of its rows.
+
+The ceiling is two things and nothing else. Each answer is decoded once by msgspec, the fastest
+JSON library at hand, into records without a check of ours. Then the same rows that the import
+stores (customers, products, invoices, lines, payments and sealed raw documents) go by plain COPY,
+from text that was made before the clock started, into tables with the same columns, defaults and
+indexes, as the tables' owner: no row-level security, no foreign keys, no upsert, one COPY a table
+for thousands of invoices.
+
+Beside it runs what the worker does with the same bytes: cut into documents, hashed, decoded,
+compared with what is stored, mapped to rows, compressed and sealed, and written through
+row-level security with every key checked, in the transactions of a first import. Requests and
+their waiting are no part of either. Both take turns, block by block, on one database.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from benchmarks import Result
+from calqsync.local.stack import Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = 5_000  # invoices of one turn
+MAX_RATIO = 2.5
+MIN_INVOICES_A_SECOND = 1_000
+COPIES = 3  # of the company, under other ids, loaded on top to watch the memory
+MAX_GROWN_MB = 20.0
+
+
+def run() -> Result:
+    """Microseconds an invoice, invoices a second and the ratio to the ceiling.
+
+    `worker_us` is processor time of the process that loads, `database_us` that of its server
+    process; a core's share is the worker's alone. The database waits for the disk as it does in
+    production.
+    """
+    with Stack(ROOT, throwaway=True, durable=True) as stack:
+        stack.start_services()
+        stack.migrate()
+        os.environ.update(stack.env, LOG_LEVEL="ERROR")
+        import django
+
+        django.setup()
+        return measured()
+
+
+@dataclass
+class Cost:
+    """Processor seconds of this process and of its database process, and seconds in all."""
+
+    worker: float = 0.0
+    database: float = 0.0
+    wall: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        return self.worker + self.database
+
+    @contextmanager
+    def measure(self, server: psutil.Process) -> Iterator[None]:
+        gc.collect()
+        wall, worker, database = time.perf_counter(), time.process_time(), _spent(server)
+        yield
+        self.database += _spent(server) - database
+        self.worker += time.process_time() - worker
+        self.wall += time.perf_counter() - wall
+
+
+def _spent(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@dataclass
+class Answers:
+    """The bytes that Procountor answers for some invoices, and for the registers first."""
+
+    partners: list[bytes] = field(default_factory=list)
+    products: list[bytes] = field(default_factory=list)
+    batches: list[tuple[list[int], bytes, bytes]] = field(default_factory=list)
+    invoices: int = 0
+
+    def holds(self, table: str) -> str:
+        """SQL for the rows of a table that come from these answers."""
+        registers = "true" if self.partners else "false"
+        ids = ",".join(f"'{number}'" for batch, _, _ in self.batches for number in batch)
+        invoices = f"external_id IN ({ids})"
+        mine = f"IN (SELECT id FROM integrations_invoice WHERE {invoices})"
+        return {
+            "integrations_customer": registers,
+            "integrations_product": registers,
+            "integrations_invoice": invoices,
+            "integrations_invoiceline": f"invoice_id {mine}",
+            "integrations_payment": f"invoice_id {mine}",
+            "integrations_rawdocument": (
+                f"(stream IN ('partners', 'products') AND {registers}"
+                f" OR stream = 'invoices' AND {invoices} OR stream = 'payments' AND external_id IN"
+                f" (SELECT external_id FROM integrations_payment WHERE invoice_id {mine}))"
+            ),
+        }[table]
+
+    def renumbered(self, copy: int) -> Answers:
+        """Other invoices that say the same."""
+        prefix = b'"id":%d' % (copy + 1)
+        other = b'"invoiceId":%d' % (copy + 1)
+
+        def moved(body: bytes) -> bytes:
+            return body.replace(b'"id":', prefix).replace(b'"invoiceId":', other)
+
+        return Answers(
+            batches=[
+                ([int(f"{copy + 1}{n}") for n in ids], moved(details), moved(events))
+                for ids, details, events in self.batches
+            ],
+            invoices=self.invoices,
+        )
+
+
+def measured() -> Result:
+    from integrations.sandbox import build_company
+
+    company = build_company("medium")
+    blocks = list(_blocks(company))
+    first, second = Importer("First Oy"), Importer("Second Oy")
+    for block in blocks:  # untimed: fills caches, and leaves the rows for the ceiling to copy
+        first.load(block)
+    ceiling = Ceiling(first, second, blocks)
+    real, least = Cost(), Cost()
+    for number, block in enumerate(blocks):
+        turns: list[Callable[[], None]] = [
+            lambda block=block: second.timed(block, real),
+            lambda number=number: ceiling.timed(number, least),
+        ]
+        for turn in turns if number % 2 else reversed(turns):
+            turn()
+    result = _result(sum(block.invoices for block in blocks), real, least, ceiling)
+    result.figures |= ceiling.sizes(second)
+    result.figures |= _grown(second, blocks)
+    result.at_most("ratio", MAX_RATIO)
+    result.at_least("invoices_a_second_on_one_core", MIN_INVOICES_A_SECOND)
+    result.at_most("memory_grown_mb", MAX_GROWN_MB)
+    return result
+
+
+def _result(invoices: int, real: Cost, least: Cost, ceiling: Ceiling) -> Result:
+    def us(seconds: float) -> float:
+        return round(seconds / invoices * 1e6, 1)
+
+    return Result(
+        figures={
+            "invoices": invoices,
+            "ceiling_decode_us": us(ceiling.decoding.busy),
+            "ceiling_copy_us": us(least.busy - ceiling.decoding.busy),
+            "ceiling_us": us(least.busy),
+            "ceiling_wall_us": us(least.wall),
+            "worker_us": us(real.worker),
+            "database_us": us(real.database),
+            "import_us": us(real.busy),
+            "import_wall_us": us(real.wall),
+            "ratio": round(real.busy / least.busy, 2),
+            "ratio_by_the_clock": round(real.wall / least.wall, 2),
+            "invoices_a_second_on_one_core": round(invoices / real.worker),
+            "invoices_a_second_with_database": round(invoices / real.wall),
+        }
+    )
+
+
+def _blocks(company: Any) -> Iterator[Answers]:
+    """The company as its answers: registers once, invoices newest first."""
+    from integrations.procountor.vocabulary import SALES_INVOICE
+    from integrations.sync.reading import BATCH
+
+    heads = company.invoices.heads.values()
+    ids = sorted((head.id for head in heads if head.type == SALES_INVOICE), reverse=True)
+    for start in range(0, len(ids), BLOCK):
+        block = Answers()
+        if not start:
+            block.partners = _pages(company.partners, "CUSTOMER", BATCH)
+            block.products = _pages(company.products, "SALES", BATCH)
+        for at in range(start, min(start + BLOCK, len(ids)), BATCH):
+            batch = sorted(ids[at : min(at + BATCH, start + BLOCK)])
+            details = b"[" + b",".join(company.invoices.details[n] for n in batch) + b"]"
+            events = [e.payment for n in batch for e in company.events.get(n, ())]
+            listed = b'{"results":[' + b",".join(events) + b"]}"
+            block.batches.append((batch, details, listed))
+            block.invoices += len(batch)
+        yield block
+
+
+def _pages(shelf: Any, kind: str, size: int) -> list[bytes]:
+    ids = sorted(head.id for head in shelf.heads.values() if head.type == kind)
+    documents = shelf.details or shelf.items
+    return [
+        b"[" + b",".join(documents[n] for n in ids[at : at + size]) + b"]"
+        for at in range(0, len(ids), size)
+    ]
+
+
+def _grown(importer: Importer, blocks: Sequence[Answers]) -> dict[str, float]:
+    """How much the largest size of this process grew while it loaded the company thrice more."""
+    before = _peak_mb()
+    for copy in range(1, COPIES + 1):
+        for block in blocks:
+            for batch in block.batches:
+                importer.load(Answers(batches=[batch]).renumbered(copy))
+    return {"memory_mb": round(_peak_mb()), "memory_grown_mb": round(_peak_mb() - before, 1)}
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+class Importer:
+    """A tenant with one connection in its first import; loads answers as a worker does."""
+
+    def __init__(self, name: str) -> None:
+        from django.db import connection, transaction
+        from django.utils import timezone
+
+        from calqsync.jobs import services as jobs
+        from calqsync.tenancy import scope
+        from calqsync.tenancy.models import User
+        from calqsync.tenancy.services import tenant_create
+        from integrations.models import Connection, SyncRun, SyncStream
+        from integrations.models.runs import Stream
+        from integrations.procountor import records
+        from integrations.procountor.documents import Reader
+        from integrations.sync.engine import KIND
+
+        with transaction.atomic():
+            owner = User.objects.create_user(f"{name}@calqsync.example", None, name=name)
+            self.tenant = tenant_create(name=name, owner=owner)
+        with scope.tenant(self.tenant.pk):
+            with transaction.atomic():
+                self.books = Connection.objects.create(name="Books", company_id="1")
+                now = timezone.now()
+                run = SyncRun.objects.create(
+                    tenant=self.tenant,
+                    connection=self.books,
+                    mode="first",
+                    trigger="person",
+                    state="running",
+                    started_at=now,
+                    window_to=now,
+                )
+                for stream in Stream:
+                    SyncStream.objects.create(tenant=self.tenant, run=run, stream=stream)
+                job_id = jobs.enqueue(kind=KIND, key=str(self.books.pk)).pk
+            with transaction.atomic():
+                job = jobs.claim(job_id)
+            self.work = self._work(job, run)
+            connection.ensure_connection()
+        self.server = _server_process()
+        self.readers = [
+            Reader(kind)
+            for kind in (records.Partner, records.Product, records.Invoice, records.PaymentEvent)
+        ]
+
+    def _work(self, job: Any, run: Any) -> Any:
+        from zoneinfo import ZoneInfo
+
+        from django.db import transaction
+        from django.utils import timezone
+
+        from calqsync.tenancy.secrets import sealer
+        from integrations.procountor.limits import Usage
+        from integrations.sync.work import Work
+
+        with transaction.atomic():
+            seal = sealer()
+        return Work(
+            job=job,
+            connection=self.books,
+            run=run,
+            client=None,  # type: ignore[arg-type]  # nothing is asked for here
+            usage=Usage(),
+            seal=seal,
+            zone=ZoneInfo(self.tenant.time_zone),
+            clock=timezone.now,
+            deadline=time.monotonic() + 3600,
+            rejected_before=False,
+        )
+
+    def timed(self, block: Answers, cost: Cost) -> None:
+        with cost.measure(self.server):
+            self.load(block)
+
+    def load(self, block: Answers) -> None:
+        from calqsync.tenancy import scope
+        from integrations.procountor.documents import elements_of_batch, envelope
+        from integrations.sync.loading.events import load_events
+        from integrations.sync.loading.invoices import load_invoices
+        from integrations.sync.loading.registers import load_partners, load_products
+        from integrations.sync.settling import Events
+
+        partners, products, invoices, payments = self.readers
+        with scope.tenant(self.tenant.pk):
+            for body in block.partners:
+                found, bad, _ = partners.read(elements_of_batch(body))
+                with self.work.page() as page:
+                    load_partners(self.work, page, list(found), list(bad))
+            for body in block.products:
+                found, bad, _ = products.read(elements_of_batch(body))
+                with self.work.page() as page:
+                    load_products(self.work, page, list(found), list(bad))
+            self.work.learn_products()
+            for ids, details, listed in block.batches:
+                found, bad, _ = invoices.read(elements_of_batch(details))
+                events, unread, _ = payments.read(envelope(listed).elements)
+                with self.work.page() as page:
+                    load_invoices(self.work, page, found, bad)
+                    load_events(self.work, page, Events(ids, list(events), list(unread)))
+
+
+    def rows(self, table: str, columns: Sequence[str], owner: Importer, block: Answers) -> bytes:
+        """What this tenant stored of the block, as COPY text that says it is another's."""
+        from django.db import connection, transaction
+
+        from calqsync.tenancy import scope
+
+        names = ", ".join(f'"{name}"' for name in columns)
+        query = (
+            f"COPY (SELECT {owner.tenant.pk}, {owner.books.pk}, {names} FROM {table}"
+            f" WHERE connection_id = {self.books.pk} AND {block.holds(table)} ORDER BY id) TO STDOUT"
+        )
+        text = io.BytesIO()
+        with scope.tenant(self.tenant.pk), transaction.atomic(), connection.cursor() as cursor:
+            cursor.copy_expert(query, text)
+        return text.getvalue()
+
+    def count(self, table: str) -> int:
+        from django.db import connection, transaction
+
+        from calqsync.tenancy import scope
+
+        with scope.tenant(self.tenant.pk), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            return int(cursor.fetchone()[0])
+
+
+class Ceiling:
+    """What `source` stored, as COPY text made beforehand, for tables that no rule binds.
+
+    They hold the rows of `source` already, so that they grow beside the real tables; the text
+    is the same rows again, under the ids of `owner`.
+    """
+
+    def __init__(self, source: Importer, owner: Importer, blocks: Sequence[Answers]) -> None:
+        from django.db import connections
+
+        from integrations.sync import targets
+
+        loaded = (
+            *(targets.CUSTOMERS, targets.PRODUCTS, targets.INVOICES, targets.LINES),
+            *(targets.PAYMENTS, targets.RAW),
+        )
+        self.columns = {each.table: each.columns for each in loaded}
+        self.database = connections["owner"]
+        self.database.ensure_connection()
+        self.server = _server_process("owner")
+        self.blocks = blocks
+        self.decoding = Cost()
+        with self.database.cursor() as cursor:
+            for table in self.columns:
+                cursor.execute(f"CREATE TABLE {_twin(table)} (LIKE {table} INCLUDING ALL)")
+        for block in blocks:
+            self._copy(self._texts(source, source, block))
+        self.texts = [self._texts(source, owner, block) for block in blocks]
+
+    def _texts(self, source: Importer, owner: Importer, block: Answers) -> dict[str, bytes]:
+        return {
+            table: source.rows(table, columns, owner, block)
+            for table, columns in self.columns.items()
+        }
+
+    def timed(self, number: int, cost: Cost) -> None:
+        with cost.measure(self.server):
+            with self.decoding.measure(self.server):
+                self._decode(self.blocks[number])
+            self._copy(self.texts[number])
+
+    def _decode(self, block: Answers) -> None:
+        decode = msgspec.json.decode
+        for body in (*block.partners, *block.products):
+            decode(body)
+        for _, details, listed in block.batches:
+            decode(details)
+            decode(listed)
+
+    def _copy(self, texts: dict[str, bytes]) -> None:
+        from django.db import transaction
+
+        with transaction.atomic(using="owner"), self.database.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit TO off")
+            for table, text in texts.items():
+                names = ("tenant_id", "connection_id", *self.columns[table])
+                quoted = ", ".join(f'"{name}"' for name in names)
+                cursor.copy_expert(f"COPY {_twin(table)} ({quoted}) FROM STDIN", io.BytesIO(text))
+
+    def sizes(self, importer: Importer) -> dict[str, int]:
+        """Rows by table; RuntimeError unless the import stored as many."""
+        found: dict[str, int] = {}
+        for table in self.columns:
+            with self.database.cursor() as cursor:
+                owned = [importer.tenant.pk]
+                cursor.execute(f"SELECT count(*) FROM {_twin(table)} WHERE tenant_id = %s", owned)
+                [expected] = cursor.fetchone()
+            stored = importer.count(table)
+            if stored != expected:
+                raise RuntimeError(f"{table}: {stored} rows stored, {expected} copied")
+            found[table.removeprefix("integrations_") + "s"] = stored
+        return found
+
+
+def _twin(table: str) -> str:
+    return table.replace("integrations_", "ceiling_")
+
+
+def _server_process(alias: str = "default") -> psutil.Process:
+    from django.db import connections
+
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return psutil.Process(cursor.fetchone()[0])
