@@ -38,7 +38,7 @@ def financial_page(
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
     found = frame.published(aggregates_only=aggregates_only)
     freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
-    is_sample = found is None or found.body["now"] is None
+    is_sample = found is None or not found.body["revenue"]
     shown_report = sample.published(tenant, today=now.date()) if is_sample else found
     assert shown_report is not None
     body = aggregates.body_of(shown_report.body) if aggregates_only else shown_report.body
@@ -65,7 +65,7 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
     body = found.body
     months, now = body["months"], body["now"]
     if now is None or not months:
-        return [runway_tile(tenant, body["runway"], words)]
+        return _loading_tiles(tenant, body, words)
     here = next((i for i, row in enumerate(months) if row["month"] == now["month"]), -1)
     last_month = months[here - 1] if here >= 1 else None
     last_year = months[here - 12] if here >= 12 else None
@@ -107,6 +107,30 @@ def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any
         _retention_tile(tenant, body, words, months),
         runway_tile(tenant, body["runway"], words),
     ]
+
+
+def _loading_tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
+    """What the first complete months tell while MRR still waits for the year before them."""
+    *_rest, last = [row for row in body["revenue"] if row["complete"]] or body["revenue"]
+    invoiced = last["recurring_minor"] + last["non_recurring_minor"]
+    tiles = [
+        {
+            "id": "invoiced",
+            "name": _("Invoiced in %(month)s") % {"month": words.month(last["month"], long=True)},
+            "value": words.money(invoiced),
+            "url": behind(tenant, "revenue", last["month"]),
+            "definition": _("Sales invoices of the month, without VAT."),
+        },
+        {
+            "id": "open",
+            "name": _("Open receivables"),
+            "value": words.money(body["receivables"]["total_minor"]),
+            "url": behind(tenant, "open", body["as_of"][:7]),
+            "definition": _("What customers still owe on the invoices imported so far, with VAT."),
+        },
+    ]
+    # Bank statements come last; until then their absence means nothing.
+    return [*tiles, runway_tile(tenant, body["runway"], words)] if body["cash"] else tiles
 
 
 def _compared(last_month: Month | None, last_year: Month | None) -> list[tuple[Month | None, str]]:

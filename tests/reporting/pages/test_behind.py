@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 
 from calqsync.tenancy.models import Tenant
-from integrations.models import BankEvent
+from integrations.models import BankEvent, Connection
 from reporting.models import CashFigure
 from reporting.selectors import behind
 from reporting.selectors.frame import published
@@ -117,3 +118,16 @@ def test_every_link_of_a_dashboard_leads_somewhere(vera, shop, cast, page):
     links = set(re.findall(r'href="(/t/[^"]+/figures/[^"]+)"', html))
     assert links or page == "cashflow/"
     assert {link: vera.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+
+
+def test_a_loading_first_import_shows_what_its_newest_months_hold(vera, shop, cast):
+    """Revenue and receivables of whole months, long before MRR can be told; no sample figures."""
+    Connection.objects.update(first_import_at=None, complete_back_to=date(2026, 1, 15))
+    refreshed()
+    page = vera.get(cast.url("") + "?period=all").content.decode()
+    for words in ("Still importing", "Open receivables", "Invoiced in", "99.99"):
+        assert words in page
+    assert "sample" not in page.lower()
+    links = set(re.findall(r'href="(/t/[^"]+/figures/[^"]+)"', page))
+    assert {link: vera.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+    assert {link.split("/")[4] for link in links} >= {"revenue", "open"}
