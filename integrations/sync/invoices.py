@@ -122,7 +122,7 @@ def _changed(
     batch, seen = Batch(after=after), set[int]()
     begun = any(place.after for place in after.values())
     for invoice_id in () if begun else retried:
-        batch.add(invoice_id, None)
+        batch.ids.append(invoice_id)
         seen.add(invoice_id)
         if len(batch.ids) >= BATCH:
             yield batch
@@ -138,7 +138,7 @@ def _changed(
                 if item is not None and known(item):
                     batch.unchanged += invoice_id not in seen
                 elif invoice_id not in seen:
-                    batch.add(invoice_id, item.status if item else None)
+                    batch.ids.append(invoice_id)
                 seen.add(invoice_id)
                 place = place.past(invoice_id)
                 batch.after = {**batch.after, name: place}

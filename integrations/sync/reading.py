@@ -15,7 +15,6 @@ from hashlib import sha256
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
 from integrations.procountor.resources import BilledWindow, Procountor
-from integrations.procountor.vocabulary import DRAFT_STATUSES, VOID_STATUSES
 from integrations.sync.settling import Events, Standing, read_events, standing
 from integrations.sync.windows import Place, Window
 
@@ -23,8 +22,6 @@ from integrations.sync.windows import Place, Window
 ABSENT = "a list names the document, but it is not there when asked for by its number"
 BATCH = 200
 READERS = 4
-# An invoice of one of these has no payments.
-UNPAID_STATUSES = DRAFT_STATUSES | VOID_STATUSES | {"SENT", "NOT_SENT", "APPROVED"}
 
 Listed = Page[records.InvoiceListItem]
 
@@ -34,17 +31,11 @@ class Batch:
     """Up to 200 invoices to read. `window` is where the list stands behind them."""
 
     ids: list[int] = field(default_factory=list)
-    with_payments: list[int] = field(default_factory=list)
     unlisted: list[Rejected] = field(default_factory=list)
     window: Window | None = None
     # For an update: where its two lists stand behind this batch.
     after: dict[str, Place] = field(default_factory=dict)
     unchanged: int = 0
-
-    def add(self, invoice_id: int, status: str | None) -> None:
-        self.ids.append(invoice_id)
-        if status is None or status not in UNPAID_STATUSES:
-            self.with_payments.append(invoice_id)
 
 
 @dataclass(slots=True)
@@ -60,10 +51,9 @@ def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetc
     """Read a batch; runs in a reading thread."""
     details = _whole(client, batch.ids)
     standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
-    wanted = set(batch.with_payments)
-    # The status may have moved on between the list and this read.
-    wanted |= {i for i, one in standings.items() if one.status not in UNPAID_STATUSES}
-    return Fetched(batch, details, read_events(client, sorted(wanted), standings, known_kinds))
+    # Whatever the status: what was paid may be void by now, or open again because the payment was
+    # taken back. It is one request a batch either way.
+    return Fetched(batch, details, read_events(client, batch.ids, standings, known_kinds))
 
 
 def _whole(client: Procountor, ids: list[int]) -> Page[records.Invoice]:
@@ -121,9 +111,9 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
     while window is not None:
         billed = BilledWindow(start=window.start, end=window.end)
         for page in client.invoice_list(billed, previous_id=window.after, behind=window.count):
-            for item in sorted(_items(page), key=lambda item: item[0]):
-                batch.add(*item)
-                window = batch.window = window.stored_to(item[0])
+            for invoice_id in sorted(_ids(page)):
+                batch.ids.append(invoice_id)
+                window = batch.window = window.stored_to(invoice_id)
                 if len(batch.ids) >= BATCH:
                     yield batch
                     batch = Batch()
@@ -135,7 +125,7 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
         yield batch
 
 
-def _items(page: Listed) -> Iterator[tuple[int, str | None]]:
-    yield from ((d.record.id, d.record.status) for d in page.documents)
+def _ids(page: Listed) -> Iterator[int]:
+    yield from (document.record.id for document in page.documents)
     # A list item that cannot be read may still be a good document.
-    yield from ((int(bad.external_id), None) for bad in page.rejected if bad.external_id)
+    yield from (int(bad.external_id) for bad in page.rejected if bad.external_id)

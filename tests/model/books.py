@@ -28,7 +28,8 @@ _READS = {
         " i.issued, i.is_credit, i.date::text, i.due_date::text, i.currency, i.rate, i.net_minor,"
         " i.vat_minor, i.total_minor, i.net_acc_minor, i.vat_acc_minor, i.total_acc_minor,"
         " array[i.delivery_start::text, i.delivery_end::text], i.version"
-        " FROM integrations_invoice i LEFT JOIN integrations_customer c ON c.id = i.customer_id WHERE i.connection_id = %s",
+        " FROM integrations_invoice i LEFT JOIN integrations_customer c ON c.id = i.customer_id"
+        " WHERE i.connection_id = %s",
         (
             *("customer", "customer_name", "number", "status", "issued", "is_credit", "date"),
             *("due_date", "currency", "rate", "net", "vat", "total", "net_home", "vat_home"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integrations.sync.conftest import Books, connect
-from tests.model.bookkeeping import Bookkeeper
+from tests.model.bookkeeping import OPEN, Bookkeeper
 from tests.model.books import books as shown
 from tests.model.books import differences
 
@@ -25,7 +25,7 @@ def imported(committed_cast: Any, reachable: Bookkeeper) -> Books:
 def test_a_payment_of_an_invoice_that_was_voided_before_it_was_read(
     imported: Books, reachable: Bookkeeper, truth: Any
 ) -> None:
-    paid = reachable.pick(0, {"SENT"})
+    paid = reachable.pick(0, OPEN)
     reachable.pay(0, **PAID)
     reachable.edit("invalidate_invoice", invoice_id=paid)
     imported.sync()
