@@ -275,13 +275,18 @@ def connection_unignore(request: TenantRequest, public_id: UUID) -> HttpResponse
 
 
 def _chosen(request: TenantRequest, shown: Connection, *, ignored: bool = False) -> Any:
-    """The documents that the form names; None, with a message, where it names none."""
+    """The documents that the form names; None, with a message, where it names none.
+
+    404 for a document that is not, or no longer, rejected here.
+    """
     form = ChosenForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("Choose a document first."))
         return None
     rows = selectors.rejections_of(shown, ignored=ignored)
     if document := form.cleaned_data["document"]:
+        if selectors.rejection_of(shown, document) is None:
+            raise Http404
         return rows.filter(public_id=document)
     return rows.filter(key=form.cleaned_data["reason"])
 
