@@ -47,8 +47,9 @@ SUSPENDED_CODES = frozenset({"invalid_client", "unauthorized_client"})
 
 Method = Literal["key", "code"]
 
-# A token is renewed this long before its end, so that no request meets the end on its way.
-LEEWAY = timedelta(seconds=60)
+# A token is renewed this long before its end, so that no request meets the end on its way; one
+# that lives only seconds after half its life.
+LEEWAY = 60.0
 USUAL_LIFE = 3600.0
 LONGEST_LIFE = 86400.0
 
@@ -65,11 +66,13 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
+    """A token and the time until which to use it: a little less than Procountor said."""
+
     value: str = field(repr=False)
-    expires_at: datetime
+    good_until: datetime
 
     def fresh(self, now: datetime) -> bool:
-        return now < self.expires_at - LEEWAY
+        return now < self.good_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,7 @@ class ProcountorAuth:
             life = min(float(answer.get("expires_in") or USUAL_LIFE), LONGEST_LIFE)
         except (TypeError, ValueError):
             life = USUAL_LIFE
-        return AccessToken(value, self._now() + timedelta(seconds=life))
+        return AccessToken(value, self._now() + timedelta(seconds=max(life - LEEWAY, life / 2)))
 
 
 def secured(host: str) -> str:

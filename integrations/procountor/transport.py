@@ -152,17 +152,17 @@ class Transport:
         """The body of a 200; `path` starts at the host and stays on it."""
         if not path.startswith("/") or path.startswith("//"):
             raise OurFault("a path starts with one slash", path=path)
-        token = self._tokens.bearer()
         renewed = False
         attempt = 0
         while True:
+            token = self._turn_and_token()
             try:
                 return self._once(path, query or {}, token)
             except KeyRevoked:
                 other = token if renewed else self._tokens.renew(token)
                 if other == token:
                     raise
-                token, renewed = other, True
+                renewed = True
             except ProcountorError as failure:
                 self._tell_limiter(failure)
                 wait = wait_before_retry(
@@ -179,8 +179,18 @@ class Transport:
         while self._idle:
             self._idle.pop().close()
 
+    def _turn_and_token(self) -> str:
+        """Our turn, with a token that is good now: it may have died while we waited."""
+        token = self._tokens.bearer()
+        while True:
+            self.usage.add(seconds_waited=self._limiter.acquire())
+            newer = self._tokens.bearer()
+            if newer == token:
+                return token
+            # Asking for another one took the time of our turn.
+            token = newer
+
     def _once(self, path: str, query: Mapping[str, str], token: str) -> bytes:
-        self.usage.add(seconds_waited=self._limiter.acquire())
         started = self._clock()
         self.usage.add(requests=1)
         redaction.remember(token)

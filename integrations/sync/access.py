@@ -155,7 +155,7 @@ def _token(
     held.access_token = seal.seal_text(
         token.value, connection_id=connection.pk, field="access_token"
     )
-    held.access_expires_at = token.expires_at
+    held.access_expires_at = token.good_until
     held.save(update_fields=fields)
     return token
 

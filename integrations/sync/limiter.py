@@ -36,11 +36,12 @@ WINDOW_SECONDS = 1.07
 LATE_SECONDS = 0.05
 # Turns are given out so long ahead at most; a person who comes now waits for no more than these.
 HORIZON_SECONDS = 0.1
-# Whoever waits asks again so long before the turn, and counts as gone when overdue.
+# Whoever waits asks again so long before the turn, at the latest after twice PATIENCE_SECONDS, and
+# counts as gone when overdue by PATIENCE_SECONDS.
 LEAD_SECONDS = 0.06
 PATIENCE_SECONDS = 1.0
 # Turns come no closer than this share of an even spacing.
-CLOSEST = 0.8
+CLOSEST = 0.9
 # Whoever would wait longer gives the worker back and comes again later.
 LONGEST_WAIT = 30.0
 # How long a process goes on alone before it asks the server again.
@@ -76,6 +77,8 @@ class LocalShare:
 
     def take(self, now: float) -> float:
         """0 when a request may go now; else how long until one may."""
+        if math.isinf(self._gap):
+            return math.inf
         with self._lock:
             if now >= self._next:
                 self._next = now + self._gap
@@ -93,6 +96,7 @@ class SharedLimiter:
     `acquire` sleeps until the caller's turn and returns the seconds waited; where the turn is
     further than LONGEST_WAIT it raises RateLimited at once. `gate` is called before each
     request and raises what forbids it. Without the server each process keeps to a small share.
+    `server_clock` gives seconds in place of the server's own.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class SharedLimiter:
         gate: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        server_clock: Callable[[], float] | None = None,
     ) -> None:
         n = max(1, int(rate))
         window = WINDOW_SECONDS * n / rate if rate < 1 else WINDOW_SECONDS
@@ -119,6 +124,7 @@ class SharedLimiter:
         self._alone_until, self._was_alone = 0.0, False
         self._pause_until = 0.0  # in this process's clock
         self._gate, self._sleep, self._clock = gate, sleep, clock
+        self._server_clock = server_clock
 
     def acquire(self, tenant: int | str = "", *, interactive: bool = False) -> float:
         """Wait for a turn of this tenant; what a person waits for goes before imports."""
@@ -144,7 +150,8 @@ class SharedLimiter:
         """Nobody sends anything for so long."""
         self._remember_pause(seconds)
         length = max(int(seconds * 1000), 1)
-        self._served_by(lambda: self._hold_script([self._keys[1]], [length * 1000, length]))
+        args = [length * 1000, length, self._server_now()]
+        self._served_by(lambda: self._hold_script([self._keys[1]], args))
 
     def ask(
         self, waiter: str, tenant: int | str = "", *, interactive: bool = False
@@ -170,8 +177,12 @@ class SharedLimiter:
         self, waiter: str, tenant: int | str, interactive: bool, known: float, back: bool
     ) -> Any:
         who = [waiter, str(tenant), "i" if interactive else "b", int(1e6 * known), int(back)]
-        rest = [int(1e6 * ALONE_SECONDS), int(1e6 * PATIENCE_SECONDS), _KEPT_MS]
+        rest: list[int | str] = [int(1e6 * ALONE_SECONDS), int(1e6 * PATIENCE_SECONDS), _KEPT_MS]
+        rest.append(self._server_now())
         return self._ask_script(self._keys, [*self._rules, *who, *rest])
+
+    def _server_now(self) -> int | str:
+        return int(1e6 * self._server_clock()) if self._server_clock else ""
 
     def _remember_pause(self, seconds: float) -> None:
         till = self._clock() + seconds

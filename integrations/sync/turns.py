@@ -18,7 +18,7 @@ local gathering, patience, kept_ms = tonumber(ARGV[12]), tonumber(ARGV[13]), ARG
 local TURNS, PAUSE, WAITING, SERVED, GATHER = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local now = tonumber(ARGV[15]) or clock[1] * 1000000 + clock[2]
 local function text(number) return string.format('%.0f', number) end
 
 -- Without turns (first use, or the memory is lost) or with turns of a clock that went back, and
@@ -29,16 +29,16 @@ for i = 1, #turns do turns[i] = tonumber(turns[i]) end
 local pause = tonumber(redis.call('GET', PAUSE) or '0')
 local lost = #turns == 0 or turns[1] > now + 60000000
 if lost then
-  redis.call('DEL', TURNS, WAITING, SERVED)
+  redis.call('DEL', TURNS, WAITING, SERVED, GATHER)
   turns = {}
   for i = 1, n do
     turns[i] = now
     redis.call('LPUSH', TURNS, text(now))
   end
-  if pause > now + 86400000000 then pause = 0 end
+  pause = 0
 end
-if (lost or alone == 1) and
-   redis.call('SET', GATHER, '1', 'NX', 'PX', math.ceil(gathering / 1000)) then
+if (lost or alone == 1) and now >= tonumber(redis.call('GET', GATHER) or '0') then
+  redis.call('SET', GATHER, text(now + gathering), 'PX', kept_ms)
   pause = math.max(pause, now + gathering + window)
 end
 -- A process remembers what is left of a pause that it was told of, so that lost memory does not
@@ -66,14 +66,18 @@ for at = 1, #fields, 2 do
     total[its_class] = total[its_class] + 1
   end
 end
+local known = seq ~= nil
 seq = seq or redis.call('HINCRBY', SERVED, '#seq', 1)
 
 -- Fair queueing: the k-th waiter of a tenant stands at what the tenant was served, plus k. A
--- tenant that comes new starts where the one served last stood: nobody saves up turns.
+-- tenant that comes new starts where the least served one stands: nobody saves up turns.
 local virtual = tonumber(redis.call('HGET', SERVED, '#now' .. class) or '0')
 local function stands(whose)
-  return math.max(virtual, tonumber(redis.call('HGET', SERVED, class .. whose) or '0'))
+  return tonumber(redis.call('HGET', SERVED, class .. whose) or '0')
 end
+local least = stands(tenant)
+if not known and not waiting[class][tenant] and least < virtual then least = virtual end
+redis.call('HSET', SERVED, class .. tenant, text(least))
 local before = 0
 for _, number in ipairs(waiting[class][tenant] or {}) do
   if number < seq then before = before + 1 end
@@ -81,11 +85,13 @@ end
 local place, ahead = stands(tenant) + before, before
 for whose, numbers in pairs(waiting[class]) do
   if whose ~= tenant then
-    local first = numbers[1]
-    for _, number in ipairs(numbers) do first = math.min(first, number) end
-    local sooner = place - stands(whose)
-    if first < seq then sooner = math.floor(sooner) + 1 else sooner = math.ceil(sooner) end
-    ahead = ahead + math.min(math.max(sooner, 0), #numbers)
+    local at = stands(whose)
+    least = math.min(least, at)
+    table.sort(numbers)
+    ahead = ahead + math.min(math.max(place - at, 0), #numbers)
+    -- Of two waiters that stand level, who came first.
+    local level = numbers[place - at + 1]
+    if level and level < seq then ahead = ahead + 1 end
   end
 end
 -- A person goes before imports, but every fourth turn is an import's if one waits.
@@ -118,13 +124,15 @@ if mine - now <= horizon then
   redis.call('LTRIM', TURNS, 0, n - 1)
   redis.call('HDEL', WAITING, me)
   local start = stands(tenant)
-  redis.call('HSET', SERVED, class .. tenant, text(start + 1), '#now' .. class, text(start))
+  -- Who is far behind the others does not wait any more, but died.
+  virtual = math.max(virtual, least, start - 3)
+  redis.call('HSET', SERVED, class .. tenant, text(start + 1), '#now' .. class, text(virtual))
   local others = total.b > 0 and class == 'i'
   redis.call('HSET', SERVED, '#streak', others and math.min(streak + 1, 3) or 0)
   if redis.call('HLEN', SERVED) > 500 then
     local all = redis.call('HGETALL', SERVED)
     for at = 1, #all, 2 do
-      if string.sub(all[at], 1, 1) == class and tonumber(all[at + 1]) <= start then
+      if string.sub(all[at], 1, 1) == class and tonumber(all[at + 1]) <= virtual then
         redis.call('HDEL', SERVED, all[at])
       end
     end
@@ -136,7 +144,8 @@ if mine - now > longest then
   redis.call('HDEL', WAITING, me)
   return {0, text(mine - now), text(mine - now), left}
 end
-local again = mine - lead - now
+-- Places change, and who is overdue is gone: nobody sleeps for long.
+local again = math.min(mine - lead - now, patience * 2)
 local entry = class .. text(seq) .. ':' .. text(now + again + patience) .. ':' .. tenant
 redis.call('HSET', WAITING, me, entry)
 redis.call('PEXPIRE', WAITING, kept_ms)
@@ -145,7 +154,7 @@ return {0, text(again), text(mine - now), left}
 
 HOLD = """
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local now = tonumber(ARGV[3]) or clock[1] * 1000000 + clock[2]
 local till = now + tonumber(ARGV[1])
 local held = tonumber(redis.call('GET', KEYS[1]) or '0')
 if till > held then

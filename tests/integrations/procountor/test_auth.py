@@ -11,6 +11,7 @@ from integrations.procountor.auth import (
 )
 from integrations.procountor.errors import (
     ClientsNotAllowed,
+    ClientSuspended,
     CodeRefused,
     KeyRevoked,
     Nonsense,
@@ -72,7 +73,7 @@ def test_a_code_from_key_login_becomes_a_key():
 def test_a_key_becomes_a_token():
     responses.post(TOKEN, json={"access_token": "the-token", "expires_in": 3600})
     token = auth_at().token_from_key(ApiKey("the-api-key"))
-    assert (token.value, token.expires_at) == ("the-token", NOON + timedelta(hours=1))
+    assert (token.value, token.good_until) == ("the-token", NOON + timedelta(minutes=59))
     assert sent() == {
         "grant_type": "client_credentials",
         "client_id": "calq",
@@ -155,7 +156,9 @@ def test_a_spent_code_or_key_needs_the_owner(name, status, body):
 @pytest.mark.parametrize(
     ("status", "body", "failure"),
     [
-        (401, '{"error": "invalid_client"}', OurFault),
+        (401, '{"error": "invalid_client"}', ClientSuspended),
+        (403, '{"error": "unauthorized_client"}', ClientSuspended),
+        (400, '{"error": "invalid_request"}', OurFault),
         (400, '{"errors": [{"status": 400, "message": "REDIRECT_URI"}]}', OurFault),
         (403, '{"errors": [{"status": 403, "message": "NOT_ALLOWED"}]}', ClientsNotAllowed),
         (429, "{}", RateLimited),
