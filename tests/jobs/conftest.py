@@ -1,0 +1,37 @@
+"""Real workers, started once for every test of this folder that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.jobs.running import WorkStack
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[WorkStack]:
+    with WorkStack() as stack:
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.stop()
+            stack.drop_database()
+
+
+@pytest.fixture
+def work(running: WorkStack) -> Iterator[WorkStack]:
+    """The processes, all of them up again after each test, and nothing left to do."""
+    yield running
+    if "valkey" not in running.children:
+        running.start_valkey()
+    running.rows(
+        "UPDATE jobs_job SET state = 'cancelled', finished_at = now(), epoch = epoch + 1,"
+        " lease_until = NULL WHERE state IN ('queued', 'leased')"
+    )
+    if "worker" not in running.children:
+        running.start_worker()
+    if "beat" not in running.children:
+        running.start_beat()
+    running.check()

@@ -1,0 +1,356 @@
+"""Workers and dispatchers die, freeze, go deaf and multiply; no job is lost, doubled or starved."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from calqsync.local.home import free_port
+from tests.jobs.running import WorkStack
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("work")]
+
+
+# -- deaf ------------------------------------------------------------------------------------------
+
+
+class Line:
+    """A proxy in front of the broker whose open connections can fall silent without an end."""
+
+    def __init__(self, port: int) -> None:
+        self.target, self.port = port, free_port()
+        self._quiet: set[threading.Event] = set()
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """Nothing passes any more on what is connected now; new connections work."""
+        for quiet in self._quiet:
+            quiet.set()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                quiet = threading.Event()
+                self._quiet.add(quiet)
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(*pair, quiet), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket, quiet: threading.Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if not quiet.is_set():
+                    sink.sendall(data)
+            if not quiet.is_set():
+                sink.close()
+
+
+@contextmanager
+def proxied(work: WorkStack) -> Iterator[Line]:
+    line = Line(work.valkey.port)
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack) -> None:
+    tenant = work.tenant()
+    work.stop_workers(sign=signal.SIGKILL)
+    with proxied(work) as line:
+        address = work.env["REDIS_URL"].replace(f":{work.valkey.port}/", f":{line.port}/")
+        child = work.extra_worker("far", "sync", REDIS_URL=address)
+        work.await_done(work.enqueue(tenant, "tests.note"))
+        line.fall_silent()
+        jobs = work.enqueue(tenant, "tests.note", keys=3)
+        work.await_done(jobs, seconds=60)
+        assert work.children["far"] is child
+        assert child.process.poll() is None
+        assert work.each_once(jobs)
+        work.stop_child("far", sign=signal.SIGKILL)
+
+
+def test_q4b_a_worker_that_lives_and_takes_nothing_ends_itself_and_is_replaced(
+    work: WorkStack,
+) -> None:
+    from celery import Celery
+
+    tenant = work.tenant()
+    work.await_done(work.enqueue(tenant, "tests.note"))
+    control = Celery(broker=work.env["REDIS_URL"])
+    # What the broken connection of a deaf worker looks like: it answers, and consumes nothing.
+    deaf = work.children["worker"]
+    for lane in ("interactive", "sync", "report", "mail", "control"):
+        control.control.cancel_consumer(
+            lane, destination=[f"worker@{socket.gethostname()}"], reply=True, timeout=5
+        )
+    assert control.control.ping(timeout=5)
+    control.close()
+    jobs = work.enqueue(tenant, "tests.note", keys=2)
+    work.await_done(jobs, seconds=90)
+    assert deaf.process.poll() is not None
+    assert "worker.deaf" in deaf.fresh_log()
+    assert work.children["worker"] is not deaf, "the supervisor did not start it anew"
+    assert work.each_once(jobs)
+
+
+# -- dying and freezing ----------------------------------------------------------------------------
+
+
+def test_q8_a_job_that_kills_its_worker_is_given_up_after_three_deliveries(
+    work: WorkStack,
+) -> None:
+    poison = work.enqueue(work.tenant(), "tests.dies")
+    others = work.enqueue(work.tenant(), "tests.note", keys=10, seconds=0.1)
+    work.await_done(others)
+
+    def given_up() -> bool:
+        return work.states(poison) == {"failed": 1}
+
+    work.until(given_up, seconds=90)
+    assert work.effects(poison)[poison[0]] == 3
+    assert work.one("SELECT error_class FROM jobs_job WHERE id = %s", poison[0]) == "WorkerLost"
+    assert work.each_once(others)
+
+
+def pages(work: WorkStack, job: int) -> list[tuple[int, int]]:
+    """(part, epoch) of each effect of a job, in the order they were written."""
+    return [
+        (part, epoch)
+        for part, epoch in work.rows(
+            "SELECT part, epoch FROM tests_effect WHERE job_id = %s ORDER BY id", job
+        )
+    ]
+
+
+@pytest.mark.parametrize("inside", [0, 0.3], ids=["between pages", "inside a transaction"])
+def test_s26_a_worker_frozen_past_its_lease_writes_nothing_when_it_thaws(
+    work: WorkStack, inside: float
+) -> None:
+    work.stop_workers(sign=signal.SIGKILL)
+    work.extra_worker("cold", "report")
+    seconds = 0.3 - inside
+    (job,) = work.enqueue(work.tenant(), "tests.steps", pages=20, inside=inside, seconds=seconds)
+    work.until(lambda: len(pages(work, job)) >= 2)
+    work.signal_group("cold", signal.SIGSTOP)
+    work.start_worker()
+    try:
+        # Inside a transaction it holds the row until the server ends that.
+        work.until(lambda: len({epoch for _, epoch in pages(work, job)}) == 2, seconds=60)
+    finally:
+        work.signal_group("cold", signal.SIGCONT)
+    work.await_done([job])
+    frozen, taken_over = sorted({epoch for _, epoch in pages(work, job)})
+    written = pages(work, job)
+    assert [part for part, _ in written] == list(range(20))
+    since = next(at for at, (_, epoch) in enumerate(written) if epoch == taken_over)
+    assert all(epoch == taken_over for _, epoch in written[since:])
+    # The thawed one lives and takes the next job.
+    work.stop_workers(sign=signal.SIGKILL)
+    work.await_done(work.enqueue(work.tenant(), "tests.steps", pages=1))
+    work.stop_child("cold", sign=signal.SIGKILL)
+
+
+def test_s27b_a_job_whose_machine_is_gone_runs_again_by_itself(work: WorkStack) -> None:
+    (job,) = work.enqueue(work.tenant(), "tests.steps", pages=8, seconds=0.3)
+    work.until(lambda: pages(work, job))
+    work.stop_workers(sign=signal.SIGKILL)
+    assert work.states([job]) == {"leased": 1}
+    work.start_worker()
+    work.await_done([job])
+    assert [part for part, _ in pages(work, job)] == list(range(8))
+
+
+def stopped_at_random(work: WorkStack, *, times: int) -> None:
+    """Stop workers gently at any moment; what is done has its data, and nothing is lost."""
+    chance = random.Random(20_261_121)
+    jobs: list[int] = []
+    for _ in range(times):
+        jobs += work.enqueue(work.tenant(), "tests.steps", keys=4, pages=3, inside=0.02)
+        done = len(jobs)
+        time.sleep(chance.random() * 0.4)  # the delay is the case
+        work.stop_workers()
+        half_done = work.rows(
+            "SELECT j.id FROM jobs_job j WHERE j.state = 'done' AND j.id = ANY(%s)"
+            " AND (SELECT count(*) FROM tests_effect e WHERE e.job_id = j.id) <> 3",
+            jobs,
+        )
+        assert half_done == [], "done without its data"
+        work.start_worker()
+        assert len(jobs) == done
+    work.await_done(jobs, seconds=120)
+    assert set(work.effects(jobs).values()) == {3}
+
+
+def test_q10_a_worker_stopped_at_any_moment_leaves_no_job_half_done(work: WorkStack) -> None:
+    stopped_at_random(work, times=3)
+
+
+@pytest.mark.nightly
+def test_q10b_a_worker_stopped_a_thousand_times_leaves_no_job_half_done(work: WorkStack) -> None:
+    stopped_at_random(work, times=1000)
+
+
+# -- releases, dispatchers, clocks -----------------------------------------------------------------
+
+
+def by_sql(work: WorkStack, tenant: int, kind: str, lane: str, *, keys: int, payload: str) -> None:
+    work.rows(
+        "INSERT INTO jobs_job (tenant_id, kind, key, queue, payload, state, lease_owner, epoch,"
+        " attempts, deliveries, wanted_again, cancel_requested, error_class, error)"
+        " SELECT %s, %s, 'sql' || n, %s, %s, 'queued', '', 0, 0, 0, false, false, '', ''"
+        " FROM generate_series(1, %s) n",
+        tenant,
+        kind,
+        lane,
+        payload,
+        keys,
+    )
+
+
+def of_kind(work: WorkStack, tenant: int, kind: str) -> list[int]:
+    found = work.rows("SELECT id FROM jobs_job WHERE tenant_id = %s AND kind = %s", tenant, kind)
+    return [job for (job,) in found]
+
+
+def test_q11_a_kind_that_old_workers_do_not_know_waits_for_a_new_one(work: WorkStack) -> None:
+    tenant = work.tenant()
+    by_sql(work, tenant, "tests.newer", "sync", keys=4, payload="{}")
+    jobs = of_kind(work, tenant, "tests.newer")
+    log = work.home.logs / "worker.log"
+    work.until(lambda: "tests.newer" in log.read_text())  # heard, and thrown away
+    known = work.enqueue(work.tenant(), "tests.note", keys=3)
+    work.await_done(known)
+    assert work.states(jobs) == {"queued": 4}
+    work.extra_worker("newer", "sync", TESTS_RELEASE="newer")
+    try:
+        work.await_done(jobs, seconds=120)
+    finally:
+        work.stop_child("newer", sign=signal.SIGKILL)
+    assert work.each_once(jobs + known)
+
+
+def test_q12_any_number_of_dispatchers_fires_each_schedule_once(work: WorkStack) -> None:
+    (job,) = work.enqueue(work.tenant(), "tests.again", every=1.0)
+
+    def fired() -> int:
+        return work.effects([job])[job]
+
+    work.until(fired)
+    work.stop_child("beat", sign=signal.SIGKILL)
+    overdue = "SELECT run_after < now() - interval '2 seconds' FROM jobs_job WHERE id = %s"
+    work.until(lambda: work.one(overdue, job))
+    before = fired()
+    names = ["beat", "beat-fast", "beat-slow"]
+    for name, ahead in zip(names, ("0", "3600", "-3600"), strict=True):
+        work.extra_beat(name, TESTS_CLOCK_AHEAD=ahead)
+    work.until(lambda: fired() >= before + 6)
+    for name in names[1:]:
+        work.stop_child(name, sign=signal.SIGKILL)
+    gaps = work.rows(
+        "SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY id)) FROM tests_effect"
+        " WHERE job_id = %s ORDER BY id",
+        job,
+    )
+    assert all(gap >= 1 for (gap,) in gaps if gap is not None), "it fired twice in a period"
+    assert work.one("SELECT count(*) FROM jobs_job WHERE id = %s", job) == 1
+
+
+def test_q22_a_worker_with_a_wrong_clock_claims_leases_and_schedules_rightly(
+    work: WorkStack,
+) -> None:
+    work.stop_workers(sign=signal.SIGKILL)
+    for ahead in ("3600", "-3600"):
+        tenant = work.tenant()
+        work.extra_worker("wrong", "sync,report", TESTS_CLOCK_AHEAD=ahead)
+        notes = work.enqueue(tenant, "tests.note", keys=2, seconds=5)
+        (again,) = work.enqueue(tenant, "tests.again", every=1000)
+        leased = "SELECT extract(epoch FROM lease_until - now()) FROM jobs_job WHERE id = %s"
+        lease = work.until(lambda: work.one(leased, notes[0]))  # noqa: B023
+        assert 0 < lease <= 4
+        work.until(lambda: work.effects([again])[again])  # noqa: B023
+        later = "SELECT extract(epoch FROM run_after - now()) FROM jobs_job WHERE id = %s"
+        work.until(lambda: work.states([again]) == {"queued": 1})  # noqa: B023
+        assert 900 < work.one(later, again) <= 1000
+        work.await_done(notes)
+        assert work.each_once([*notes, again])
+        work.stop_child("wrong", sign=signal.SIGKILL)
+
+
+def test_q18_a_database_that_throws_everybody_out_costs_time_and_no_job(work: WorkStack) -> None:
+    tenants = [work.tenant() for _ in range(4)]
+    jobs = []
+    for tenant in tenants:
+        jobs += work.enqueue(tenant, "tests.steps", keys=3, pages=3, inside=0.05)
+    for share in (4, 12, 20):
+        work.until(lambda share=share: sum(work.effects(jobs).values()) >= share)
+        work.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename <> 'postgres'"
+        )
+    work.await_done(jobs, seconds=120)
+    assert set(work.effects(jobs).values()) == {3}
+    left = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND usename = 'calqsync_app' AND state LIKE 'idle in transaction%%'"
+    )
+    work.until(lambda: work.one(left) == 0)
+    assert all(child.process.poll() is None for child in work.children.values())
+
+
+# -- turns -----------------------------------------------------------------------------------------
+
+
+def test_q14_ten_thousand_jobs_of_one_tenant_delay_nobody(work: WorkStack) -> None:
+    greedy, modest = work.tenant(), work.tenant()
+    work.enqueue(greedy, "tests.note", keys=200, seconds=1)
+    by_sql(work, greedy, "tests.note", "sync", keys=9_800, payload='{"seconds": 1}')
+    work.until(lambda: work.one("SELECT count(*) FROM tests_effect WHERE tenant_id=%s", greedy))
+    with work.broker as broker:
+        assert broker.llen("sync") <= 2, "one tenant filled the broker"
+    jobs = work.enqueue(modest, "tests.note", keys=3, seconds=0.1)
+    running = (
+        "SELECT count(*) FROM jobs_job WHERE tenant_id = %s AND state = 'leased'"
+        " AND lease_until > now()"
+    )
+    most = 0
+    while work.states(jobs) != {"done": 3}:
+        most = max(most, int(work.one(running, greedy)))
+        work.check()
+    waited = work.one(
+        "SELECT extract(epoch FROM min(e.at) - min(j.created_at)) FROM tests_effect e"
+        " JOIN jobs_job j ON j.id = e.job_id WHERE j.tenant_id = %s",
+        modest,
+    )
+    assert waited < 30
+    assert most == 1, "the greedy tenant ran beyond its cap"
+    assert work.each_once(jobs)
+
+
+def test_q16_what_a_person_asked_for_starts_while_every_worker_imports(work: WorkStack) -> None:
+    busy = [job for _ in range(2) for job in work.enqueue(work.tenant(), "tests.note", seconds=9)]
+    work.until(lambda: set(work.effects(busy).values()) == {1})
+    asked = work.enqueue(work.tenant(), "tests.note", priority=0)
+    work.await_done(asked)
+    assert work.states(busy) == {"leased": 2}, "the imports were over, so that nothing was tried"
+    node, waited = work.rows(
+        "SELECT e.node, extract(epoch FROM e.at - j.created_at) FROM tests_effect e"
+        " JOIN jobs_job j ON j.id = e.job_id WHERE j.id = %s",
+        asked[0],
+    )[0]
+    assert node.startswith("worker-now@")
+    assert waited < 10
+    work.await_done(busy)
