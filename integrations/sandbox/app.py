@@ -142,6 +142,8 @@ class App:
         if user is None:
             raise ApiError(401, "Invalid token")
         found = self.companies[grant.company_id]
+        if self.faults.active:
+            request = self.faults.bend(request, path, found)
         call = api.Call(request, found, user, self.settings.omit_empty_results)
         return api.answer(call, path)
 
@@ -150,6 +152,8 @@ class App:
         paths = Counter(re.sub(r"\d[\d,]*", "{ids}", entry.path) for entry in self.log)
         return {
             "requests": self.meter.total,
+            # From the first request to the last.
+            "seconds": self.log[-1].time - self.log[0].time if self.log else 0.0,
             "max_in_a_second": self.meter.most_in_a_second,
             "violations": self.meter.violations,
             "max_in_flight": self.busy.most,

@@ -1,7 +1,7 @@
 """Days, months and exchange rates, all as functions of their arguments."""
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,7 @@ def iso(day: date | None) -> str | None:
 
 def now_local(ahead: timedelta = timedelta(0)) -> str:
     """A wall clock in Helsinki that is `ahead`, as Procountor writes it: no zone, no fraction."""
-    return (datetime.now(HELSINKI) + ahead).strftime("%Y-%m-%dT%H:%M:%S")
+    return (datetime.now(UTC) + ahead).astimezone(HELSINKI).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def first_of_running_month() -> date:

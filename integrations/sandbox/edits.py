@@ -89,9 +89,13 @@ def create_invoice(
     like: int,
     day: str,
     created: str | None = None,
+    version: str | None = None,
     fields: Json | None = None,
 ) -> Json:
-    """A new document with the rows of another, dated `day` (backdated if that is long ago)."""
+    """A new document with the rows of another, dated `day` (backdated if that is long ago).
+
+    With a `version` of the past it is one that lists did not show until now.
+    """
     document, _ = _load(company, like)
     invoice_id = company.invoices.next_id()
     row_id = invoice_id * 10
@@ -105,7 +109,7 @@ def create_invoice(
         row["id"] = row_id + offset
     document.update(fields or {})
     _resum(document)
-    return _put(company, document, created or company.now())
+    return _put(company, document, created or company.now(), version)
 
 
 def add_row(company: Company, invoice_id: int, *, row_fields: Json | None = None) -> Json:

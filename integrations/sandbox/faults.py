@@ -2,13 +2,24 @@
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlencode
 
+from integrations.sandbox.company import Company
 from integrations.sandbox.errors import problem
-from integrations.sandbox.http import Response
+from integrations.sandbox.http import Request, Response
+from integrations.sandbox.render import decode, encode
 
-KINDS = ("status", "cut", "slow", "html", "wrong_company", "not_allowed")
+KINDS = (
+    *("status", "cut", "slow", "html", "body", "wrong_company", "not_allowed"),
+    # Of lists: a page without its documents, or with the first half of them; the first page again
+    # and again; fewer on a page than asked; no memory of a document to go on after that is gone.
+    *("empty_page", "short_page", "repeat", "small_pages", "forgets"),
+    # Something else happens just after the answer.
+    "then",
+)
 _HTML = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
 
 
@@ -29,6 +40,9 @@ class Fault:
     seconds: float = 1.0
     cut_at: int | None = None
     to_company: int | None = None
+    body: str = ""
+    size: int = 10
+    do: Callable[[], object] | None = None
     hits: int = 0
 
     def __post_init__(self) -> None:
@@ -82,17 +96,44 @@ class Faults:
             return answer
         if self.find("html", path, company):
             return Response(200, _HTML, "text/html")
+        if fault := self.find("body", path, company):
+            return Response(200, fault.body.encode())
         if self.find("not_allowed", path, company):
             return problem(403, "The usage of invoiceable API clients is not allowed")
         return None
 
+    def bend(self, request: Request, path: str, company: Company) -> Request:
+        """The request as a server understands it that pages badly."""
+        asked = dict(request.params())
+        if self.find("repeat", path, company.id):
+            asked = {k: v for k, v in asked.items() if k not in {"previousId", "page"}}
+        if fault := self.find("small_pages", path, company.id):
+            asked["size"] = str(fault.size)
+        previous = int(asked.get("previousId", 0))
+        gone = previous and previous not in company.invoices.heads
+        if gone and self.find("forgets", path, company.id):
+            del asked["previousId"]
+        return replace(request, query=urlencode(asked))
+
     def spoil(self, answer: Response, path: str, company: int | None) -> Response:
-        """A real answer, late or broken off."""
+        """A real answer: parts of it lost, late, broken off, or the last before a change."""
+        if self.find("empty_page", path, company):
+            answer.body = _with_results(answer.body, lambda found: [])
+        if self.find("short_page", path, company):
+            answer.body = _with_results(answer.body, lambda found: found[: len(found) // 2])
         if fault := self.find("slow", path, company):
             answer.delay = fault.seconds
         if fault := self.find("cut", path, company):
             answer.cut_at = len(answer.body) // 2 if fault.cut_at is None else fault.cut_at
+        if (fault := self.find("then", path, company)) and fault.do:
+            fault.do()
         return answer
+
+
+def _with_results(body: bytes, change: Callable[[list[Any]], list[Any]]) -> bytes:
+    """A list's answer with other results under the same counts."""
+    answer = decode(body)
+    return encode({**answer, "results": change(answer.get("results", []))})
 
 
 @dataclass(slots=True)

@@ -206,7 +206,10 @@ class Work:
         """
         rows = SyncStream.objects.filter(run=self.run, complete=True)
         if self.incremental:
-            rows = rows.exclude(fetched=0)
+            sound = StreamCursor.objects.filter(
+                connection=self.connection, changed_to__lte=self.run.window_to
+            )
+            rows = rows.exclude(fetched=0, stream__in=sound.values("stream"))
         for stream in rows.values_list("stream", flat=True):
             StreamCursor.objects.update_or_create(
                 connection=self.connection,
