@@ -18,7 +18,8 @@ from integrations.models import Payment, StagedPage
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
-from integrations.sync import evidence
+from integrations.sync import evidence, targets
+from integrations.sync.bulk import found
 from integrations.sync.loading.bank import load_accounts, load_statements
 from integrations.sync.loading.events import load_events
 from integrations.sync.loading.invoices import load_invoices
@@ -172,10 +173,11 @@ def _news_of_events(work: Work, bundle: Bundle) -> Bundle:
 
 def moved_invoices(work: Work, bundle: Bundle) -> set[int]:
     """The invoices whose payments are not as stored; needs a running transaction."""
-    names = [str(number) for number in bundle.invoice_ids]
-    stored = Payment.objects.filter(
-        connection=work.connection, invoice_external_id__in=names
-    ).values_list("external_id", "invoice_external_id", "removed_at")
+    names = map(str, bundle.invoice_ids)
+    invoices = found(targets.INVOICES, "external_id", names, **work.owner)
+    stored = Payment.objects.filter(invoice__in=list(invoices.values())).values_list(
+        "external_id", "invoice_external_id", "removed_at"
+    )
     listed = {d.external_id for d in bundle.documents} | {r.external_id for r in bundle.rejected}
     moved = {
         int(invoice) for key, invoice, removed in stored if (key in listed) is (removed is not None)
