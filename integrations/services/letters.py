@@ -14,6 +14,7 @@ from django.db.models import Min
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from calqsync.tenancy import formats, mails
 from calqsync.tenancy.models import Membership
@@ -240,5 +241,9 @@ def _set_aside(found: Connection) -> list[str]:
     if not number:
         return []
     page = mails.link(reverse("connection_rejected", args=[found.tenant.slug, found.public_id]))
-    told = _("%(number)s documents could not be understood and were set aside:\n%(page)s")
+    told = ngettext(
+        "%(number)s document could not be understood and was set aside:\n%(page)s",
+        "%(number)s documents could not be understood and were set aside:\n%(page)s",
+        number,
+    )
     return [(told % {"number": formats.count(number), "page": page}).replace("%", "%%")]

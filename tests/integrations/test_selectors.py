@@ -1,5 +1,7 @@
 """A status is derived from facts, the newest run and its job, never stored."""
 
+import itertools
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,8 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
 from integrations import selectors
 from integrations.models import Connection, SyncRun, SyncStream
+from integrations.models.connections import Trouble
+from integrations.models.runs import OPEN_STATES, RunState
 
 NOW = timezone.now()
 PLANS = {True: Entitlement(Standing.PAID), False: Entitlement(Standing.ENDED)}
@@ -135,6 +139,67 @@ def test_a_run_between_two_slices_is_not_interrupted_until_its_job_is_late(setti
     assert selectors.run_state(run("running"), due, now=NOW) == "running"
     late = Job(state="queued", run_after=NOW - timedelta(seconds=120))
     assert selectors.run_state(run("running"), late, now=NOW) == "interrupted"
+
+
+AGES = {"never": None, "fresh": timedelta(hours=1), "stale": timedelta(hours=13)}
+JOBS = {
+    "none": None,
+    "working": leased(60),
+    "died": leased(-1),
+    "queued": Job(state="queued", run_after=NOW + timedelta(hours=1)),
+    "overdue": Job(state="queued", run_after=NOW - timedelta(hours=1)),
+}
+RUNS = [None, *RunState]
+REASONS = {"", "interrupted", "no_plan", "our_fault", "deleting", "leaving", "by_support", "late"}
+
+
+def every_fact():
+    """Every combination of what a status is derived from."""
+    of_rows = itertools.product(
+        [
+            {},
+            {"disconnected_at": NOW},
+            {"disconnected_at": NOW, "deleting_at": NOW},
+        ],
+        [{}, {"paused_at": NOW}, {"paused_at": NOW, "paused_by_support": True}],
+        [{"trouble": word, "trouble_kind": word and f"a {word}"} for word in Trouble.values],
+        AGES.values(),
+        RUNS,
+        JOBS.values(),
+        [True, False],
+        [True, False],
+    )
+    for off, paused, trouble, age, state, job, may_import, leaving in of_rows:
+        facts = off | paused | trouble | {"data_as_of": age if age is None else NOW - age}
+        yield connection(**facts), state, job, may_import, leaving
+
+
+def test_s27b_no_combination_of_facts_makes_a_status_lie():
+    seen = Counter()
+    for one, state, job, may_import, leaving in every_fact():
+        newest = run(state) if state is not None else None
+        plan = PLANS[may_import]
+        status = selectors.connection_status(one, newest, job, now=NOW, plan=plan, leaving=leaving)
+        seen[status.code] += 1
+        said = (status.code, one.trouble, state, job, one.data_as_of, one.paused_at, status.reason)
+        assert status.code in selectors.Code, said
+        assert status.reason in REASONS | {one.trouble_kind}, said
+        gone, work = one.disconnected_at is not None, state in (RunState.QUEUED, RunState.RUNNING)
+        assert (status.code == "disconnected") == gone, said
+        # What needs somebody is never hidden, but by the end of connection or company.
+        if one.trouble == Trouble.NEEDS_YOU and not gone and not leaving:
+            assert status.code == "needs_you", said
+        if status.code == "syncing":
+            alive = job is not None and (job.lease_until or job.run_after) > NOW
+            assert work, said
+            assert alive or state == RunState.QUEUED, said
+        if status.code == "active":
+            assert one.data_as_of is not None, said
+            assert NOW - one.data_as_of <= timedelta(hours=12), said
+            assert not any([one.trouble, one.paused_at, leaving, state in OPEN_STATES]), said
+            assert may_import, said
+    assert set(seen) == set(selectors.Code), "each word is reached"
+    assert seen.total() > 20_000
 
 
 def made(name, **facts):
