@@ -1,106 +1,121 @@
-"""Import and report of the medium sandbox company (25 000 invoices), everything on one machine."""
+"""First imports from "Connect now" to final figures, everything on one machine.
+
+`--company medium half-large large` imports one after the other (25 000, 100 000 and 200 000
+invoices) and compares what an invoice costs. `--rps 20` has Procountor and us keep to that rate.
+"""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import argparse
 from typing import Any
 
-import psutil
-
 from benchmarks import Result
-from calqsync.local.stack import Stack
+from benchmarks._office import Company, Costs, Imported, office
 
-ROOT = Path(__file__).resolve().parent.parent
-COMPANY = "Medium Saas Oy"
-MAX_SECONDS = 180
+COMPANIES = {
+    "medium": "Medium Saas Oy",
+    "half-large": "Half Large Saas Oy",
+    "large": "Large Saas Oy",
+}
+PAGE = 200
+MAX_FIRST_SECONDS = 10
+MAX_SECONDS = {"medium": 60, "large": 480}
 MAX_WORKER_MB = 400
+MAX_COST_RATIO = 1.2
+MIN_SHARE_OF_RATE = 0.9
 
 
-def run() -> Result:
-    """Seconds by stage, requests, documents, and the largest worker process in MB.
-
-    The database waits for the disk as it does in production.
-    """
-    with Stack(ROOT, throwaway=True, durable=True) as stack:
-        address = stack.start_all(companies=["medium"])
-        os.environ.update(stack.env, LOG_LEVEL="ERROR")
-        import django
-
-        django.setup()
-        return _measured(stack, address)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--company", nargs="+", choices=COMPANIES, default=["medium"])
+    parser.add_argument("--rps", type=int, help="requests a second that Procountor permits")
 
 
-def _measured(stack: Stack, address: str) -> Result:
-    from calqsync.local import people, waiting
-
-    founder = people.founder("bench@calqsync.example", stack.home.secrets()["founder_password"])
-    tenant = people.tenant_of(founder, "Bench Oy")
-    visitor = people.sign_in(
-        address, founder.email, stack.home.secrets()["founder_password"], at=tenant
-    )
-    with _largest(stack.children["worker"].process.pid) as memory:
-        since, started = waiting.now(), time.monotonic()
-        people.connect(visitor, tenant, name="Medium", company=COMPANY)
-        waiting.for_imports(tenant, since=since, check=stack.check)
-        synced = time.monotonic()
-        waiting.for_report(tenant, check=stack.check)
-        done = time.monotonic()
-    result = Result(figures=_counts(tenant))
-    result.figures |= {
-        "sync_seconds": round(synced - started, 1),
-        "report_seconds": round(done - synced, 1),
-        "total_seconds": round(done - started, 1),
-        "worker_peak_mb": round(memory["bytes"] / 1_000_000),
-    }
-    result.at_most("total_seconds", MAX_SECONDS)
-    result.at_most("worker_peak_mb", MAX_WORKER_MB)
-    result.at_least("invoices", 25_000)
+def run(*, company: list[str], rps: int | None) -> Result:
+    """Seconds to the first and to the final figures, requests, processor time and memory."""
+    result = Result()
+    several = len(company) > 1
+    with office(company, rps=rps) as place:
+        for size in company:
+            ours = place.company(f"Bench {size} Oy")
+            with place.costs() as costs:
+                imported = ours.connect(COMPANIES[size])
+            figures = _figures(ours, imported, costs, rps)
+            prefix = f"{size}_" if several else ""
+            result.figures |= {f"{prefix}{name}": value for name, value in figures.items()}
+            _hold(result, size, prefix, rps)
+    if several:
+        costs_of = [float(result.figures[f"{size}_cpu_ms_per_invoice"]) for size in company]
+        result.figures["cost_ratio"] = round(max(costs_of) / costs_of[0], 3)
+        result.at_most("cost_ratio", MAX_COST_RATIO)
     return result
 
 
-def _counts(tenant: Any) -> dict[str, float | int | str]:
-    from django.db import transaction
+def _hold(result: Result, size: str, prefix: str, rps: int | None) -> None:
+    result.at_most(f"{prefix}worker_peak_mb", MAX_WORKER_MB)
+    if rps is not None:
+        result.at_most(f"{prefix}rate_violations", 0)
+        result.at_least(f"{prefix}share_of_rate", MIN_SHARE_OF_RATE)
+        return
+    result.at_most(f"{prefix}first_figures_seconds", MAX_FIRST_SECONDS)
+    if size in MAX_SECONDS:
+        result.at_most(f"{prefix}total_seconds", MAX_SECONDS[size])
 
-    from calqsync.local import figures
-    from calqsync.tenancy import scope
-    from integrations.models import SyncRun
 
-    [found] = figures.of_tenant(tenant)["connections"]
-    counts = {name: found[name] for name in ("customers", "invoices", "invoice_lines", "payments")}
-    with scope.tenant(tenant.pk), transaction.atomic():
-        run = SyncRun.objects.latest("started_at")
-        streams = {
-            f"{stream.stream}_seconds": (stream.finished_at - stream.started_at).total_seconds()
-            for stream in run.streams.all()
-            if stream.started_at and stream.finished_at
+def _figures(
+    ours: Company, imported: Imported, costs: Costs, rps: int | None
+) -> dict[str, float | int | str]:
+    counts = _counts(ours)
+    invoices, requests = counts["invoices"], imported.sandbox["requests"]
+    documents, best = _documents(ours, counts)
+    figures: dict[str, float | int | str] = {
+        **counts,
+        "first_figures_seconds": round(imported.first_figures, 1),
+        "import_seconds": round(imported.imported, 1),
+        "total_seconds": round(imported.total, 1),
+        "invoices_per_second": round(invoices / imported.total),
+        "cpu_ms_per_invoice": round(1000 * costs.cpu_seconds / invoices, 3),
+        "worker_peak_mb": round(costs.largest_mb),
+        "requests": requests,
+        "documents_per_request": round(documents / requests, 1),
+        "best_documents_per_request": round(documents / best, 1),
+        "rate_violations": imported.sandbox["violations"],
+    }
+    if rps is not None:
+        figures["share_of_rate"] = round(requests / (rps * imported.sandbox["seconds"]), 3)
+    return figures
+
+
+def _counts(ours: Company) -> dict[str, int]:
+    from integrations import models
+
+    with ours.rows():
+        return {
+            "customers": models.Customer.objects.count(),
+            "products": models.Product.objects.count(),
+            "invoices": models.Invoice.objects.filter(removed_at=None).count(),
+            "invoice_lines": models.InvoiceLine.objects.count(),
+            "payments": models.Payment.objects.count(),
+            "bank_statements": models.BankStatement.objects.count(),
         }
-    return {**counts, "requests": found["requests"], **streams}
 
 
-@contextmanager
-def _largest(pid: int) -> Iterator[dict[str, int]]:
-    """The largest resident size of the process and its children while the block runs."""
-    seen = {"bytes": 0}
-    over = threading.Event()
+def _documents(ours: Company, counts: dict[str, Any]) -> tuple[int, int]:
+    """How many documents were read, and the fewest requests that the contract allows for them.
 
-    def watch() -> None:
-        while not over.wait(0.2):
-            try:
-                parent = psutil.Process(pid)
-                family = [parent, *parent.children(recursive=True)]
-                seen["bytes"] = max([seen["bytes"], *(one.memory_info().rss for one in family)])
-            except psutil.Error:
-                continue  # a child ended between the list and the look
+    Invoices come as a list of ids and in batches; payments are asked for by 200 ids of invoices.
+    Two lists hold the customers, and one request each tells the session and the bank accounts.
+    """
+    from integrations.models import Customer, Payment
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
+    with ours.rows():
+        paid = Payment.objects.values("invoice").distinct().count()
+        active = Customer.objects.filter(active=True).count()
+    registers = (active, counts["customers"] - active, counts["products"])
+    lists = (*registers, counts["invoices"], counts["invoices"], counts["bank_statements"])
+    payments = max(_pages(counts["payments"]), _pages(paid))
+    documents = sum(value for name, value in counts.items() if name != "invoice_lines")
+    return documents, sum(map(_pages, lists)) + payments + 2
+
+
+def _pages(documents: int) -> int:
+    return max(1, -(-documents // PAGE))

@@ -71,10 +71,20 @@ def sign_in(address: str, email: str, password: str, *, at: Tenant) -> Visitor:
 
 def connect(visitor: Visitor, tenant: Tenant, *, name: str, company: str) -> None:
     """Connect one Procountor company: log in there, choose it, name it, confirm."""
+    choose(visitor, tenant, company=company)
+    confirm(visitor, name=name)
+
+
+def choose(visitor: Visitor, tenant: Tenant, *, company: str) -> None:
+    """Go as far as the page that asks whether this is the company to connect."""
     visitor.open(f"/t/{tenant.slug}/settings/integrations/")
     visitor.press("Connect now")
     visitor.press("Log in", SANDBOX_LOGIN)
     visitor.press("Continue", {"company": visitor.choice("company", company)})
+
+
+def confirm(visitor: Visitor, *, name: str) -> None:
+    """Say yes to that page; the import begins."""
     visitor.press("Confirm", {"name": name})
 
 

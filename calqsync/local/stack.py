@@ -21,6 +21,8 @@ from calqsync.local.servers import START_SECONDS, Postgres, Valkey
 
 DATABASE = "calqsync"
 STATE_FOLDER = ".calqsync"
+# A company of 200 000 invoices takes its time to be made, once.
+COMPANY_SECONDS = 300
 LANES = "interactive,sync,report,mail,control"
 # The second is kept free for what a person asked for.
 WORKERS = {"worker": LANES, "worker-now": "interactive"}
@@ -144,17 +146,23 @@ class Stack:
             last = (done.stderr.strip().splitlines() or ["It left no message."])[-1]
             raise StackError(f"The database could not be brought up to date. {last}")
 
-    def start_all(self, *, companies: Sequence[str], port: int | None = None) -> str:
-        """Servers, schema, sandbox with these companies, worker, beat and web; its address."""
+    def start_all(
+        self, *, companies: Sequence[str], port: int | None = None, sandbox: Sequence[str] = ()
+    ) -> str:
+        """Servers, schema, sandbox with these companies, worker, beat and web; its address.
+
+        `sandbox` are further options of the sandbox's command line.
+        """
         self.start_services()
         self.serve_at(port or free_port())
-        sandbox = self.start_sandbox(*self.sandbox_options(companies), wait=False)
+        options = [*self.sandbox_options(companies), *sandbox]
+        procountor = self.start_sandbox(*options, wait=False)
         address = self.start_web(int(self.env["SITE_URL"].rsplit(":", 1)[1]), wait=False)
         self.start_worker(wait=False)
         self.migrate()
         self.start_beat()
-        if sandbox:
-            self.await_http(self.children["sandbox"], f"{sandbox}/")
+        if procountor:
+            self.await_http(self.children["sandbox"], f"{procountor}/", seconds=COMPANY_SECONDS)
         self.await_web()
         self.await_worker()
         return address

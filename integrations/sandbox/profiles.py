@@ -43,6 +43,18 @@ PROFILES = {
             id_base=1_000_000,
         ),
         Profile(
+            "half-large",
+            "Half Large Saas Oy",
+            12003,
+            2_633_451,
+            48,
+            0,
+            foreign=_ABROAD,
+            target_invoices=100_000,
+            daily_statements=True,
+            id_base=4_000_000,
+        ),
+        Profile(
             "large",
             "Large Saas Oy",
             12002,
