@@ -44,7 +44,6 @@ def history(request: TenantRequest, words: Words, shown: Connection) -> dict[str
         "columns": [
             {"key": "started", "label": _("Started")},
             {"key": "state", "label": _("Result")},
-            {"key": "mode", "label": _("Kind")},
             {"key": "took", "label": _("Took"), "numeric": True},
             *_count_columns(),
             {"key": "requests", "label": _("Requests"), "numeric": True},
@@ -85,9 +84,11 @@ def _row(words: Words, shown: Connection, view: RunView) -> dict[str, Any]:
     return {
         "url": words.url_of("connection_run", shown, run.public_id),
         "cells": [
-            {"text": words.moment(run.started_at), "sub": run.get_trigger_display()},
+            {
+                "text": words.moment(run.started_at),
+                "sub": f"{run.get_mode_display()} · {run.get_trigger_display()}",
+            },
             {"text": words.state(view), "badge": view.state},
-            run.get_mode_display(),
             words.length(view.length(now=words.now) if run.finished_at else None),
             *(words.count(view.total(name)) for name in _COUNTS),
             words.count(run.requests),

@@ -41,7 +41,7 @@ def connection_problem(
     elif status.reason == LATE:
         return _late(words, connection, status)
     elif status.code is Code.WAITING:
-        family, way = RunState.WAITING, {} if kind == SUSPENDED else _sync_now(words, connection)
+        family, way = RunState.WAITING, way_on(words, connection, status)
     else:
         return None
     happened = words.happened(kind, family)
@@ -163,12 +163,14 @@ def button(
     if words.leaving or connection.paused_at or not idle:
         return None
     found = way_on(words, connection, status)
-    return found if admin or "for_admins" not in found else None
+    return found if found and (admin or "for_admins" not in found) else None
 
 
 def way_on(words: Words, connection: Connection, status: Status) -> dict[str, Any]:
-    """The button that helps: a new login where that mends it, else another import."""
+    """The button that helps: a new login where that mends it, else another import, or none."""
     kind = connection.trouble_kind or status.reason
+    if kind == SUSPENDED:
+        return {}
     if status.code is Code.NEEDS_YOU and mends_by_reconnecting(kind):
         url = words.url("connection_reconnect", connection)
         return {"action": _("Reconnect"), "action_url": url, "for_admins": True}

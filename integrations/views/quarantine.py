@@ -101,7 +101,7 @@ def _group(
         "count": count,
         "counted": _("%(kind)s: %(number)s rejected")
         % {"kind": kind, "number": words.count(count)},
-        "seen": _("First seen %(first)s, last tried %(last)s. Tried %(most)s times at most.")
+        "seen": _("First seen %(first)s, last tried %(last)s. Tried up to %(most)s times.")
         % {
             "first": words.moment(group["first"]),
             "last": words.moment(group["last"]),

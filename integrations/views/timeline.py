@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from integrations.models.runs import RunState
 from integrations.selectors import RunView
 from integrations.views.words import Words
 
@@ -75,13 +76,14 @@ def _stream_row(
 def _work_row(words: Words, view: RunView) -> dict[str, Any]:
     """Where the time went: at work, held back by the limit, and with no worker at it."""
     length = max(view.length(now=words.now), timedelta(seconds=1))
-    # Until a slice has ended, nobody has written down how long it was.
-    busy = min(max(view.busy, view.waited), length)
+    # How long a slice was is written down at its end, so a running one counts as at work.
+    running = view.state == RunState.RUNNING
+    busy = length if running else min(max(view.busy, view.waited), length)
+    # Requests that wait side by side wait longer together than the clock.
     waited = min(view.waited, busy)
-    working, idle = busy - waited, length - busy
-    parts = [("work", working), ("limit", waited), ("idle", idle)]
+    working = busy - waited
     bars, at = [], 0.0
-    for kind, took in parts:
+    for kind, took in (("work", working), ("limit", waited)):
         width = took / length * 100
         if width >= 0.05:
             bars.append({"kind": kind, "x": _percent(at), "width": _percent(width)})

@@ -164,6 +164,8 @@ class Words:
             return _("Interrupted, retrying")
         if view.run.state == RunState.RUNNING and view.run.applying_at is not None:
             return _("Applying")
+        if view.run.state == RunState.COMPLETE_WITH_REJECTS:
+            return _("Complete, some rejected")
         return str(view.run.get_state_display())
 
     def progress(self, connection: Connection, view: RunView) -> dict[str, Any]:
