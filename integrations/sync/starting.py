@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from billing.gate import PlanNeeded
 from billing.services import require_import
-from integrations.models import Connection, SyncRun, SyncStream
+from integrations.models import Connection, RemovalHold, SyncRun, SyncStream
 from integrations.models.runs import OPEN_STATES, RunState, Stream
 from integrations.sync.schedule import due_at, next_slot
 
@@ -84,7 +84,10 @@ def run_create(
 def _mode(connection: Connection, now: datetime, *, full: bool) -> str:
     if connection.first_import_at is None:
         return "first"
-    if full:
+    # What someone said about vanished documents waits for a full run, also where one was asked
+    # for while another kind of run was open.
+    said = RemovalHold.objects.filter(connection=connection, ended_at=None)
+    if full or said.exclude(confirmed_at=None).exists():
         return "full"
     whole = SyncStream.objects.filter(
         run__connection=connection,

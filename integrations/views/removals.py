@@ -22,6 +22,8 @@ from integrations.views.connect import connection_of, plan_needed, posted
 from integrations.views.imports import stands_still
 from integrations.views.words import Words
 
+FULL = "full"
+
 
 @tenant_view(Role.ADMIN)
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,10 +35,12 @@ def connection_removals(request: TenantRequest, public_id: UUID, hold: UUID) -> 
         return _settled(request, shown)
     if request.method == "POST":
         try:
-            removals.removals_confirm(hold=held, by=request.user, now=words.now)
+            run = removals.removals_confirm(hold=held, by=request.user, now=words.now)
         except PlanNeeded as failure:
             return plan_needed(request, failure)
         said = _("A full import looks for them once more and removes what it misses again.")
+        if run is not None and run.mode != FULL:
+            said = f"{said} {_('It follows the one that is under way.')}"
         messages.success(request, _when(request, shown, said))
         return redirect("connection", request.tenant.slug, shown.public_id)
     context = {
@@ -56,10 +60,12 @@ def connection_recheck(request: TenantRequest, public_id: UUID, hold: UUID) -> H
     if held is None:
         return _settled(request, shown)
     try:
-        removals.removals_check(hold=held, by=request.user, now=timezone.now())
+        run = removals.removals_check(hold=held, by=request.user, now=timezone.now())
     except PlanNeeded as failure:
         return plan_needed(request, failure)
     said = _("A full import looks for them once more. Nothing is removed.")
+    if run is not None and run.mode != FULL:
+        said = _("Nothing is removed. Ask again when the import that is under way has ended.")
     messages.success(request, _when(request, shown, said))
     return redirect("connection", request.tenant.slug, shown.public_id)
 
