@@ -10,6 +10,11 @@ from integrations.models import Connection, RemovalHold, SyncRun, SyncStream
 from integrations.models.runs import OPEN_STATES, RunState, Stream
 from integrations.sync.schedule import due_at, next_slot
 
+# What a first import that is gone on with takes over, so that its counts still add up.
+_GONE_ON_WITH = (
+    *("position", "complete", "started_at", "finished_at", "expected"),
+    *("fetched", "added", "changed", "unchanged", "rejected", "removed"),
+)
 FULL_EVERY = timedelta(days=7)
 
 
@@ -71,12 +76,7 @@ def run_create(
             tenant_id=connection.tenant_id,
             run=run,
             stream=stream,
-            position=old.position if old else {},
-            complete=old.complete if old else False,
-            started_at=old.started_at if old else None,
-            finished_at=old.finished_at if old else None,
-            expected=old.expected if old else None,
-            fetched=old.fetched if old else 0,
+            **({name: getattr(old, name) for name in _GONE_ON_WITH} if old else {}),
         )
     return run
 
