@@ -97,7 +97,7 @@ class Machines(Stack):
         worker = psutil.Process(self.children["worker"].process.pid)
         return next((one for one in worker.children(recursive=True) if one.pid == pid), None)
 
-    def until(self, holds: Callable[[], Any], *, seconds: float = 60) -> Any:
+    def until(self, holds: Callable[[], Any], *, seconds: float = 120) -> Any:
         """Wait until `holds()` is true; fails when a process ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):

@@ -246,7 +246,11 @@ class Imports(RuleBasedStateMachine):
     def run(self) -> str:
         """A run to where it ends or waits."""
         self.office.ask()
-        self.world.machines.until(self.office.settled)
+        try:
+            self.world.machines.until(self.office.settled)
+        except AssertionError as error:
+            error.add_note(self.office.standing())
+            raise
         return self.office.state()
 
     def careful(self) -> Any:

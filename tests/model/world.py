@@ -125,6 +125,17 @@ class Office:
             or ""
         )
 
+    def standing(self) -> str:
+        """The newest run, its job and what the worker said last, for whoever looks for a fault."""
+        found = [
+            self._row("SELECT row_to_json(r) FROM integrations_syncrun r WHERE connection_id = %s"
+                      " ORDER BY id DESC LIMIT 1"),
+            self._row("SELECT row_to_json(j) FROM jobs_job j WHERE key = %s::text"
+                      " AND kind = 'integrations.sync' ORDER BY id DESC LIMIT 1"),
+            self._row("SELECT now(), %s"),
+        ]  # fmt: skip
+        return "\n".join([*map(str, found), self.world.machines.children["worker"].tail()])
+
     def open_runs(self) -> int:
         return int(
             self._one(
@@ -165,9 +176,12 @@ class Office:
         return books(self.world.truth, self.connection_id)
 
     def _one(self, query: str) -> Any:
-        self._do(query)
-        row = self.world.truth.fetchone()
+        row = self._row(query)
         return row and row[0]
+
+    def _row(self, query: str) -> Any:
+        self._do(query)
+        return self.world.truth.fetchone()
 
     def _do(self, query: str) -> None:
         self.world.truth.execute(query, [self.connection_id])
