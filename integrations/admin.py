@@ -22,7 +22,7 @@ from calqsync.tenancy.admin import SUPPORT, DirectoryAdmin, DirectoryInline
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.support import console
 from calqsync.tenancy.support.console import Action, Cell, Counter, Deed, Panel, act_url, tenant_url
-from integrations import selectors
+from integrations import client_desk, selectors, standing_desk
 from integrations.models import Connection, SyncRun, SyncStream
 from integrations.models.connections import Trouble
 from integrations.models.runs import RunState
@@ -40,13 +40,14 @@ class ConnectionAdmin(DirectoryAdmin):
         *("public_id", "name", "provider", "company_name", "business_id", "country", "currency"),
         *("created_at", "disconnected_at", "paused_at", "paused_by_support", "pause_reason"),
         *("trouble", "trouble_kind", "trouble_detail", "trouble_since", "retry_at"),
+        *("trouble_told_at", "trouble_reminded_at", "sync_every_hours"),
         *("first_import_at", "data_as_of", "complete_back_to", "rights", "rights_read_at"),
     ]
     list_display = [
         *("name", "tenant_name", "company_name", "business_id", "trouble", "data_as_of"),
         "disconnected_at",
     ]
-    list_filter = ["trouble", "provider"]
+    list_filter = ["trouble", "provider", standing_desk.Standing]
     search_fields = ["name", "company_name", "business_id", "=public_id"]
 
 
@@ -303,3 +304,5 @@ console.counter(_counters, place=10)
 console.troubles.append(_troubles)
 console.panel(_connections, place=20)
 console.panel(_runs, place=30)
+client_desk.set_up()
+standing_desk.set_up()

@@ -15,7 +15,7 @@ from integrations.sandbox.http import InFlight, Request, Response
 from integrations.sandbox.login import Login, page
 from integrations.sandbox.oauth import OAuth
 from integrations.sandbox.render import encode
-from integrations.sandbox.tokens import Grant, Mint, Refused
+from integrations.sandbox.tokens import ACCESS_SECONDS, Grant, Mint, Refused
 
 _BASE = re.compile(r"/(?:(?:latest|supported|v2602)/)?api(/.*)")
 _KEPT_REQUESTS = 200_000
@@ -35,6 +35,7 @@ class Settings:
     # A refresh token works once; its second use revokes it and all that came of it.
     rotate_refresh: bool = False
     latency: float = 0.0
+    access_seconds: int = ACCESS_SECONDS
     control: bool = False
 
 
@@ -64,6 +65,9 @@ class App:
     busy: InFlight = field(default_factory=InFlight)
     log: deque[Logged] = field(default_factory=lambda: deque(maxlen=_KEPT_REQUESTS))
     control: "object | None" = None
+    # The API client is not let in any more: "token" at the token addresses, "books" elsewhere,
+    # "all" at both.
+    suspended: str = ""
 
     def __call__(self, request: Request) -> Response:
         started = time.monotonic()
@@ -97,6 +101,13 @@ class App:
             raise ApiError(404, "Not found")
         return self._api(request, base[1], now, company)
 
+    def _refused(self, path: str) -> Response | None:
+        """What a suspended API client gets to hear, whatever company it asks for."""
+        if path.startswith("/oauth/"):
+            refused = {"error": "invalid_client", "error_description": "The client is suspended"}
+            return Response(401, encode(refused)) if self.suspended in {"token", "all"} else None
+        return problem(403, "Forbidden") if self.suspended in {"books", "all"} else None
+
     def _api(self, request: Request, path: str, now: float, company: list[int | None]) -> Response:
         if not self.meter.admit(now):
             answer = problem(429, "Too many requests")
@@ -105,6 +116,8 @@ class App:
             return answer
         if request.method == "GET" and request.body:
             return gateway_refusal()
+        if refused := self._refused(path):
+            return refused
         if path == "/openapi.json":
             return Response(200, encode({"openapi": "3.0.1", "info": {"version": api.VERSION}}))
         grant = None if path.startswith("/oauth/") else self._grant(request)
@@ -166,7 +179,7 @@ def make_app(companies: list[Company], settings: Settings, *, issuer: str) -> Ap
     """An app over those companies; tokens stay valid over restarts with the same client."""
     by_id = {company.id: company for company in companies}
     signing = f"sandbox:{settings.client_id}:{settings.client_secret}".encode()
-    mint = Mint(signing, issuer, settings.client_id)
+    mint = Mint(signing, issuer, settings.client_id, access_seconds=settings.access_seconds)
     return App(
         by_id,
         settings,

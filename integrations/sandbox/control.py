@@ -63,6 +63,11 @@ class Control:
         self.app.mint.revoke_company(self.company(company).id)
         return Response(200, b"{}")
 
+    def do_suspend(self, what: str = "all") -> Response:
+        """Refuse our API client as `server.Handle.suspend` does."""
+        self.app.suspended = what
+        return Response(200, b"{}")
+
     def do_edit(self, company: str, action: str, **options: Any) -> Response:
         """An edit by name (see `edits.ACTIONS`); answers what the edit returns."""
         done = edits.ACTIONS[action](self.company(company), **options)

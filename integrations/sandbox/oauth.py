@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from integrations.sandbox.errors import ApiError
 from integrations.sandbox.http import Request, Response
 from integrations.sandbox.render import encode
-from integrations.sandbox.tokens import ACCESS_SECONDS, Mint, Refused
+from integrations.sandbox.tokens import Mint, Refused
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class OAuth:
             answer = {"access_token": self.mint.access(grant, machine=True)}
         else:
             raise ApiError(400, "Unsupported grant_type")
-        answer["expires_in"] = ACCESS_SECONDS
+        answer["expires_in"] = self.mint.access_seconds
         if self.token_type:
             answer["token_type"] = "Bearer"  # noqa: S105  (the scheme, no secret)
         return Response(200, encode(answer))

@@ -57,6 +57,10 @@ class Handle:
         """Revoke every key and token of that company made so far."""
         self.app.mint.revoke_company(company.id)
 
+    def suspend(self, what: str = "all") -> None:
+        """Refuse our API client for every company: "token", "books" or "all"; "" ends it."""
+        self.app.suspended = what
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -6,6 +6,7 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,9 @@ class Mint:
     issuer: str
     client_id: str
     codes: dict[str, _Code] = field(default_factory=dict)
+    # How long access tokens live, and the clock they live by.
+    access_seconds: int = ACCESS_SECONDS
+    clock: Callable[[], float] = time.time
     revoked: set[str] = field(default_factory=set)
     revoked_companies: dict[int, int] = field(default_factory=dict)
     # Refresh tokens that rotate: each works once, and a second use ends all that came of it.
@@ -75,8 +79,8 @@ class Mint:
         return found.grant
 
     def access(self, grant: Grant, *, machine: bool, family: str = "") -> str:
-        now = int(time.time())
-        extra: dict[str, object] = {"auth_time": now, "exp": now + ACCESS_SECONDS}
+        now = int(self.clock())
+        extra: dict[str, object] = {"auth_time": now, "exp": now + self.access_seconds}
         extra |= {"family": family} if family else {}
         return self._sign(grant, "access", **extra, scope="m2m" if machine else "user")
 
@@ -118,7 +122,7 @@ class Mint:
             raise Refused("Token has been revoked")
         if claims.get("family") in self.dead_families:
             raise Refused("Token has been revoked")
-        if "exp" in claims and claims["exp"] < time.time():
+        if "exp" in claims and claims["exp"] < self.clock():
             raise Refused("Token has expired")
         return Grant(int(claims["sub"]), int(claims["cid"]))
 

@@ -34,7 +34,12 @@ REFRESH_LIFE = timedelta(days=180)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-def auth(*, held_by: Limiter | None = None, usage: Usage | None = None) -> ProcountorAuth:
+def auth(
+    *,
+    held_by: Limiter | None = None,
+    usage: Usage | None = None,
+    now: Callable[[], datetime] = timezone.now,
+) -> ProcountorAuth:
     """The OAuth side of this installation's API client; nothing may be asked without `held_by`."""
     return ProcountorAuth(
         settings.PROCOUNTOR_BASE_URL,
@@ -44,6 +49,7 @@ def auth(*, held_by: Limiter | None = None, usage: Usage | None = None) -> Proco
         limiter=held_by,
         timeouts=_TOKEN_TIMEOUTS,
         usage=usage,
+        now=now,
     )
 
 
@@ -63,7 +69,7 @@ def token_fresh(
     credential, TryLater when another caller takes too long. Call with no transaction open.
     """
     held_by = limiter(tenant=connection.tenant_id, interactive=interactive)
-    api = auth(held_by=held_by, usage=usage)
+    api = auth(held_by=held_by, usage=usage, now=now)
     try:
         for _ in range(3):
             _recover(connection)
@@ -208,15 +214,23 @@ class StoredTokens:
     Most calls are answered from memory; the database decides when a token is old or refused.
     """
 
-    def __init__(self, connection: Connection, usage: Usage, *, interactive: bool = False) -> None:
-        self._connection, self._usage, self._interactive = connection, usage, interactive
+    def __init__(
+        self,
+        connection: Connection,
+        usage: Usage,
+        *,
+        interactive: bool = False,
+        now: Callable[[], datetime] = timezone.now,
+    ) -> None:
+        self._connection, self._usage = connection, usage
+        self._interactive, self._now = interactive, now
         self._owner = threading.get_ident()
         self._token: AccessToken | None = None
         self._lock = threading.Lock()
 
     def bearer(self) -> str:
         with self._lock:
-            if self._token is None or not self._token.fresh(timezone.now()):
+            if self._token is None or not self._token.fresh(self._now()):
                 self._token = self._stored(rejected="")
             return self._token.value
 
@@ -234,6 +248,7 @@ class StoredTokens:
                     rejected=rejected,
                     interactive=self._interactive,
                     usage=self._usage,
+                    now=self._now,
                 )
         finally:
             if threading.get_ident() != self._owner:

@@ -56,7 +56,7 @@ class _Door:
         with self._lock:
             at, shut = self._looked.get(name, (-LOOK_EVERY, False))
             if self._clock() - at >= LOOK_EVERY:
-                shut = open_suspension() is not None
+                shut = standing_suspension() is not None
                 self._looked[name] = (self._clock(), shut)
             return shut
 
@@ -68,13 +68,13 @@ class _Door:
 door = _Door()
 
 
-def refuse_while_open() -> None:
+def refuse_while_suspended() -> None:
     """Raise ClientSuspended while a suspension stands: called before every single request."""
     if door.shut():
         raise ClientSuspended("stopped until our staff opens the way again")
 
 
-def open_suspension() -> ClientSuspension | None:
+def standing_suspension() -> ClientSuspension | None:
     """The suspension that stands, if there is one."""
     # A reading thread has no connection of its own and keeps none.
     borrowed = database.connection is None

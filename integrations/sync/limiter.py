@@ -236,7 +236,7 @@ def _limiter(url: str, client_id: str, host: str, rate: float) -> SharedLimiter:
         url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
     )
     name = hashlib.sha256(f"{host}\n{client_id}".encode()).hexdigest()[:16]
-    return SharedLimiter(server, name=name, rate=rate, gate=breaker.refuse_while_open)
+    return SharedLimiter(server, name=name, rate=rate, gate=breaker.refuse_while_suspended)
 
 
 def limiter(*, tenant: int | str, interactive: bool = False) -> Limiter:

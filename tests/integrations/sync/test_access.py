@@ -26,7 +26,7 @@ def asked(monkeypatch):
 
     def token(self, secret):
         heard.append(secret)
-        return AccessToken(f"token-{len(heard)}", timezone.now() + timedelta(hours=1))
+        return AccessToken(f"token-{len(heard)}", timezone.now() + timedelta(minutes=59))
 
     monkeypatch.setattr(ProcountorAuth, "token_from_key", token)
     return heard
