@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -21,7 +21,10 @@ from integrations.sync.windows import Place, Window
 # Either it was deleted in between, or it is hidden from this user.
 ABSENT = "a list names the document, but it is not there when asked for by its number"
 BATCH = 200
-READERS = 4
+# Requests in flight at once, and batches held with their documents: memory against latency.
+READERS, AHEAD = 6, 8
+# Batches listed ahead, without documents.
+LISTED = 8
 
 Listed = Page[records.InvoiceListItem]
 
@@ -82,24 +85,30 @@ def read_ahead(
 ) -> Generator[Fetched, None, None]:
     """The batches in their order, a few of them read while one is being written.
 
-    The iterator of batches runs in one thread of its own. `kinds_of` runs in the caller's.
+    The iterator of batches runs in one thread of its own, up to LISTED batches ahead, which are
+    only numbers. `kinds_of` runs in the caller's. At most AHEAD batches are held with documents.
     """
     ahead: deque[Future[Fetched]] = deque()
     lister = ThreadPoolExecutor(1, thread_name_prefix="procountor-list")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="procountor-read")
-    upcoming = lister.submit(next, batches, None)
-    listing = True
+    listed = deque(lister.submit(next, batches, None) for _ in range(LISTED))
     try:
-        while listing or ahead:
-            while listing and len(ahead) < READERS and (upcoming.done() or not ahead):
-                batch = upcoming.result()
+        while listed or ahead:
+            while listed and len(ahead) < AHEAD and (listed[0].done() or not ahead):
+                batch = listed.popleft().result()
                 if batch is None:
-                    listing = False
+                    listed.clear()
                     break
-                upcoming = lister.submit(next, batches, None)
+                listed.append(lister.submit(next, batches, None))
                 ahead.append(readers.submit(fetch, client, batch, kinds_of(batch.ids)))
-            if ahead:
-                yield ahead.popleft().result()
+            if not ahead:
+                continue
+            if listed and len(ahead) < AHEAD:
+                # Whichever comes first: a batch to read, or one to hand on.
+                wait([ahead[0], listed[0]], return_when=FIRST_COMPLETED)
+                if not ahead[0].done():
+                    continue
+            yield ahead.popleft().result()
     finally:
         for pool in (lister, readers):
             pool.shutdown(wait=True, cancel_futures=True)
