@@ -120,7 +120,10 @@ def _delete_belongings(user: User) -> None:
         if issubclass(model, TenantOwned) or model in (User, LogEntry):
             continue
         for field in model._meta.concrete_fields:
-            if isinstance(field, models.ForeignKey) and field.related_model is User:
+            if not isinstance(field, models.ForeignKey) or field.related_model is not User:
+                continue
+            # What would outlive the person's row says what they did, and belongs to others.
+            if field.remote_field.on_delete is models.CASCADE:
                 model._base_manager.filter(**{field.name: user}).delete()
     user.groups.clear()
     user.user_permissions.clear()
