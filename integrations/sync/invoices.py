@@ -13,12 +13,11 @@ from django.db import transaction
 from integrations.models import Invoice, Rejection
 from integrations.models.runs import Stream
 from integrations.procountor import records
-from integrations.procountor.documents import Page as Listed
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.text import local_stamp, stamp
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import settling, vanished
-from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, read_ahead
+from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, items, read_ahead
 from integrations.sync.staging import (
     GONE,
     INVOICES,
@@ -122,7 +121,7 @@ def _changed(
     batch, seen = Batch(after=after), set[int]()
     begun = any(place.after for place in after.values())
     for invoice_id in () if begun else retried:
-        batch.ids.append(invoice_id)
+        batch.add(invoice_id, None)
         seen.add(invoice_id)
         if len(batch.ids) >= BATCH:
             yield batch
@@ -134,11 +133,11 @@ def _changed(
             window, status=status, previous_id=place.after, behind=place.behind
         )
         for page in listed:
-            for invoice_id, item in sorted(_items(page), key=lambda one: one[0]):
+            for invoice_id, item in items(page):
                 if item is not None and known(item):
                     batch.unchanged += invoice_id not in seen
                 elif invoice_id not in seen:
-                    batch.ids.append(invoice_id)
+                    batch.add(invoice_id, item)
                 seen.add(invoice_id)
                 place = place.past(invoice_id)
                 batch.after = {**batch.after, name: place}
@@ -148,14 +147,6 @@ def _changed(
             batch.unlisted += [bad for bad in page.rejected if not bad.external_id]
     if batch.ids or batch.unlisted or batch.unchanged:
         yield batch
-
-
-def _items(
-    page: Listed[records.InvoiceListItem],
-) -> Iterator[tuple[int, records.InvoiceListItem | None]]:
-    yield from ((document.record.id, document.record) for document in page.documents)
-    # A list item that cannot be read may still be a good document.
-    yield from ((int(bad.external_id), None) for bad in page.rejected if bad.external_id)
 
 
 def _write(work: Work, fetched: Fetched) -> None:

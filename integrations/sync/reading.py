@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 
 from integrations.procountor import records
@@ -18,8 +19,9 @@ from integrations.procountor.resources import BilledWindow, Procountor
 from integrations.sync.settling import Events, Standing, read_events, standing
 from integrations.sync.windows import Place, Window
 
-# Either it was deleted in between, or it is hidden from this user.
-ABSENT = "a list names the document, but it is not there when asked for by its number"
+HIDDEN = "lists name the document, but it is not there when asked for by its number"
+# So many of a batch may be deleted between two requests; more are a fault, or a missing right.
+_MOST_DELETED = 10
 BATCH = 200
 # Requests in flight at once, and batches held with their documents: memory against latency.
 READERS, AHEAD = 6, 8
@@ -34,11 +36,18 @@ class Batch:
     """Up to 200 invoices to read. `window` is where the list stands behind them."""
 
     ids: list[int] = field(default_factory=list)
+    # The billing days of those that a list has just named.
+    days: dict[int, date] = field(default_factory=dict)
     unlisted: list[Rejected] = field(default_factory=list)
     window: Window | None = None
     # For an update: where its two lists stand behind this batch.
     after: dict[str, Place] = field(default_factory=dict)
     unchanged: int = 0
+
+    def add(self, invoice_id: int, item: records.InvoiceListItem | None) -> None:
+        self.ids.append(invoice_id)
+        if item is not None:
+            self.days[invoice_id] = item.date
 
 
 @dataclass(slots=True)
@@ -52,30 +61,45 @@ class Fetched:
 
 def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetched:
     """Read a batch; runs in a reading thread."""
-    details = _whole(client, batch.ids)
+    details = _whole(client, batch)
     standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
     # Whatever the status: what was paid may be void by now, or open again because the payment was
     # taken back. It is one request a batch either way.
     return Fetched(batch, details, read_events(client, batch.ids, standings, known_kinds))
 
 
-def _whole(client: Procountor, ids: list[int]) -> Page[records.Invoice]:
-    """Invoices that a list named; one that is not there when asked for, twice, is set aside."""
-    if not ids:
+def _whole(client: Procountor, batch: Batch) -> Page[records.Invoice]:
+    """The batch's invoices; one that lists name and that cannot be read, however often it is
+    asked for, is set aside. One that was deleted in between is no loss.
+    """
+    if not batch.ids:
         return Page(())
-    first = client.invoice_details(ids)
+    first = client.invoice_details(batch.ids)
     if not first.missing:
         return first
     second = client.invoice_details(first.missing)
+    hidden = [
+        number
+        for number in second.missing
+        if len(second.missing) > _MOST_DELETED or _still_listed(client, batch, number)
+    ]
     return Page(
         (*first.documents, *second.documents),
-        (*first.rejected, *second.rejected, *map(_absent, second.missing)),
+        (*first.rejected, *second.rejected, *map(_hidden, hidden)),
     )
 
 
-def _absent(invoice_id: int) -> Rejected:
+def _still_listed(client: Procountor, batch: Batch, invoice_id: int) -> bool:
+    day = batch.days.get(invoice_id)
+    if day is None:
+        return True
+    listed = client.invoice_list(BilledWindow(start=day, end=day))
+    return any(invoice_id in page.ids for page in listed)
+
+
+def _hidden(invoice_id: int) -> Rejected:
     raw = b'{"id":%d}' % invoice_id
-    return Rejected(str(invoice_id), raw, ABSENT, sha256(raw).digest())
+    return Rejected(str(invoice_id), raw, HIDDEN, sha256(raw).digest())
 
 
 def read_ahead(
@@ -120,8 +144,8 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
     while window is not None:
         billed = BilledWindow(start=window.start, end=window.end)
         for page in client.invoice_list(billed, previous_id=window.after, behind=window.count):
-            for invoice_id in sorted(_ids(page)):
-                batch.ids.append(invoice_id)
+            for invoice_id, item in items(page):
+                batch.add(invoice_id, item)
                 window = batch.window = window.stored_to(invoice_id)
                 if len(batch.ids) >= BATCH:
                     yield batch
@@ -134,7 +158,7 @@ def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]
         yield batch
 
 
-def _ids(page: Listed) -> Iterator[int]:
-    yield from (document.record.id for document in page.documents)
-    # A list item that cannot be read may still be a good document.
-    yield from (int(bad.external_id) for bad in page.rejected if bad.external_id)
+def items(page: Listed) -> list[tuple[int, records.InvoiceListItem | None]]:
+    """What a page lists, by growing id; an item that cannot be read may be a good document."""
+    found = {document.record.id: document.record for document in page.documents}
+    return [(invoice_id, found.get(invoice_id)) for invoice_id in page.ids]
