@@ -52,7 +52,7 @@ def sync_request(
     elif run.state == RunState.RUNNING and _at_work(held):
         return run
     # A running one that no worker has lost its machine, or was given up after its workers died:
-    # it goes on where it stopped, and at once.
+    # it goes on where it stopped.
     enqueue(kind=KIND, key=str(held.pk), priority=Priority.INTERACTIVE if by else None)
     return run
 

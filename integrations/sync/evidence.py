@@ -129,8 +129,11 @@ def _set_aside(work: Work, page: Page, stream: Stream, rejected: Sequence[Reject
     for each in rejected:
         name = (each.external_id or "?" + each.digest.hex())[:40]
         raw = sealed(work, stream, name, each.raw)
-        rows[name] = (stream.value, name, each.reason[:500], raw, page.now, page.now)
-    page.tally(stream).rejected += len(rows)
+        rows[name] = (stream.value, name, each.reason[:500], raw, page.now, page.now, 1)
+    ignored = Rejection.objects.filter(
+        connection=work.connection, stream=stream, external_id__in=list(rows)
+    ).exclude(ignored_at=None)
+    page.tally(stream).rejected += len(rows) - ignored.count()
     work.rejected_before = True
     upsert(targets.REJECTIONS, list(rows.values()), **work.owner)
 

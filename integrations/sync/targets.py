@@ -50,7 +50,10 @@ RAW = Target(
 )
 REJECTIONS = Target(
     table="integrations_rejection",
-    columns=("stream", "external_id", "reason", "raw", "first_seen_at", "last_seen_at"),
+    columns=(
+        *("stream", "external_id", "reason", "raw"),
+        *("first_seen_at", "last_seen_at", "attempts"),
+    ),
     key=("stream", "external_id"),
-    keep=(("first_seen_at", "t.first_seen_at"),),
+    keep=(("first_seen_at", "t.first_seen_at"), ("attempts", "t.attempts + 1")),
 )
