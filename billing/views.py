@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from billing import services
+from billing.gate import SHORTEST_HOURS
 from billing.models import Plan
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
@@ -23,7 +24,7 @@ def plan(request: TenantRequest) -> HttpResponse:
     context = {
         "account": services.account_of_tenant(),
         "standing": services.entitlement_now(now=now),
-        "plans": Plan.choices,
+        "plans": [(plan.value, plan.label, SHORTEST_HOURS[plan]) for plan in Plan],
         "may_choose": request.membership.may(Role.OWNER),
     }
     return render(request, "billing/plan.html", context)

@@ -35,20 +35,19 @@ class KeyForm(forms.Form):
 class ScheduleForm(forms.Form):
     """How often imports run; which times may be chosen is the services' word."""
 
-    every = forms.TypedChoiceField(
-        label=_("Import by itself"), coerce=int, required=False, empty_value=None
-    )
+    USUAL = "usual"
+    every = forms.ChoiceField(label=_("How often"))
 
     def __init__(self, *args: Any, choices: list[tuple[str, str]] | None = None, **kw: Any) -> None:
         super().__init__(*args, **kw)
         every: Any = self.fields["every"]
-        every.choices = choices or [("", ""), *((str(hours), str(hours)) for hours in CHOICES)]
+        every.choices = choices or [(key, key) for key in (self.USUAL, *map(str, CHOICES))]
 
     @property
     def hours(self) -> int | None:
         """The hours chosen; None for the usual ones. Needs a valid form."""
-        found: int | None = self.cleaned_data["every"]
-        return found
+        every = self.cleaned_data["every"]
+        return None if every == self.USUAL else int(every)
 
 
 class DisconnectForm(forms.Form):

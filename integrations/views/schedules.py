@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.access import TenantRequest, tenant_view
@@ -28,8 +29,9 @@ def panel(words: Words, connection: Connection) -> dict[str, Any]:
     chosen, allowed = connection.sync_every_hours, words.allowed
     usual = max(settings.SYNC_EVERY_HOURS, allowed)
     offered = [hours for hours in CHOICES if hours >= allowed or hours == chosen]
-    choices = [("", _("As usual: %(often)s") % {"often": words.often(usual)})]
-    choices += [(str(hours), words.often(hours)) for hours in offered]
+    as_usual = _("As usual: %(often)s") % {"often": words.often(usual)}
+    choices = [(ScheduleForm.USUAL, as_usual)]
+    choices += [(str(hours), capfirst(words.often(hours))) for hours in offered]
     return {
         "says": words.every(hours_between(connection, allowed=allowed)),
         "why": _("You chose %(often)s. Your plan allows no more often than %(allowed)s.")
@@ -37,7 +39,7 @@ def panel(words: Words, connection: Connection) -> dict[str, Any]:
         if chosen is not None and chosen < allowed
         else "",
         "more": allowed > min(CHOICES),
-        "form": ScheduleForm(initial={"every": chosen or ""}, choices=choices),
+        "form": ScheduleForm(initial={"every": chosen or ScheduleForm.USUAL}, choices=choices),
         "url": words.url("connection_schedule", connection),
     }
 
