@@ -116,9 +116,14 @@ def read_ahead(
     lister = ThreadPoolExecutor(1, thread_name_prefix="procountor-list")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="procountor-read")
     listed = deque(lister.submit(next, batches, None) for _ in range(LISTED))
+    broken = False
     try:
         while listed or ahead:
             while listed and len(ahead) < AHEAD and (listed[0].done() or not ahead):
+                # What was read before the list failed is handed on first.
+                broken = bool(ahead) and listed[0].exception() is not None
+                if broken:
+                    break
                 batch = listed.popleft().result()
                 if batch is None:
                     listed.clear()
@@ -127,7 +132,7 @@ def read_ahead(
                 ahead.append(readers.submit(fetch, client, batch, kinds_of(batch.ids)))
             if not ahead:
                 continue
-            if listed and len(ahead) < AHEAD:
+            if listed and not broken and len(ahead) < AHEAD:
                 # Whichever comes first: a batch to read, or one to hand on.
                 wait([ahead[0], listed[0]], return_when=FIRST_COMPLETED)
                 if not ahead[0].done():
