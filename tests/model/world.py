@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from types import SimpleNamespace
@@ -31,6 +31,17 @@ _OPEN = "', '".join(OPEN_STATES)
 _COUNTS = ("fetched", "added", "changed", "unchanged", "rejected")
 
 
+_numbers = count()
+
+
+def newcomer(company: Company, sandbox: Handle) -> Books:
+    """A new tenant that has just connected this company."""
+    number = next(_numbers)
+    owner = User.objects.create_user(f"owner{number}@example.com", "correct horse battery")
+    tenant = tenant_create(name=f"Malli {number} Oy", owner=owner)
+    return connect(SimpleNamespace(tenant=tenant, alice=owner), company, sandbox)
+
+
 @dataclass
 class World:
     """One set of processes for many machines, each with a company and a tenant of its own."""
@@ -38,18 +49,13 @@ class World:
     machines: Machines
     sandbox: Handle
     truth: Any
-    numbers: Any = field(default_factory=count)
 
     def office(self, company: Company) -> Office:
         """A new tenant that has just connected this company; the sandbox shows no other."""
         self.quiet()
         self.sandbox.app.companies.clear()
         self.sandbox.app.companies[company.id] = company
-        number = next(self.numbers)
-        owner = User.objects.create_user(f"owner{number}@example.com", "correct horse battery")
-        tenant = tenant_create(name=f"Malli {number} Oy", owner=owner)
-        cast = SimpleNamespace(tenant=tenant, alice=owner)
-        return Office(self, connect(cast, company, self.sandbox))
+        return Office(self, newcomer(company, self.sandbox))
 
     def quiet(self) -> None:
         """Nothing misbehaves, and no earlier tenant's import goes on."""

@@ -1,0 +1,152 @@
+"""A worker that dies at any moment leaves no difference behind."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from calqsync.tenancy import scope
+from tests.integrations.sync.conftest import Books
+from tests.model.bookkeeping import Bookkeeper, scribble
+from tests.model.books import books as shown
+from tests.model.books import differences
+from tests.model.dying import slice_in_a_child, take_over
+from tests.model.world import newcomer
+
+pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
+FEW, MANY = 5, 100
+_OWN = (
+    *("id", "public_id", "tenant_id", "connection_id"),
+    *("customer_id", "invoice_id", "product_id", "statement_id"),
+)
+_TABLES = (
+    *("customer", "product", "invoice", "invoiceline", "payment"),
+    *("bankaccount", "bankstatement", "bankevent"),
+)
+
+
+def rows(cursor: Any, books: Books) -> dict[str, list[str]]:
+    """Everything that an import stored, but numbers and times that no two imports share."""
+    found = {}
+    for table in _TABLES:
+        cursor.execute(
+            "SELECT (to_jsonb(t) - %s || jsonb_build_object('removed_at',"
+            f" to_jsonb(t) -> 'removed_at' <> 'null'))::text FROM integrations_{table} t"
+            " WHERE connection_id = %s ORDER BY 1",
+            [list(_OWN), books.connection.pk],
+        )
+        found[table] = [row for (row,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT stream || external_id || encode(sha256, 'hex') FROM integrations_rawdocument"
+        " WHERE connection_id = %s ORDER BY 1",
+        [books.connection.pk],
+    )
+    found["documents"] = [row for (row,) in cursor.fetchall()]
+    cursor.execute("SELECT count(*) FROM integrations_stagedpage")
+    found["held back"] = cursor.fetchone()
+    return found
+
+
+def counts(cursor: Any, books: Books) -> list[Any]:
+    """What the newest run says it did."""
+    cursor.execute(
+        "SELECT stream, fetched, added, changed, unchanged, rejected, removed"
+        " FROM integrations_syncstream WHERE run_id = (SELECT max(id) FROM integrations_syncrun"
+        " WHERE connection_id = %s) ORDER BY stream",
+        [books.connection.pk],
+    )
+    found: list[Any] = cursor.fetchall()
+    return found
+
+
+def ask(books: Books) -> None:
+    with scope.tenant(books.connection.tenant_id):
+        books.request()
+
+
+def kill_first_imports(
+    reachable: Bookkeeper, truth: Any, *, times: int, commits: bool = False
+) -> None:
+    calm = newcomer(reachable.company, reachable.sandbox)
+    ask(calm)
+    moments = slice_in_a_child(calm, die_at=None, commits=commits)
+    assert moments is not None
+    assert calm.run().state == "complete"
+    wanted = rows(truth, calm), counts(truth, calm)
+    assert differences(reachable.ledger(), shown(truth, calm.connection.pk)) == []
+    dice = Random(times)
+    for moment in dice.sample(range(1, moments + 1), min(times, moments)):
+        killed = newcomer(reachable.company, reachable.sandbox)
+        ask(killed)
+        died = slice_in_a_child(killed, die_at=moment, commits=commits) is None
+        assert take_over(killed, truth) == "complete"
+        assert (rows(truth, killed), counts(truth, killed)) == wanted, f"killed at {moment}"
+        assert died, f"there was no moment {moment}"
+
+
+def kill_updates(reachable: Bookkeeper, truth: Any, *, times: int) -> None:
+    """Two tenants follow the same company; one of them loses its worker in every update."""
+    calm = newcomer(reachable.company, reachable.sandbox)
+    killed = newcomer(reachable.company, reachable.sandbox)
+    assert calm.sync().state == killed.sync().state == "complete"
+    dice, deaths = Random(times), 0
+    for round_ in range(times):
+        for _ in range(4):
+            scribble(reachable, dice)
+        ask(calm)
+        moments = slice_in_a_child(calm, die_at=None)
+        assert moments is not None
+        ask(killed)
+        before = rows(truth, killed)
+        moment = dice.randrange(1, moments + 1)
+        if slice_in_a_child(killed, die_at=moment) is None:
+            deaths += 1
+            if killed.run().state != "complete":
+                now = rows(truth, killed)
+                del now["held back"], before["held back"]
+                assert now == before, f"half an update shows, round {round_}, moment {moment}"
+        assert take_over(killed, truth) == "complete"
+        found = rows(truth, killed), counts(truth, killed)
+        assert found == (rows(truth, calm), counts(truth, calm)), f"round {round_}, {moment}"
+    assert deaths > times * 0.8
+
+
+def test_q7_a_first_import_killed_anywhere_ends_as_an_undisturbed_one(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_first_imports(reachable, truth, times=FEW)
+
+
+@pytest.mark.nightly
+def test_q7b_a_first_import_killed_at_a_hundred_moments(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_first_imports(reachable, truth, times=MANY)
+
+
+def test_q7c_an_update_killed_anywhere_ends_as_an_undisturbed_one(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_updates(reachable, truth, times=FEW)
+
+
+@pytest.mark.nightly
+def test_q7d_updates_killed_at_a_hundred_moments(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_updates(reachable, truth, times=MANY)
+
+
+def test_s25_killed_beside_a_commit_a_page_and_its_position_are_both_there_or_neither(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_first_imports(reachable, truth, times=FEW, commits=True)
+
+
+@pytest.mark.nightly
+def test_s25b_killed_beside_every_commit(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_first_imports(reachable, truth, times=MANY, commits=True)
