@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Value
-
 from calqsync.jobs.models import Job, JobState
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent
@@ -24,7 +22,7 @@ from integrations.models import (
     RemovalHold,
     SyncRun,
 )
-from integrations.selectors.quarantine import SetAside, rejections_by_fate
+from integrations.selectors.quarantine import SetAside, counted, rejections_by_fate
 from integrations.selectors.removals import removals_held
 from integrations.selectors.runs import RunView, run_view
 from integrations.selectors.status import Code, Status, standings
@@ -71,15 +69,15 @@ def connections_page(*, now: datetime, leaving: bool | None = None) -> list[Conn
     """
     connections = list(Connection.objects.order_by("disconnected_at", "name"))
     connections.sort(key=lambda c: (c.disconnected_at is not None, c.name.casefold()))
-    counted = _counted(connections, now)
+    there = _counted(connections, now)
     return [
         ConnectionRow(
             connection=s.connection,
             status=s.status,
             run=s.run,
-            counts=counted[s.connection.pk].books,
-            rejected=counted[s.connection.pk].set_aside.open,
-            holds=counted[s.connection.pk].holds,
+            counts=there[s.connection.pk].books,
+            rejected=there[s.connection.pk].set_aside.open,
+            holds=there[s.connection.pk].holds,
         )
         for s in standings(connections, now, leaving=leaving)
     ]
@@ -110,14 +108,14 @@ def connection_page(
     if not scope.is_looking_in():  # support has no right to anything about a credential
         grants = Credential.objects.filter(connection=connection)
         grant = grants.values_list("kind", flat=True).first() or ""
-    counted = _counted([connection], now)[connection.pk]
+    there = _counted([connection], now)[connection.pk]
     return ConnectionPage(
         connection=connection,
         status=status,
         current=run_view(run, job, now=now) if run else None,
-        counts=counted.books,
-        set_aside=counted.set_aside,
-        holds=counted.holds,
+        counts=there.books,
+        set_aside=there.set_aside,
+        holds=there.holds,
         next_import=_next_import(status, job),
         grant=grant,
     )
@@ -146,22 +144,14 @@ def _counted(connections: list[Connection], now: datetime) -> dict[int, _Counted
     books = {name: model.objects.filter(removed_at=None) for name, model in COUNTED.items()}
     holds = {"held": RemovalHold.objects.filter(ended_at=None)}
     rows: dict[str, Any] = books | rejections_by_fate(now) | holds
-    first, *more = (
-        each.filter(connection__in=connections)
-        .order_by()
-        .values("connection")
-        .annotate(n=Count("pk"), what=Value(name))
-        for name, each in rows.items()
-    )
     held = []
-    for row in first.union(*more, all=True):
-        counted = found[row["connection"]]
-        if row["what"] in counted.aside:
-            counted.aside[row["what"]] = row["n"]
-        elif row["what"] == "held":
-            held.append(row["connection"])
+    for connection, what, number in counted(rows, connections):
+        if what in SetAside.FIELDS:
+            found[connection].aside[what] = number
+        elif what == "held":
+            held.append(connection)
         else:
-            counted.books[row["what"]] = row["n"]
+            found[connection].books[what] = number
     for hold in removals_held(held):
         found[hold.connection_id].holds.append(hold)
     return found
