@@ -85,8 +85,13 @@ class _Identified(msgspec.Struct, frozen=True):
     id: int
 
 
+class _Named(msgspec.Struct, frozen=True):
+    id: msgspec.Raw
+
+
 _envelopes = msgspec.json.Decoder(Envelope)
 _arrays = msgspec.json.Decoder(list[msgspec.Raw])
+_named = msgspec.json.Decoder(_Named)
 _identities = msgspec.json.Decoder(_Identified)
 
 
@@ -110,7 +115,7 @@ def elements_of_batch(body: bytes, *, path: str = "") -> list[msgspec.Raw]:
         if body.lstrip()[:1] == b"[":
             return _arrays.decode(body)
         # Decoded once for shape, so that a cut object is noticed here.
-        _identities.decode(body)
+        _named.decode(body)
         return [msgspec.Raw(body)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Nonsense(f"not a batch of documents: {error}", path=path) from None

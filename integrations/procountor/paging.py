@@ -36,6 +36,10 @@ class Stuck(Exception):
     """A page shows that the list does not move; the text says how."""
 
 
+class Nameless(Stuck):
+    """A page on which no document has an id that can be read."""
+
+
 class Walk(Protocol):
     """One walk over a list: the query of the page to ask now, and how a page moves it on."""
 
@@ -119,7 +123,7 @@ class PreviousId:
                 raise Stuck(f"id {number} came after {self.previous_id}")
             self.previous_id = number
         if all(number is None for number in ids):
-            raise Stuck("a page without a single id")
+            raise Nameless("a page without a single id")
 
     def restart(self) -> None:
         self.previous_id, self.behind = None, 0
@@ -158,20 +162,24 @@ def _once(fetch: Callable[[Query], Found], by: Walk, seen: set[int]) -> Generato
         if not first and by.shifts(total, page.total):
             return "the list moved while it was read"
         total, first = page.total, False
-        if page.ids:
-            try:
-                by.advance(page.ids)
-            except Stuck as stuck:
-                return str(stuck)
-            listed = None if listed is None else listed + len(page.ids)
-            if any(number is None or number not in seen for number in page.ids):
-                yield page
-            seen.update(number for number in page.ids if number is not None)
+        known = listed is not None and total is not None
+        listed = None if listed is None else listed + len(page.ids)
         short = listed is not None and total is not None and listed < total
         if not page.ids:
             return f"{listed} of {total} documents were listed" if short else ""
         # A server may hand out smaller pages than asked; its own size says what is full.
         full = min(by.size, page.page_size or by.size)
-        known = listed is not None and total is not None
-        if known and not short and len(page.ids) < full:
+        last = known and not short and len(page.ids) < full
+        try:
+            by.advance(page.ids)
+        except Nameless as nowhere:
+            # Nothing to go on after, which does not matter at the end.
+            if not last:
+                return str(nowhere)
+        except Stuck as stuck:
+            return str(stuck)
+        if any(number is None or number not in seen for number in page.ids):
+            yield page
+        seen.update(number for number in page.ids if number is not None)
+        if last:
             return ""

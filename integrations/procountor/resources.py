@@ -1,7 +1,7 @@
 """What Procountor has, as pages of documents. The only part that knows paths and JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Generic, TypeVar
 
@@ -225,6 +225,9 @@ class Procountor:
             # Procountor says 404 where none of the documents is there.
             raise Nonsense("a batch without a single document", path=resource)
         found, rejected, got = reader.read(elements)
+        if len(ids) == 1 and got == (None,):
+            # One whose number cannot be read is still the one that was asked for.
+            rejected, got = (replace(rejected[0], external_id=str(ids[0])),), tuple(ids)
         answered = {number for number in got if number is not None}
         if not answered <= asked:
             raise Nonsense("documents that nobody asked for", path=resource)

@@ -37,14 +37,25 @@ class News(Generic[R]):
 
 
 def news(work: Work, stream: Stream, documents: Iterable[Document[R]]) -> News[R]:
-    """Compare by hash with what is stored; each id once, its last document counts."""
+    """Compare by hash with what is stored; each id once, its last document counts.
+
+    One that was set aside in between is news even if it says again what it said before.
+    """
     unique = {document.external_id: document for document in documents}
     stored = _stored_digests(work, stream, list(unique))
-    fresh = [d for key, d in unique.items() if stored.get(key) != d.digest]
+    aside = _names_set_aside(work, stream, unique) if work.rejected_before else set()
+    fresh = [d for key, d in unique.items() if stored.get(key) != d.digest or key in aside]
     if fresh:
         # Looked up for each page, so that an erasure holds from the next one on.
         fresh = Erased.of(work.seal, work.connection.pk).cleaned(stream, fresh)
     return News(tuple(fresh), frozenset(stored))
+
+
+def _names_set_aside(work: Work, stream: Stream, names: Iterable[str]) -> set[str]:
+    rows = Rejection.objects.filter(
+        connection=work.connection, stream=stream, external_id__in=list(names)
+    )
+    return set(rows.values_list("external_id", flat=True))
 
 
 def _stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:

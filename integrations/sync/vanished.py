@@ -65,6 +65,13 @@ def settle(work: Work, page: Page) -> None:
     for stream, model in ((Stream.PRODUCTS, Product), (Stream.BANK, BankAccount)):
         if stream in work.finished():
             _register(work, page, stream, model)
+    if work.run.mode == "full":
+        # It read everything: what it did not set aside again is understood, or gone.
+        Rejection.objects.filter(
+            connection=work.connection,
+            stream__in=work.finished(),
+            last_seen_at__lt=work.run.started_at,
+        ).delete()
 
 
 def _invoices(work: Work, page: Page) -> None:
@@ -77,10 +84,6 @@ def _invoices(work: Work, page: Page) -> None:
     tally.changed += _back(rows, held_ids(work, SEEN, Stream.INVOICES))
     if gone:
         _end_confirmed(work, page, Stream.INVOICES)
-        # There is nothing left to understand.
-        Rejection.objects.filter(
-            connection=work.connection, stream=Stream.INVOICES, external_id__in=gone
-        ).delete()
 
 
 def _register(work: Work, page: Page, stream: Stream, model: Any) -> None:
