@@ -21,6 +21,7 @@ from calqsync.local.stack import STATE_FOLDER, Stack
 ROOT = Path(__file__).resolve().parent.parent
 # Our cap where Procountor sets none: more than any machine reaches.
 NO_CAP = 5_000
+BOOKS = "Books"
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -89,13 +90,17 @@ class Company:
 
     @contextmanager
     def rows(self) -> Iterator[None]:
-        """See the company's rows inside."""
+        """See the company's rows inside, in one transaction."""
         from django.db import transaction
 
+        with self.scope(), transaction.atomic():
+            yield
+
+    def scope(self) -> Any:
+        """Act for the company inside."""
         from calqsync.tenancy import scope
 
-        with scope.tenant(self.tenant.pk), transaction.atomic():
-            yield
+        return scope.tenant(self.tenant.pk)
 
     def connect(self, company: str) -> Imported:
         """From "Connect now" to the final figures, with the time of each step."""
@@ -104,7 +109,7 @@ class Company:
         began, since = time.monotonic(), waiting.now()
         people.choose(self.visitor, self.tenant, company=company)
         self.office.sandbox("reset")
-        people.confirm(self.visitor, name="Books")
+        people.confirm(self.visitor, name=BOOKS)
         found = Imported()
         self._wait_for_first_figures()
         found.first_figures = time.monotonic() - began
@@ -114,6 +119,17 @@ class Company:
         waiting.for_report(self.tenant, check=self.office.stack.check)
         found.total = time.monotonic() - began
         return found
+
+    def update(self) -> float:
+        """Press "Sync now"; the seconds until the run is complete."""
+        from calqsync.local import people, waiting
+
+        began, since = time.monotonic(), waiting.now()
+        people.sync_now(self.visitor, self.tenant, name=BOOKS)
+        waiting.for_imports(self.tenant, since=since, check=self.office.stack.check)
+        spent = time.monotonic() - began
+        waiting.for_report(self.tenant, check=self.office.stack.check)
+        return spent
 
     def _wait_for_first_figures(self) -> None:
         """Until the dashboard shows revenue and receivables of this company's own documents."""

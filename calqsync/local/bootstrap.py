@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-NEEDS_TEST_PACKAGES = ("test", "mutation")
+# Commands, and words after them, that need more than the packages for running.
+GROUPS = {("test",): "test", ("mutation",): "test", ("bench", "dlt"): "bench"}
 SERVED_SCRIPTS = ("chart.js/dist/chart.umd.js", "chart.js/dist/chart.umd.js.map")
 
 # What tools print when the machine, not the package, is at fault, and what to tell the person.
@@ -50,7 +51,7 @@ def prepare(root: Path, argv: list[str]) -> None:
     """
     if sys.platform == "win32":
         sys.exit("CalqSync's local stack runs on Linux and macOS; on Windows, use WSL.")
-    group = "test" if len(argv) > 1 and argv[1] in NEEDS_TEST_PACKAGES else "run"
+    group = group_of(argv[1:])
     place = Place(root)
     inside = place.is_current()
     if place.missing(group):
@@ -74,6 +75,12 @@ def prepare(root: Path, argv: list[str]) -> None:
         os.execv(python, [python, *_interpreter_flags(), *argv])  # noqa: S606
 
 
+def group_of(words: list[str]) -> str:
+    """The packages that a command needs: "run", "test", or "bench" for dlt to compare with."""
+    chosen = tuple(word for word in words if not word.startswith("-"))
+    return next((group for start, group in GROUPS.items() if chosen[: len(start)] == start), "run")
+
+
 class Place:
     """The environment of one checkout: where its parts lie and whether they are current."""
 
@@ -91,7 +98,7 @@ class Place:
         return os.path.realpath(sys.prefix) == os.path.realpath(self.venv)
 
     def missing(self, group: str) -> list[str]:
-        """The parts ("run" or "test" packages, "scripts") that the lock files ask for anew."""
+        """The parts ("run", "test" or "bench" packages, "scripts") that the locks ask for anew."""
         stamped = self._stamped()
         parts = [part for part in (group, "scripts") if stamped.get(part) != self._hash(part)]
         if not self.python.exists() and group not in parts:
@@ -133,13 +140,14 @@ class Place:
             with _step("Getting the installer"):  # uv installs ten times as fast as pip
                 if self._pip("-r", str(self.root / "requirements-uv.lock")).returncode:
                     self.uv.unlink(missing_ok=True)  # a part of it; pip itself has to do
-        what = "packages for running and testing" if group == "test" else "packages"
+        more = {"test": " for running and testing", "bench": " for running and comparing"}
+        what = f"packages{more.get(group, '')}"
         with _step(f"Installing {what}"):
             done = self._uv_install(self.python, lock)
             if done is None or done.returncode:
                 done = self._pip("-r", str(lock))
             self._expect(done)
-        also = ("run",) if group == "test" else ()  # the test lock contains the run lock
+        also = () if group == "run" else ("run",)  # the other locks contain the run lock
         self._mark(group, *also)
 
     def _install_scripts(self) -> None:
@@ -297,7 +305,11 @@ class Place:
 
 
 def _lock_name(part: str) -> str:
-    names = {"run": "requirements.lock", "test": "requirements-test.lock"}
+    names = {
+        "run": "requirements.lock",
+        "test": "requirements-test.lock",
+        "bench": "requirements-bench.lock",
+    }
     return names.get(part, "package-lock.json")
 
 

@@ -7,8 +7,9 @@ from calqsync.local import bootstrap
 
 @pytest.fixture
 def place(tmp_path):
-    for name in ("requirements.lock", "requirements-test.lock", "package-lock.json"):
-        (tmp_path / name).write_text(name)
+    for group in ("", "-test", "-bench"):
+        (tmp_path / f"requirements{group}.lock").write_text(f"a lock{group}")
+    (tmp_path / "package-lock.json").write_text("a lock of scripts")
     place = bootstrap.Place(tmp_path)
     place.python.parent.mkdir(parents=True)
     place.python.touch()
@@ -35,9 +36,17 @@ def test_the_test_packages_contain_the_run_packages(place):
 
 @pytest.mark.parametrize(
     ("command", "group"),
-    [("demo", "run"), ("bench", "run"), ("test", "test"), ("mutation", "test")],
+    [
+        ("demo", "run"),
+        ("bench", "run"),
+        ("bench import", "run"),
+        ("bench dlt --json", "bench"),
+        ("bench --json dlt", "bench"),
+        ("test", "test"),
+        ("mutation", "test"),
+    ],
 )
-def test_commands_that_run_tests_get_the_test_packages(place, monkeypatch, command, group):
+def test_only_commands_that_need_them_get_further_packages(place, monkeypatch, command, group):
     asked = []
 
     def refuse(_place, wanted):
@@ -46,8 +55,17 @@ def test_commands_that_run_tests_get_the_test_packages(place, monkeypatch, comma
 
     monkeypatch.setattr(bootstrap.Place, "install", refuse)
     with pytest.raises(SystemExit):
-        bootstrap.prepare(place.root, ["manage.py", command])
+        bootstrap.prepare(place.root, ["manage.py", *command.split()])
     assert asked == [group]
+
+
+@pytest.mark.parametrize("group", ["test", "bench"])
+def test_every_lock_contains_the_run_packages(request, group):
+    def packages(name):
+        lines = (request.config.rootpath / name).read_text().splitlines()
+        return {line.split()[0] for line in lines if "==" in line}
+
+    assert packages("requirements.lock") <= packages(f"requirements-{group}.lock")
 
 
 def test_a_changed_lock_file_is_installed_anew(place):

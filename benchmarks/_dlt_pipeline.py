@@ -1,0 +1,137 @@
+"""The books of one company through dlt: its REST API source into PostgreSQL, as its pages advise.
+
+Runs in a process of its own; prints one JSON object with the seconds of each step and the rows of
+each table. `docs/decisions/0024-compared-with-dlt.md` says why it is set up like this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+PAGE = 200
+SETTINGS = {
+    "EXTRACT__WORKERS": "8",
+    "NORMALIZE__WORKERS": "2",  # processes, one a core
+    "LOAD__WORKERS": "20",
+    # Files of a size that both processes find work.
+    "SOURCES__DATA_WRITER__FILE_MAX_ITEMS": "5000",
+    "NORMALIZE__DATA_WRITER__FILE_MAX_ITEMS": "20000",
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__LOG_LEVEL": "ERROR",
+}
+
+
+def main() -> None:
+    api, database, first_day, last_day, file_format = sys.argv[1:]
+    token = os.environ["PROCOUNTOR_TOKEN"]
+    os.environ.update(SETTINGS, NORMALIZE__LOADER_FILE_FORMAT=file_format)
+    import dlt
+
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        pipeline = dlt.pipeline(
+            "books",
+            pipelines_dir=folder,
+            destination=dlt.destinations.postgres(credentials=database),
+            dataset_name="books",
+        )
+        steps = {}
+        for name, step in (
+            ("extract", lambda: pipeline.extract(books(api, token, first_day, last_day))),
+            ("normalize", pipeline.normalize),
+            ("load", pipeline.load),
+        ):
+            started = time.monotonic()
+            step()
+            steps[name] = time.monotonic() - started
+        seconds = time.monotonic() - began
+        rows = pipeline.last_trace.last_normalize_info.row_counts
+    print(json.dumps({"seconds": seconds, "steps": steps, "rows": rows}))
+
+
+def books(api: str, token: str, first_day: str, last_day: str) -> Any:
+    """Every document that an import of ours reads, by the same batches of 200."""
+    import dlt
+    from dlt.sources.helpers.rest_client import RESTClient
+    from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
+    from dlt.sources.rest_api import rest_api_source
+
+    def by_id() -> JSONResponseCursorPaginator:
+        return JSONResponseCursorPaginator(cursor_path="results[-1].id", cursor_param="previousId")
+
+    @dlt.resource(name="batches", selected=False)
+    def batches() -> Iterator[list[dict[str, str]]]:
+        client = RESTClient(base_url=api, auth=BearerTokenAuth(token=token), paginator=by_id())
+        asked = {"types": "SALES_INVOICE", "size": PAGE, "orderById": "ASC"}
+        for page in client.paginate("invoices", params=asked, data_selector="results"):
+            if page:
+                yield [{"ids": ",".join(str(item["id"]) for item in page)}]
+
+    def listed(name: str, path: str, table: str | None = None, **params: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "table_name": table or name,
+            "endpoint": {
+                "path": path,
+                "params": {"size": PAGE, "orderById": "ASC", **params},
+                "data_selector": "results",
+                "paginator": by_id(),
+            },
+        }
+
+    statements = listed("statements", "bankstatements", startDate=first_day, endDate=last_day)
+    del statements["endpoint"]["params"]["orderById"]
+    statements["endpoint"]["paginator"] = {
+        "type": "page_number",
+        "base_page": 0,
+        "total_path": None,
+        "stop_after_empty_page": True,
+    }
+    events = listed("payment_events", "payments/paymentevents")
+    events["endpoint"]["params"]["invoiceId"] = "{resources.batches.ids}"
+    invoices = {
+        "name": "invoices",
+        "endpoint": {
+            "path": "invoices/{resources.batches.ids}",
+            "paginator": "single_page",
+            "data_selector": "$",
+        },
+    }
+    return rest_api_source(
+        {
+            "client": {"base_url": api, "auth": {"type": "bearer", "token": token}},
+            "resource_defaults": {
+                # Stored once, however often it is read.
+                "write_disposition": "merge",
+                "primary_key": "id",
+                "parallelized": True,
+            },
+            "resources": [
+                listed("customers", "businesspartners", type="CUSTOMER", active="true"),
+                listed(
+                    "customers_inactive",
+                    "businesspartners",
+                    "customers",
+                    type="CUSTOMER",
+                    active="false",
+                ),
+                listed("products", "products", type="SALES"),
+                listed("bank_accounts", "bankaccounts"),
+                statements,
+                batches(),
+                invoices,
+                events,
+            ],
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
