@@ -36,11 +36,11 @@ ROLE_VARIABLES = {
     "DATABASE_SUPPORT_URL": "calqsync_support",
 }
 _DATABASE_ADDRESS = re.compile(r"(TEST_SUPERUSER|DATABASE(_[A-Z]+)?)_URL(_FILE)?")
-# What each process is given of the database's addresses; the owner's serves `migrate` alone.
+# What each process is given of the database's addresses, by the first word of its name; the
+# owner's serves `migrate` alone.
 _MAY_CONNECT = {
     "web": {"DATABASE_URL", "DATABASE_DISPATCHER_URL", "DATABASE_SUPPORT_URL"},
     "worker": {"DATABASE_URL"},
-    "worker-now": {"DATABASE_URL"},
     "beat": {"DATABASE_URL", "DATABASE_DISPATCHER_URL"},
 }
 # The last started is stopped first; nothing loses its database while it still works.
@@ -386,7 +386,7 @@ class Stack:
 
 def _without_other_roles(process: str, env: Mapping[str, str]) -> dict[str, str]:
     """The environment without the database addresses that this process has no use for."""
-    given = _MAY_CONNECT.get(process, set())
+    given = _MAY_CONNECT.get(process.split("-", 1)[0], set())
     return {
         name: value
         for name, value in env.items()

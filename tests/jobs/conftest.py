@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from calqsync.local.stack import WORKERS
 from tests.jobs.running import WorkStack
 
 
@@ -23,7 +25,10 @@ def running() -> Iterator[WorkStack]:
 @pytest.fixture
 def work(running: WorkStack) -> Iterator[WorkStack]:
     """The processes, all of them up again after each test, and nothing left to do."""
+    usual = {"valkey", "beat", *WORKERS}
     yield running
+    for name in set(running.children) - usual:
+        running.stop_child(name, sign=signal.SIGKILL)
     if "valkey" not in running.children:
         running.start_valkey()
     running.rows(

@@ -32,12 +32,13 @@ def enqueue(
 
 def main() -> None:
     import django
-    from django.db import transaction
+    from django.db import close_old_connections, transaction
 
     django.setup()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         wish = json.loads(line)
+        close_old_connections()  # as before each request
         began = time.monotonic()
         with transaction.atomic():
             answer = {"tenant": tenant, "enqueue": enqueue}[wish.pop("do")](**wish)
