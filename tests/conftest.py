@@ -26,21 +26,6 @@ from calqsync.tenancy.isolation import roles
 ALIASES = ("default", "owner", "dispatcher", "support")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--nightly", action="store_true", help="run the long repetitions, and nothing else"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked `nightly` takes minutes to hours: it runs when asked for, by itself."""
-    night = config.getoption("--nightly")
-    left = [item for item in items if (item.get_closest_marker("nightly") is None) == night]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
-
-
 def _role_passwords() -> dict[str, str]:
     return {
         str(connections[alias].settings_dict["USER"]): str(

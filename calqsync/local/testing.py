@@ -18,7 +18,11 @@ ALSO_ROOT = "apt-get install --yes --no-install-recommends chromium"
 
 
 def main(root: Path, arguments: list[str]) -> int:
-    """Run pytest with `arguments` (paths and options of pytest) and return its status."""
+    """Run pytest with `arguments` (paths and options of pytest) and return its status.
+
+    With `--nightly` the long repetitions run, of which the suite runs a sample, and nothing else.
+    """
+    arguments = asked_for(arguments)
     browser = find_browser(may_install=_may_need_browser(arguments))
     with Stack(root, throwaway=True) as stack:
         stack.start_services()
@@ -30,6 +34,12 @@ def main(root: Path, arguments: list[str]) -> int:
         elif _may_need_browser(arguments):
             print("\nNO BROWSER FOUND: the journeys are skipped.\n", file=sys.stderr, flush=True)
         return _pytest(root, _with_processes(arguments), env)
+
+
+def asked_for(arguments: list[str]) -> list[str]:
+    """The arguments in pytest's words."""
+    words = {"--nightly": ["-m", "nightly"]}
+    return [word for part in arguments for word in words.get(part, [part])]
 
 
 def find_browser(*, may_install: bool) -> str | None:

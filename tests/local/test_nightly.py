@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import pytest_collection_modifyitems
+from calqsync.local.testing import asked_for
+
+ROOT = Path(__file__).parents[2]
+FILE = "tests/model/test_figures_rebuilt.py"
 
 
-class Item:
-    def __init__(self, name: str, *markers: str) -> None:
-        self.name, self.markers = name, markers
-
-    def get_closest_marker(self, name: str) -> str | None:
-        return name if name in self.markers else None
-
-
-@pytest.mark.parametrize(("night", "runs"), [(False, ["short"]), (True, ["long"])])
-def test_either_the_sample_or_the_repetitions_run(night: bool, runs: list[str]) -> None:
-    told: list[str] = []
-    hook = SimpleNamespace(pytest_deselected=lambda items: told.extend(i.name for i in items))
-    config: Any = SimpleNamespace(getoption=lambda name: night, hook=hook)
-    items: list[Any] = [Item("short", "stack"), Item("long", "nightly", "stack")]
-    pytest_collection_modifyitems(config, items)
-    assert [item.name for item in items] == runs
-    assert set(told) == {"short", "long"} - set(runs)
+@pytest.mark.parametrize(("arguments", "runs"), [([], "test_d12_"), (["--nightly"], "test_d12b_")])
+def test_either_the_sample_or_the_repetitions_run(arguments: list[str], runs: str) -> None:
+    options = ["--collect-only", "-q", "-n0", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *asked_for([FILE, *arguments])]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = [line.split("::")[1] for line in said.splitlines() if "::" in line]
+    assert len(found) == 1
+    assert found[0].startswith(runs)
