@@ -81,6 +81,7 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
         if connection.paused_at is not None or connection.tenant.deletes_at is not None:
             run, wait = None, PROBE_EVERY
         else:
+            trouble.given_up(connection, job, now=clock())
             run, wait = run_to_work_on(connection, now=clock())
         idle = run is None and access.idle(connection, now=clock())
     if run is None:

@@ -13,6 +13,8 @@ from typing import Any
 from django.conf import settings
 
 from billing.services import entitlement_now
+from calqsync.jobs.models import Job
+from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy import mails
 from calqsync.tenancy.models import Role
 from integrations.models import Connection, Credential
@@ -129,6 +131,19 @@ def _is_news(held: Connection, now: datetime, *, allowed: int) -> bool:
         return now - since > period(held, allowed=allowed)
     stale = now - (held.data_as_of or since) > stale_after(held, allowed=allowed)
     return stale and now - since >= SHORTEST_TOLD_WAIT
+
+
+def given_up(connection: Connection, job: ClaimedJob, *, now: datetime) -> None:
+    """Note that this job was given up and is tried anew; needs a transaction.
+
+    Workers that die, or a database that refuses, leave nobody who could note it at the time.
+    """
+    if job.attempts:
+        return
+    rows = Job.objects.filter(pk=job.id).exclude(error_class="")
+    kind = rows.values_list("error_class", flat=True).first()
+    if kind is not None:
+        note(connection, Trouble.OUR_FAULT, kind=kind, detail="", now=now, retry_at=None)
 
 
 def read(connection: Connection) -> None:

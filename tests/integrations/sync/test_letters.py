@@ -11,6 +11,7 @@ from django.core import mail
 from django.db import transaction
 
 from billing.models import Account
+from calqsync.jobs import services as jobs
 from calqsync.jobs.models import Job, JobState
 from calqsync.jobs.tasks import MAIL
 from calqsync.tenancy import scope
@@ -19,7 +20,7 @@ from integrations.models import Connection, Invoice, Rejection
 from integrations.models.connections import Trouble
 from integrations.models.runs import RunState
 from integrations.services.connections import connection_disconnect
-from integrations.sync import trouble
+from integrations.sync import engine, trouble
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -337,6 +338,30 @@ class TestThroughTheEngine:
         ] * 2
         status = tenant(lambda: selectors.status_of(books.connection, now=books.now()))
         assert status.code is selectors.Code.ACTIVE
+
+    def test_workers_that_died_are_a_fault_of_ours_until_a_whole_run(
+        self, books, settings, tenant, post_office
+    ):
+        settings.OPERATOR_EMAIL = "duty@example.com"
+        settings.JOB_SLICE_SECONDS = 0
+        tenant(books.request)
+        row = tenant(lambda: Job.objects.filter(kind=engine.KIND))
+        for _death in range(jobs.MAX_DELIVERIES):
+            tenant(books.claim)
+            tenant(lambda: row.update(lease_until=books.now() - DAY))
+        assert tenant(lambda: jobs.claim(row.get().pk)) is None
+        assert tenant(lambda: row.get().error_class) == "WorkerLost"
+        books.slice()
+        books.run()
+        assert (books.connection.trouble, books.connection.trouble_kind) == (
+            "our_fault",
+            "WorkerLost",
+        )
+        assert [letter.to for letter in self.letters(books, post_office)] == [["duty@example.com"]]
+        settings.JOB_SLICE_SECONDS = 240
+        books.slice()
+        assert books.run().state == RunState.COMPLETE
+        assert books.connection.trouble == ""
 
     def test_a_trial_that_ends_in_mid_run_lets_the_run_finish(self, books, settings, tenant):
         settings.JOB_SLICE_SECONDS = 0
