@@ -18,7 +18,15 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent, Membership, Role, SupportGrant, Tenant, User
 from calqsync.tenancy.support import grants
 from calqsync.tenancy.support.routing import SupportReadsOnly
-from integrations.models import Connection, Credential, Customer, Rejection
+from integrations.models import (
+    Connection,
+    Credential,
+    Customer,
+    Rejection,
+    RemovalHold,
+    SyncRun,
+    SyncStream,
+)
 from tests.architecture.routes import pages
 from tests.conftest import SignedInClient
 from tests.factories import (
@@ -58,6 +66,20 @@ def world(committed_cast):
             raw=b"sealed-document",
             first_seen_at=timezone.now(),
             last_seen_at=timezone.now(),
+        )
+        now = timezone.now()
+        run = SyncRun.objects.create(
+            connection=eu,
+            mode="full",
+            trigger="schedule",
+            state="complete_with_rejects",
+            started_at=now,
+            finished_at=now,
+            window_to=now,
+        )
+        SyncStream.objects.create(run=run, stream="invoices", started_at=now, finished_at=now)
+        RemovalHold.objects.create(
+            connection=eu, stream="invoices", found_at=now, missing=9, stored=9
         )
         refreshed()
     return SimpleNamespace(cast=committed_cast, sam=sam, tenant=committed_cast.tenant, eu=eu)
@@ -210,7 +232,7 @@ class TestReadingOnly:
     ):
         from integrations import selectors
 
-        monkeypatch.setattr(selectors, "rejections_of", lambda _c: Rejection.objects.order_by("pk"))
+        monkeypatch.setattr(selectors, "set_aside", lambda *_, **_now: Rejection.objects.first())
         path = f"settings/integrations/{world.eu.public_id}/rejected/"
         assert sam.get(world.cast.url(path)).status_code == 403
 
