@@ -172,6 +172,16 @@ def test_a_connections_page_is_whole(watched: Watched, books: Office, name: str)
     assert of(watched, books).look_at(address(books, name, public_id)) == []
 
 
+def test_an_imports_page_is_whole(watched: Watched, books: Office) -> None:
+    run, connection = books.stack.rows(
+        "SELECT r.public_id, c.public_id FROM integrations_syncrun r"
+        " JOIN integrations_connection c ON c.id = r.connection_id"
+        " WHERE r.tenant_id = %s ORDER BY r.id LIMIT 1",
+        books.tenant_id,
+    )[0]
+    assert of(watched, books).look_at(address(books, "connection_run", connection, run)) == []
+
+
 @pytest.mark.parametrize("figure", BEHIND)
 def test_the_documents_behind_a_figure_are_whole(
     watched: Watched, books: Office, figure: str
