@@ -174,6 +174,8 @@ def way_on(words: Words, connection: Connection, status: Status) -> dict[str, An
     if status.code is Code.NEEDS_YOU and mends_by_reconnecting(kind):
         url = words.url("connection_reconnect", connection)
         return {"action": _("Reconnect"), "action_url": url, "for_admins": True}
+    if connection.paused_at is not None:
+        return {} if connection.paused_by_support else _resume(words, connection)
     return _sync_now(words, connection)
 
 
@@ -252,11 +254,14 @@ def _pause_problem(words: Words, connection: Connection, status: Status) -> Card
         return card | {"advice": advice}
     return card | {
         "advice": _("Owners and admins can start them again at any time."),
-        "for_admins": True,
-        "action": _("Resume imports"),
-        "action_url": words.url("connection_resume", connection),
         "action_post": True,
+        **_resume(words, connection),
     }
+
+
+def _resume(words: Words, connection: Connection) -> Card:
+    url = words.url("connection_resume", connection)
+    return {"action": _("Resume imports"), "action_url": url, "for_admins": True}
 
 
 def _plan_problem(words: Words, connection: Connection, status: Status) -> Card:

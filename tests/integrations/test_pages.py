@@ -489,3 +489,28 @@ def test_t31b_a_key_sent_with_an_old_session_is_kept_nowhere(cast):
     assert "/reauthenticate" in answer["Location"]
     assert "pasted-secret-key-value" not in str(dict(person.client.session))
     assert "/reauthenticate" in person.client.get(person.url("connect/key/"))["Location"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"), [("right_missing", "resume/"), ("key_revoked", "reconnect/")]
+)
+def test_a_pause_hides_no_trouble_and_leaves_a_way_on(cast, eu, kind, way):
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.update(
+            paused_at=NOW, trouble="needs_you", trouble_kind=kind, trouble_since=NOW
+        )
+    page = page_of(cast, eu)
+    assert "EU account needs you" in page
+    assert "Imports have been paused since" in page
+    assert f'action="/t/{cast.tenant.slug}/settings/integrations/{eu.public_id}/{way}"' in page
+    assert f"{eu.public_id}/sync/" not in page, "it would be refused"
+
+
+def test_an_import_that_did_not_come_is_called_late_and_not_active(cast, eu):
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.update(data_as_of=NOW - timedelta(hours=13))
+    page = page_of(cast, eu)
+    for words in ("The import of EU account is late", "13 hours ago", "Waiting", "Sync now"):
+        assert words in page
+    assert ">Active<" not in page
+    assert "The import that was due has not come" in page_of(cast, eu, "integrations")
