@@ -216,9 +216,13 @@ class Stack:
         self.await_http(self.children["web"], address, host=f"localhost:{port}")
 
     def start_worker(self, *, concurrency: int = 2, wait: bool = True) -> None:
-        """Start the Celery workers: one for all lanes, one kept free for what people ask for."""
-        self._start_one("worker", concurrency)
-        self._start_one("worker-now", 1)
+        """Start the Celery workers: one for all lanes, one kept free for what people ask for.
+
+        One that runs already is left alone.
+        """
+        for name, processes in (("worker", concurrency), ("worker-now", 1)):
+            if name not in self.children:
+                self._start_one(name, processes)
         if wait:
             self.await_worker()
 

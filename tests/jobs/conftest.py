@@ -35,8 +35,7 @@ def work(running: WorkStack) -> Iterator[WorkStack]:
         "UPDATE jobs_job SET state = 'cancelled', finished_at = now(), epoch = epoch + 1,"
         " lease_until = NULL WHERE state IN ('queued', 'leased')"
     )
-    if "worker" not in running.children:
-        running.start_worker()
+    running.start_worker()
     if "beat" not in running.children:
         running.start_beat()
     running.check()
