@@ -6,10 +6,11 @@ tables, and a temporary table that lives for one transaction needs no session be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from io import StringIO
 from typing import Any, TypedDict
 
@@ -19,6 +20,17 @@ from psycopg2 import sql
 # The rows of one connection. As sub-selects, because the planner takes a tenant that its
 # statistics have not seen yet for an empty one, and then walks all of its rows each time.
 OWNED = sql.SQL("tenant_id = (SELECT %s::bigint) AND connection_id = (SELECT %s::bigint)")
+
+# Two ways to find rows by a list of keys. A planner without statistics walks all rows of the
+# connection for the first, and for the second may do so once for each key while they are few.
+_TOGETHER = sql.SQL(
+    "SELECT {column}, {wanted} FROM {table} WHERE {owned}{others} AND {column} = ANY(%s)"
+)
+_EACH = sql.SQL(
+    "SELECT asked.key, row.wanted FROM unnest(%s::text[]) AS asked(key) CROSS JOIN LATERAL"
+    " (SELECT {wanted} AS wanted FROM {table} WHERE {owned}{others} AND {column} = asked.key"
+    " OFFSET 0) row"
+)
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -36,6 +48,8 @@ class Target:
     keep: tuple[tuple[str, str], ...] = ()
     # The table marks rows that a complete run no longer saw; a row that is loaded was seen.
     revives: bool = False
+    # So many rows a connection that no page may walk them all.
+    vast: bool = False
 
 
 class Owner(TypedDict):
@@ -64,13 +78,7 @@ def upsert(
 
     Rows are unique by key. Keys of the answer are values, or tuples where the key has several.
     """
-    if not rows:
-        return Written({}, {})
-    with database.cursor() as cursor:
-        incoming = copy_in(cursor, target.table, target.columns, rows)
-        cursor.execute(_upsert(target, incoming), {"tenant": tenant_id, "owner": connection_id})
-        answer = cursor.fetchall()
-        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
+    answer = _write(target, rows, _upsert(target), tenant_id, connection_id) if rows else []
     added: dict[Any, int] = {}
     changed: dict[Any, int] = {}
     for is_new, row_id, *key in answer:
@@ -78,19 +86,24 @@ def upsert(
     return Written(added, changed)
 
 
+def store(
+    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
+) -> None:
+    """As `upsert`, for rows that nobody needs to know the fate of."""
+    if rows:
+        _write(target, rows, _upsert(target, answer=False), tenant_id, connection_id)
+
+
 def insert_missing(
     target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
-) -> int:
-    """Insert the rows whose key is not there yet; how many that were."""
+) -> dict[str, int]:
+    """Insert the rows whose key is not there yet; the ids of those by key."""
     if not rows:
-        return 0
-    with database.cursor() as cursor:
-        incoming = copy_in(cursor, target.table, target.columns, rows)
-        statement = sql.SQL("{} ON CONFLICT DO NOTHING").format(_insert(target, incoming))
-        cursor.execute(statement, {"tenant": tenant_id, "owner": connection_id})
-        inserted = cursor.rowcount
-        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
-    return int(inserted)
+        return {}
+    statement = sql.SQL("{} ON CONFLICT DO NOTHING RETURNING {}, id").format(
+        _insert(target), _names(target.key, "t")
+    )
+    return dict(_write(target, rows, statement, tenant_id, connection_id))
 
 
 def found(
@@ -101,22 +114,26 @@ def found(
     tenant_id: int,
     connection_id: int,
     wanted: str = "id",
+    where: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The stored value of `wanted` by the values of a key column; absent ones are left out."""
+    """The stored value of `wanted` by the values of a key column; absent ones are left out.
+
+    `where` are other columns of the key.
+    """
     asked = list(values)
     if not asked:
         return {}
+    others = where or {}
+    statement = (_EACH if target.vast else _TOGETHER).format(
+        column=sql.Identifier(column),
+        wanted=sql.Identifier(wanted),
+        table=sql.Identifier(target.table),
+        owned=OWNED,
+        others=sql.Composed([sql.SQL(" AND {} = %s").format(sql.Identifier(n)) for n in others]),
+    )
     with database.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("SELECT {}, {} FROM {} WHERE {} AND {} = ANY(%s)").format(
-                sql.Identifier(column),
-                sql.Identifier(wanted),
-                sql.Identifier(target.table),
-                OWNED,
-                sql.Identifier(column),
-            ),
-            [tenant_id, connection_id, asked],
-        )
+        owned = [tenant_id, connection_id, *others.values()]
+        cursor.execute(statement, [asked, *owned] if target.vast else [*owned, asked])
         return dict(cursor.fetchall())
 
 
@@ -125,7 +142,7 @@ def mark_unseen(
 ) -> int:
     """Mark as removed what a complete list, with these external ids, no longer has."""
     with database.cursor() as cursor:
-        incoming = copy_in(cursor, target.table, ["external_id"], [(key,) for key in seen])
+        incoming = copy_in(cursor, target.table, ("external_id",), [(key,) for key in seen])
         cursor.execute(
             sql.SQL(
                 "UPDATE {} t SET removed_at = %s WHERE {} AND removed_at IS NULL"
@@ -133,24 +150,38 @@ def mark_unseen(
             ).format(sql.Identifier(target.table), OWNED, incoming),
             [now, tenant_id, connection_id],
         )
-        marked = cursor.rowcount
-        cursor.execute(sql.SQL("DROP TABLE {}").format(incoming))
-    return int(marked)
+        return int(cursor.rowcount)
+
+
+def _write(
+    target: Target,
+    rows: Sequence[Sequence[Any]],
+    statement: sql.Composed,
+    tenant_id: int,
+    connection_id: int,
+) -> list[Any]:
+    with database.cursor() as cursor:
+        copy_in(cursor, target.table, target.columns, rows)
+        cursor.execute(statement, {"tenant": tenant_id, "owner": connection_id})
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def copy_in(
     cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> sql.Identifier:
     """A temporary table with these columns typed as in `table`, filled with the rows."""
-    incoming = sql.Identifier(f"incoming_{table}")
-    cursor.execute(
-        sql.SQL(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
-        ).format(incoming, _names(columns), sql.Identifier(table))
-    )
-    copy = sql.SQL("COPY {} FROM STDIN").format(incoming).as_string(cursor.cursor)
-    cursor.copy_expert(copy, StringIO(as_text(rows)))
+    incoming = _incoming(table)
+    # One message; the table may be there from an earlier load of this transaction.
+    statement = sql.SQL(
+        "DROP TABLE IF EXISTS pg_temp.{incoming}; CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP"
+        " AS SELECT {columns} FROM {table} WITH NO DATA; COPY {incoming} FROM STDIN"
+    ).format(incoming=incoming, columns=_names(columns), table=sql.Identifier(table))
+    cursor.copy_expert(statement.as_string(cursor.cursor), StringIO(as_text(rows)))
     return incoming
+
+
+def _incoming(table: str) -> sql.Identifier:
+    return sql.Identifier(f"incoming_{table}")
 
 
 def as_text(rows: Iterable[Sequence[Any]]) -> str:
@@ -182,18 +213,19 @@ def _names(columns: Sequence[str], prefix: str = "") -> sql.Composed:
     return sql.SQL(", ").join(found)
 
 
-def _insert(target: Target, incoming: sql.Identifier) -> sql.Composed:
+def _insert(target: Target) -> sql.Composed:
     return sql.SQL(
         "INSERT INTO {table} AS t (tenant_id, connection_id, {columns})"
         " SELECT %(tenant)s, %(owner)s, {columns} FROM {incoming}"
     ).format(
         table=sql.Identifier(target.table),
         columns=_names(target.columns),
-        incoming=incoming,
+        incoming=_incoming(target.table),
     )
 
 
-def _upsert(target: Target, incoming: sql.Identifier) -> sql.Composed:
+@cache
+def _upsert(target: Target, *, answer: bool = True) -> sql.Composed:
     kept = dict(target.keep)
     loaded = [c for c in target.columns if c not in target.key]
     new: list[sql.Composable] = [
@@ -204,12 +236,12 @@ def _upsert(target: Target, incoming: sql.Identifier) -> sql.Composed:
         loaded, new = [*loaded, "removed_at"], [*new, sql.SQL("NULL::timestamptz")]
         old = [*old, sql.Identifier("t", "removed_at")]
     owners = ["tenant_id"] if "invoice_id" in target.key else ["tenant_id", "connection_id"]
+    returned = sql.SQL(" RETURNING (xmax = 0), id, {}").format(_names(target.key, "t"))
     return sql.SQL(
         "{insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
-        " WHERE ({old}) IS DISTINCT FROM ({new})"
-        " RETURNING (xmax = 0), id, {returned}"
+        " WHERE ({old}) IS DISTINCT FROM ({new}){returned}"
     ).format(
-        insert=_insert(target, incoming),
+        insert=_insert(target),
         key=_names([*owners, *target.key]),
         changes=sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), value)
@@ -217,5 +249,5 @@ def _upsert(target: Target, incoming: sql.Identifier) -> sql.Composed:
         ),
         old=sql.SQL(", ").join(old),
         new=sql.SQL(", ").join(new),
-        returned=_names(target.key, "t"),
+        returned=returned if answer else sql.SQL(""),
     )

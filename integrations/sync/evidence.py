@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-
-from django.db import connection as database
-from psycopg2 import sql
 
 from calqsync.tenancy.secrets import Sealer
 from integrations.models import RawDocument, Rejection
@@ -16,8 +12,9 @@ from integrations.models.runs import Stream
 from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.records import Record
 from integrations.sync import targets
-from integrations.sync.bulk import OWNED, upsert
+from integrations.sync.bulk import found, store
 from integrations.sync.erased import Erased
+from integrations.sync.packing import packed, unpacked
 from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Tally, Work
 
@@ -42,9 +39,12 @@ def news(work: Work, stream: Stream, documents: Iterable[Document[R]]) -> News[R
     One that was set aside in between is news even if it says again what it said before.
     """
     unique = {document.external_id: document for document in documents}
-    stored = _stored_digests(work, stream, list(unique))
+    where = {"stream": stream.value}
+    stored = found(targets.RAW, "external_id", unique, wanted="sha256", where=where, **work.owner)
     aside = _names_set_aside(work, stream, unique) if work.rejected_before else set()
-    fresh = [d for key, d in unique.items() if stored.get(key) != d.digest or key in aside]
+    fresh = [
+        d for key, d in unique.items() if bytes(stored.get(key, b"")) != d.digest or key in aside
+    ]
     if fresh:
         # Looked up for each page, so that an erasure holds from the next one on.
         fresh = Erased.of(work.seal, work.connection.pk).cleaned(stream, fresh)
@@ -58,27 +58,13 @@ def _names_set_aside(work: Work, stream: Stream, names: Iterable[str]) -> set[st
     return set(rows.values_list("external_id", flat=True))
 
 
-def _stored_digests(work: Work, stream: str, external_ids: list[str]) -> dict[str, bytes]:
-    if not external_ids:
-        return {}
-    with database.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(
-                "SELECT external_id, sha256 FROM {} WHERE {} AND stream = %s"
-                " AND external_id = ANY(%s)"
-            ).format(sql.Identifier(targets.RAW.table), OWNED),
-            [work.connection.tenant_id, work.connection.pk, stream, external_ids],
-        )
-        return {key: bytes(digest) for key, digest in cursor.fetchall()}
-
-
 def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None:
     """Store what these documents said, in place of what they said before."""
     rows = [
         (stream.value, d.external_id, d.digest, sealed(work, stream, d.external_id, d.raw))
         for d in documents
     ]
-    upsert(targets.RAW, rows, **work.owner)
+    store(targets.RAW, rows, **work.owner)
 
 
 def sealed(work: Work, stream: str, external_id: str, raw: bytes) -> bytes:
@@ -90,7 +76,7 @@ def sealed_for(
 ) -> bytes:
     """The bytes as `opened` reads them."""
     field = sealed_as(stream, external_id)
-    return seal.seal(zlib.compress(raw, 1), connection_id=connection_id, field=field)
+    return seal.seal(packed(raw), connection_id=connection_id, field=field)
 
 
 def sealed_as(stream: str, external_id: str) -> str:
@@ -102,9 +88,7 @@ def opened(document: RawDocument | Rejection, seal: Sealer) -> bytes:
     """The bytes that Procountor sent; raises SecretUnreadable."""
     body = document.body if isinstance(document, RawDocument) else document.raw
     field = sealed_as(document.stream, document.external_id)
-    return zlib.decompress(
-        seal.open(bytes(body), connection_id=document.connection_id, field=field)
-    )
+    return unpacked(seal.open(bytes(body), connection_id=document.connection_id, field=field))
 
 
 def understood(
@@ -146,7 +130,7 @@ def _set_aside(work: Work, page: Page, stream: Stream, rejected: Sequence[Reject
     ).exclude(ignored_at=None)
     page.tally(stream).rejected += len(rows) - ignored.count()
     work.rejected_before = True
-    upsert(targets.REJECTIONS, list(rows.values()), **work.owner)
+    store(targets.REJECTIONS, list(rows.values()), **work.owner)
 
 
 def count(

@@ -16,6 +16,7 @@ INVOICES = Target(
     table="integrations_invoice",
     columns=("customer_id", *rows.InvoiceRow._fields),
     revives=True,
+    vast=True,
 )
 LINES = Target(
     table="integrations_invoiceline",
@@ -47,6 +48,7 @@ RAW = Target(
     table="integrations_rawdocument",
     columns=("stream", "external_id", "sha256", "body"),
     key=("stream", "external_id"),
+    vast=True,
 )
 REJECTIONS = Target(
     table="integrations_rejection",

@@ -69,6 +69,8 @@ class Page:
     tallies: dict[Stream, Tally] = field(default_factory=dict)
     # How the run ends with this transaction; columns of the run.
     ending: dict[str, Any] = field(default_factory=dict)
+    # Ids, by external id, of the invoices that came with this transaction.
+    new_invoices: dict[str, int] = field(default_factory=dict)
 
     def tally(self, stream: Stream) -> Tally:
         return self.tallies.setdefault(stream, Tally())

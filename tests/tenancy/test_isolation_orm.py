@@ -146,7 +146,7 @@ def test_i14_the_same_remote_ids_in_two_tenants_are_stored_for_both(cast):
                 targets.PRODUCTS, [row._replace(name=f"{text} {row.name}") for row in rows], **owner
             )
             assert len(written.added) == len(rows)  # nothing was silently left out
-            assert insert_missing(targets.PRODUCTS, rows, **owner) == 0
+            assert insert_missing(targets.PRODUCTS, rows, **owner) == {}
     for tenant, text in [(cast.tenant, "A"), (cast.stranger_tenant, "B")]:
         with scope.tenant(tenant.pk):
             names = Product.objects.order_by("name").values_list("name", flat=True)

@@ -34,8 +34,10 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
         # Its type was learnt although it says the same as before.
         if document.external_id in events.kinds and document.external_id not in fresh:
             rows[document.external_id] = read(document.record)
-    names = map(str, events.invoice_ids)
-    ids = found(targets.INVOICES, "external_id", names, **work.owner)
+    # An invoice that came with this very transaction has no payments yet that could be gone.
+    names = [name for name in map(str, events.invoice_ids) if name not in page.new_invoices]
+    stored = found(targets.INVOICES, "external_id", names, **work.owner)
+    ids = stored | page.new_invoices
     written = upsert(
         targets.PAYMENTS,
         [(ids.get(row.invoice_external_id), *row) for row in rows.values()],
@@ -44,7 +46,7 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
     evidence.keep(work, Stream.PAYMENTS, [document for document, _ in good])
     evidence.count(tally, events.documents, events.rejected, news, good)
     moved = {rows[key].invoice_external_id for key in written.ids}
-    gone = _remove_gone(work, page, events, list(ids.values()))
+    gone = _remove_gone(work, page, events, list(stored.values()))
     tally.removed += len(gone)
     return moved | set(gone)
 
@@ -53,6 +55,8 @@ def _remove_gone(work: Work, page: Page, events: Events, invoice_ids: list[int])
     """Mark events that these invoices no longer have; the invoices concerned, once an event."""
     if not all(rejected.external_id for rejected in events.rejected):
         # One whose number could not be read may be any of them.
+        return []
+    if not invoice_ids:
         return []
     seen = [d.external_id for d in events.documents] + [r.external_id for r in events.rejected]
     stored = Payment.objects.filter(invoice__in=invoice_ids)

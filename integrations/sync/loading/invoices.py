@@ -12,8 +12,8 @@ from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
 from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import found, insert_missing, upsert
-from integrations.sync.rows import MappedInvoice
+from integrations.sync.bulk import found, insert_missing, store, upsert
+from integrations.sync.rows import CustomerRow, MappedInvoice
 from integrations.sync.work import Page, Work
 
 
@@ -32,10 +32,7 @@ def load_invoices(
 
     good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
     mapped = [one for _, one in good]
-    payers = {one.customer.identity: one.customer for one in mapped}
-    added = insert_missing(targets.CUSTOMERS, list(payers.values()), **work.owner)
-    page.tally(Stream.PARTNERS).added += added
-    customers = found(targets.CUSTOMERS, "identity", payers, **work.owner)
+    customers = _customers(work, page, {one.customer.identity: one.customer for one in mapped})
     written = upsert(
         targets.INVOICES,
         [(customers[one.invoice.customer_identity], *one.invoice) for one in mapped],
@@ -50,7 +47,7 @@ def load_invoices(
         for one in mapped
         for line in one.lines
     ]
-    upsert(targets.LINES, lines, **work.owner)
+    store(targets.LINES, lines, **work.owner)
     existing = [one for one in mapped if one.invoice.external_id not in written.added]
     _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
     if work.run.mode == "full":
@@ -59,8 +56,19 @@ def load_invoices(
         back.exclude(removed_at=None).update(removed_at=None)
     if work.rejected_before and written.added:
         _adopt_payments(work, list(written.added))
+    else:
+        page.new_invoices |= written.added
     evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
     evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
+
+
+def _customers(work: Work, page: Page, payers: dict[str, CustomerRow]) -> dict[str, int]:
+    """Ids of the payers by identity; those that no register told are added."""
+    ids: dict[str, int] = found(targets.CUSTOMERS, "identity", payers, **work.owner)
+    unknown = [row for identity, row in payers.items() if identity not in ids]
+    added = insert_missing(targets.CUSTOMERS, unknown, **work.owner)
+    page.tally(Stream.PARTNERS).added += len(added)
+    return ids | added
 
 
 def _drop_surplus_lines(sizes: dict[int, int]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from calqsync.tenancy import scope
 from integrations.models import Connection, Product
 from integrations.sync import targets
-from integrations.sync.bulk import as_text, found, insert_missing, mark_unseen, upsert
+from integrations.sync.bulk import as_text, found, insert_missing, mark_unseen, store, upsert
 from integrations.sync.rows import ProductRow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -62,7 +62,8 @@ def test_a_row_that_was_marked_comes_back_when_it_is_loaded(owner):
 
 def test_what_is_there_already_is_left_alone(owner):
     upsert(targets.PRODUCTS, [product("1")], **owner)
-    assert insert_missing(targets.PRODUCTS, [product("1", "X"), product("2")], **owner) == 1
+    added = insert_missing(targets.PRODUCTS, [product("1", "X"), product("2")], **owner)
+    assert added == {"2": Product.objects.get(external_id="2").pk}
     assert Product.objects.get(external_id="1").name == "Licence"
     assert found(targets.PRODUCTS, "external_id", ["1", "2", "3"], **owner).keys() == {"1", "2"}
 
@@ -79,6 +80,21 @@ def test_every_kind_of_value_has_a_form():
     assert as_text([row]) == (
         "\\N\tt\t3\ta\\tb\\\\c\\n\t\\\\x00ff\t2026-01-02\t1000\t2026-11-21T12:00:00+00:00\n"
     )
+
+
+def test_a_second_load_of_one_transaction_writes_only_its_own_rows(owner):
+    store(targets.PRODUCTS, [product("1"), product("2")], **owner)
+    Product.objects.filter(external_id="2").delete()
+    store(targets.PRODUCTS, [product("1", "Other")], **owner)
+    assert [p.name for p in Product.objects.order_by("external_id")] == ["Other"]
+
+
+def test_each_of_many_keys_is_found_with_its_stream_alone(owner):
+    rows = [(stream, "7", stream.encode(), b"sealed") for stream in ("invoices", "payments")]
+    store(targets.RAW, rows, **owner)
+    asked = {"wanted": "sha256", "where": {"stream": "payments"}}
+    [(key, digest)] = found(targets.RAW, "external_id", ["7", "8"], **asked, **owner).items()
+    assert (key, bytes(digest)) == ("7", b"payments")
 
 
 def test_another_tenants_rows_are_out_of_reach(owner, cast):
