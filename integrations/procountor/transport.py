@@ -18,6 +18,7 @@ from requests.auth import AuthBase
 
 from integrations.procountor import answers, redaction
 from integrations.procountor.errors import (
+    ClientSuspended,
     KeyRevoked,
     OurFault,
     ProcountorError,
@@ -108,7 +109,7 @@ def wait_before_retry(
 
     This is the only place that decides. `attempt` counts from 0, `luck` gives 0..1.
     """
-    if not isinstance(failure, TryLater) or isinstance(failure, RateLimited):
+    if not isinstance(failure, TryLater) or isinstance(failure, RateLimited | ClientSuspended):
         return None
     # A time-out has already cost a minute, so it is tried once more and no oftener.
     if attempt >= (min(policy.most, 1) if isinstance(failure, TimedOut) else policy.most):
@@ -152,15 +153,19 @@ class Transport:
         """The body of a 200; `path` starts at the host and stays on it."""
         if not path.startswith("/") or path.startswith("//"):
             raise OurFault("a path starts with one slash", path=path)
+        # Getting a token at all is no part of this request, nor of its repeats.
+        self._tokens.bearer()
         renewed = False
         attempt = 0
         while True:
-            token = self._turn_and_token()
+            token = ""
             try:
-                return self._once(path, query or {}, token)
+                with self._session() as session:
+                    request, token = self._ready(session, path, query or {})
+                    return self._once(session, request, path)
             except KeyRevoked:
-                other = token if renewed else self._tokens.renew(token)
-                if other == token:
+                # Without a token of ours it is the key that was refused.
+                if not token or renewed or self._tokens.renew(token) == token:
                     raise
                 renewed = True
             except ProcountorError as failure:
@@ -179,33 +184,40 @@ class Transport:
         while self._idle:
             self._idle.pop().close()
 
-    def _turn_and_token(self) -> str:
-        """Our turn, with a token that is good now: it may have died while we waited."""
+    def _ready(
+        self, session: requests.Session, path: str, query: Mapping[str, str]
+    ) -> tuple[requests.PreparedRequest, str]:
+        """A request whose turn has come, to be sent at once, and its token, which is good now."""
         token = self._tokens.bearer()
         while True:
+            redaction.remember(token)
+            try:
+                asked = requests.Request(
+                    "GET", self.host + path, params=dict(query), auth=_Bearer(token)
+                )
+                request = session.prepare_request(asked)
+            except requests.RequestException as error:
+                raise answers.as_failure(error, path=path) from None
             self.usage.add(seconds_waited=self._limiter.acquire())
+            # It may have died while we waited; and asking for another one took our turn's time.
             newer = self._tokens.bearer()
             if newer == token:
-                return token
-            # Asking for another one took the time of our turn.
+                return request, token
             token = newer
 
-    def _once(self, path: str, query: Mapping[str, str], token: str) -> bytes:
+    def _once(
+        self, session: requests.Session, request: requests.PreparedRequest, path: str
+    ) -> bytes:
         started = self._clock()
         self.usage.add(requests=1)
-        redaction.remember(token)
         try:
-            with (
-                self._session() as session,
-                session.get(
-                    self.host + path,
-                    params=dict(query),
-                    auth=_Bearer(token),
-                    timeout=(self._timeouts.connect, self._timeouts.read),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
+            options = session.merge_environment_settings(request.url, {}, True, None, None)
+            with session.send(
+                request,
+                timeout=(self._timeouts.connect, self._timeouts.read),
+                allow_redirects=False,
+                **options,
+            ) as response:
                 body = answers.body_of(
                     response, deadline=started + self._timeouts.whole, clock=self._clock, path=path
                 )

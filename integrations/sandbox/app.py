@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 import traceback
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
@@ -70,7 +69,7 @@ class App:
     suspended: str = ""
 
     def __call__(self, request: Request) -> Response:
-        started = time.monotonic()
+        started = request.at
         company: list[int | None] = [None]
         try:
             response = self._route(request, started, company)

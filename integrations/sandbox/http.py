@@ -1,11 +1,14 @@
 """A small HTTP/1.1 server on asyncio: keep-alive, any number of connections, faults on demand.
 
-The handler is a plain function that answers from memory, so one thread is enough; what takes
-time on purpose (a slow answer) waits on the loop and holds up nobody else.
+The handler is a plain function that answers from memory, one request at a time, in a thread of its
+own: a request has the time at which it came, however long the one before it takes. What takes time
+on purpose (a slow answer) waits on the loop and holds up nobody else.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -17,13 +20,17 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(slots=True)
 class Request:
-    """One request; header names are lower case, the query is not decoded yet."""
+    """One request and when it came, in monotonic seconds.
+
+    Header names are lower case, the query is not decoded yet.
+    """
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
     body: bytes = b""
+    at: float = field(default_factory=time.monotonic)
 
     def params(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query, keep_blank_values=True)
@@ -63,6 +70,8 @@ class Connection(asyncio.Protocol):
         self.handler = handler
         self.busy = busy
         self.buffer = bytearray()
+        self.came = 0.0
+        self.answering = False
         self.waiting: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -73,16 +82,16 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.waiting is not None:
             self.waiting.cancel()
-            self.waiting = None
-            self.busy.leave()
+            self._over()
         self.transport = None
 
     def data_received(self, data: bytes) -> None:
+        self.came = time.monotonic()
         self.buffer += data
         self._advance()
 
     def _advance(self) -> None:
-        while self.transport is not None and self.waiting is None:
+        while self.transport is not None and not self.answering:
             try:
                 request = self._parse()
             except ValueError:
@@ -113,24 +122,30 @@ class Connection(asyncio.Protocol):
         body = bytes(self.buffer[split + 4 : end])
         del self.buffer[:end]
         path, _, query = target.partition("?")
-        return Request(method, unquote(path), query, headers, body)
+        return Request(method, unquote(path), query, headers, body, self.came)
 
     def _answer(self, request: Request) -> None:
         self.busy.enter()
-        response = self.handler(request)
+        self.answering = True
         close = request.headers.get("connection", "").lower() == "close"
-        if response.delay:
-            loop = asyncio.get_running_loop()
-            self.waiting = loop.call_later(response.delay, self._late, response, close)
-            return
-        self._finish(response, close=close)
-        self.busy.leave()
+        answer = asyncio.get_running_loop().run_in_executor(None, self.handler, request)
+        answer.add_done_callback(lambda done: self._answered(done.result(), close))
 
-    def _late(self, response: Response, close: bool) -> None:
-        self.waiting = None
-        self.busy.leave()
+    def _answered(self, response: Response, close: bool) -> None:
+        if response.delay and self.transport is not None:
+            loop = asyncio.get_running_loop()
+            self.waiting = loop.call_later(response.delay, self._send, response, close)
+            return
+        self._send(response, close)
+
+    def _send(self, response: Response, close: bool) -> None:
+        self._over()
         self._finish(response, close=close)
         self._advance()
+
+    def _over(self) -> None:
+        self.waiting, self.answering = None, False
+        self.busy.leave()
 
     def _finish(self, response: Response, *, close: bool) -> None:
         transport = self.transport
@@ -166,4 +181,5 @@ class InFlight:
 async def listen(handler: Handler, host: str, port: int, busy: InFlight) -> asyncio.Server:
     """Start to serve on that address; port 0 takes a free one."""
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="sandbox"))
     return await loop.create_server(lambda: Connection(handler, busy), host, port, backlog=256)

@@ -90,6 +90,7 @@ def start_server(
             loop.run_forever()
         finally:
             server.close()
+            loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
 
     thread = threading.Thread(target=run, name="procountor-sandbox", daemon=True)

@@ -31,9 +31,9 @@ from integrations.sync import breaker, turns
 log = structlog.get_logger(__name__)
 
 # Requests take unequal time from their turn to the wire; a second must hold them all the same.
-WINDOW_SECONDS = 1.07
+WINDOW_SECONDS = 1.08
 # A turn that its process slept through by so much is given up for another one.
-LATE_SECONDS = 0.05
+LATE_SECONDS = 0.04
 # Turns are given out so long ahead at most; a person who comes now waits for no more than these.
 HORIZON_SECONDS = 0.1
 # Whoever waits asks again so long before the turn, at the latest after twice PATIENCE_SECONDS, and
