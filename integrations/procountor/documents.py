@@ -3,6 +3,7 @@
 One document that does not parse is set aside as `Rejected`; the rest of its page stands.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +16,7 @@ from integrations.procountor.records import Record
 
 T_co = TypeVar("T_co", bound=Record, covariant=True)
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,9 @@ class _Named(msgspec.Struct, frozen=True):
 
 _envelopes = msgspec.json.Decoder(Envelope)
 _arrays = msgspec.json.Decoder(list[msgspec.Raw])
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F]..)|\\.", re.DOTALL
+)
 _named = msgspec.json.Decoder(_Named)
 _identities = msgspec.json.Decoder(_Identified)
 
@@ -101,7 +106,7 @@ def envelope(body: bytes, *, path: str = "") -> Envelope:
     An empty list may lack its results, but not everything that makes an answer a list.
     """
     try:
-        found = _envelopes.decode(body)
+        found = _decoded(_envelopes, body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Nonsense(f"not a list of results: {error}", path=path) from None
     if found.results is None and found.products is None and found.meta is None:
@@ -113,12 +118,30 @@ def elements_of_batch(body: bytes, *, path: str = "") -> list[msgspec.Raw]:
     """The documents of a batch read: an array, or the bare object when one id was asked."""
     try:
         if body.lstrip()[:1] == b"[":
-            return _arrays.decode(body)
+            return _decoded(_arrays, body)
         # Decoded once for shape, so that a cut object is noticed here.
-        _named.decode(body)
-        return [msgspec.Raw(body)]
+        bare = _decoded(_arrays, b"[" + body + b"]")
+        _named.decode(bare[0])
+        return bare
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Nonsense(f"not a batch of documents: {error}", path=path) from None
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = _ESCAPES.sub(_whole_character, body)
+        if mended == body:
+            raise
+        return decoder.decode(mended)
+
+
+def _whole_character(escape: re.Match[bytes]) -> bytes:
+    """The escape, unless it is half of a character, as a text cut at a length may end with: that
+    would spoil every document of its page.
+    """
+    return b"\\ufffd" if escape["half"] else escape[0]
 
 
 def one(decoder: msgspec.json.Decoder[R], body: bytes, *, path: str = "") -> R:

@@ -6,6 +6,7 @@ nothing of this tenant finds nothing.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -71,8 +72,9 @@ def readable_id(text: str) -> str:
 
 
 def searched(query: Mapping[str, str]) -> str:
-    """What to search for, without what no text in the database holds."""
-    return query.get("q", "").replace("\0", "").strip()[:200]
+    """What to search for, without what no text in the database holds, and composed as they are."""
+    typed = unicodedata.normalize("NFC", query.get("q", "")[:800])
+    return typed.replace("\0", "").strip()[:200]
 
 
 @dataclass(frozen=True, slots=True)

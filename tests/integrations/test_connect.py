@@ -138,7 +138,7 @@ def test_leaving_procountors_login_connects_nothing_and_says_so(ann, cast):
         assert ConnectFlow.objects.get().secret is None
 
 
-def test_t33c_the_same_company_twice_in_one_tenant_is_refused_with_its_name(ann, cast, kuusi):
+def test_d8_the_same_company_twice_in_one_tenant_is_refused_with_its_name(ann, cast, kuusi):
     ann.connect(kuusi, "EU account")
     answer = ann.walk(kuusi)
     page = answer.content.decode()
@@ -149,7 +149,7 @@ def test_t33c_the_same_company_twice_in_one_tenant_is_refused_with_its_name(ann,
         assert Connection.objects.count() == 1
 
 
-def test_two_confirm_pages_of_one_company_make_one_connection(ann, cast, kuusi):
+def test_d8b_two_confirm_pages_of_one_company_make_one_connection(ann, cast, kuusi):
     first, second = ann.walk(kuusi)["Location"], ann.walk(kuusi)["Location"]
     ann.client.post(first, {"name": "One"})
     answer = ann.client.post(second, {"name": "Two"})
@@ -158,7 +158,7 @@ def test_two_confirm_pages_of_one_company_make_one_connection(ann, cast, kuusi):
         assert [c.name for c in Connection.objects.all()] == ["One"]
 
 
-def test_t33b_two_tenants_may_connect_the_same_company(ann, cast, kuusi):
+def test_d8c_two_tenants_may_connect_the_same_company(ann, cast, kuusi):
     ann.connect(kuusi, "EU account")
     other = walker(cast.mallory, cast.stranger_tenant)
     other.connect(kuusi, "EU account")

@@ -82,6 +82,20 @@ def test_a_batch_may_come_as_an_array_or_as_one_object():
     assert bare == array
 
 
+@pytest.mark.parametrize("wrap", [b"[%b]", b"%b"])
+def test_half_a_character_costs_no_document(wrap):
+    body = json.dumps(INVOICE | {"notes": "HERE"}).encode()
+    for said, read in (
+        (rb"\ud83d", "\ufffd"),
+        (rb"\uDE80 x", "\ufffd x"),
+        (rb"\ud83d\ude80", "\U0001f680"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+    ):
+        told = wrap % body.replace(b"HERE", said)
+        [document] = Reader(records.Invoice).read(elements_of_batch(told))[0]
+        assert document.record.notes == read
+
+
 @pytest.mark.parametrize("body", [b'{"id":1,', b'[{"id":1}', b'{"errors":[]}', b'"x"'])
 def test_a_batch_in_another_shape_is_nonsense(body):
     with pytest.raises(Nonsense):

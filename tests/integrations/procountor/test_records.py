@@ -50,7 +50,7 @@ def test_an_invoice_reads_with_exact_amounts_and_dates():
 
 
 @pytest.mark.parametrize("digits", ["0.1", "19.2022", "-0.000000001", "999999999.99"])
-def test_amounts_keep_every_digit(digits):
+def test_d1d_amounts_keep_every_digit(digits):
     raw = json.dumps(examples.EVENT).replace("1355.4", digits).encode()
     assert msgspec.json.decode(raw, type=records.PaymentEvent).amount == Decimal(digits)
 

@@ -135,7 +135,7 @@ def test_a_new_invoice_and_an_invalidated_one_arrive_with_the_next_run(books, ko
     assert not books.one(Invoice, pk=second.pk).issued
 
 
-def test_a_payment_is_found_although_the_invoice_kept_its_version(books, koivu):
+def test_s39_a_payment_is_found_although_the_invoice_kept_its_version(books, koivu):
     books.sync()
     invoice = next(i for i in books.all(Invoice) if i.status == "SENT" and not i.is_credit)
     edits.add_payment(koivu, int(invoice.external_id), day="2026-11-02", bump=False)
