@@ -22,9 +22,12 @@ MIN_RATIO = 3.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loader", choices=["csv", "insert_values"], default="csv")
+    parser.add_argument(
+        "--plain", action="store_true", help="let dlt keep no exact amounts and no raw documents"
+    )
 
 
-def run(*, loader: str) -> Result:
+def run(*, loader: str, plain: bool) -> Result:
     """Seconds of each from the first request to the last row, and how many times ours is faster.
 
     Ours begins at "Connect now" and ends when the run is complete: pages, queue and the figures
@@ -34,7 +37,7 @@ def run(*, loader: str) -> Result:
         ours = place.company("Bench Oy")
         imported = ours.connect(MEDIUM)
         place.sandbox("reset")
-        theirs = _through_dlt(place, ours, loader)
+        theirs = _through_dlt(place, ours, [loader, *(["plain"] if plain else [])])
         asked = place.sandbox("counts")["requests"]
     result = Result(
         figures={
@@ -52,7 +55,7 @@ def run(*, loader: str) -> Result:
     return result
 
 
-def _through_dlt(place: Office, ours: Company, loader: str) -> dict[str, Any]:
+def _through_dlt(place: Office, ours: Company, options: list[str]) -> dict[str, Any]:
     """What dlt's process printed; it works in a database of its own on the same server."""
     import psycopg2
 
@@ -64,7 +67,7 @@ def _through_dlt(place: Office, ours: Company, loader: str) -> dict[str, Any]:
     api = f"{place.stack.env['PROCOUNTOR_BASE_URL']}/api/"
     period = ("2000-01-01", date.today().isoformat())
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._dlt_pipeline", api, database, *period, loader],
+        [sys.executable, "-m", "benchmarks._dlt_pipeline", api, database, *period, *options],
         cwd=ROOT,
         env={**place.stack.env, "PROCOUNTOR_TOKEN": _token(ours)},
         stdout=subprocess.PIPE,

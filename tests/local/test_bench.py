@@ -46,5 +46,41 @@ def test_without_a_name_the_benchmarks_are_listed(one, capsys, tmp_path):
     assert "How long it takes." in capsys.readouterr().out
 
 
-def test_the_import_is_among_the_benchmarks(request):
-    assert "import" in bench.benchmarks(request.config.rootpath)
+def test_benchmarks_are_found_by_name_without_what_they_share(request):
+    found = bench.benchmarks(request.config.rootpath)
+    assert {"import", "dlt", "unchanged", "isolation"} <= set(found)
+    assert not [name for name in found if name.startswith("_")]
+
+
+@pytest.fixture
+def sized(monkeypatch):
+    """A benchmark with an option of its own."""
+
+    def run(*, size):
+        return Result(figures={"size": size})
+
+    def add_options(parser):
+        parser.add_argument("--size", nargs="+", choices=["small", "large"], default=["small"])
+
+    module = types.SimpleNamespace(run=run, add_options=add_options, __doc__="How large it is.")
+    monkeypatch.setattr(bench, "benchmarks", lambda root: {"one": module})
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["one", "--json"], ["small"]),
+        (["one", "--size", "large", "small", "--json"], ["large", "small"]),
+        (["--json", "one", "--size", "large"], ["large"]),
+    ],
+)
+def test_a_benchmark_takes_options_of_its_own(sized, capsys, tmp_path, words, size):
+    assert bench.main(tmp_path, words) == 0
+    assert json.loads(capsys.readouterr().out)["figures"] == {"size": size}
+
+
+@pytest.mark.parametrize("words", [["one", "--size", "huge"], ["one", "--colour"], ["two"]])
+def test_a_word_that_no_benchmark_knows_is_an_error(sized, capsys, tmp_path, words):
+    with pytest.raises(SystemExit) as ended:
+        bench.main(tmp_path, words)
+    assert ended.value.code == 2
