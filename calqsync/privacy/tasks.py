@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from calqsync.jobs.cleaning import AT_ONCE
 from calqsync.jobs.runner import job_task
 from calqsync.jobs.services import ClaimedJob, Outcome
 from calqsync.privacy.services import companies, exports, retention
@@ -26,5 +27,6 @@ def export(job: ClaimedJob) -> Outcome:
 @job_task(name=retention.SWEEP, queue="report", revive_after=timedelta(hours=1))
 def sweep(job: ClaimedJob) -> Outcome:
     """Delete what has been kept long enough."""
-    retention.sweep(job, now=timezone.now())
-    return Outcome.again(retention.EVERY)
+    deleted = retention.sweep(job, now=timezone.now())
+    more = deleted["jobs"] >= AT_ONCE
+    return Outcome.again(timedelta(0) if more else retention.EVERY)

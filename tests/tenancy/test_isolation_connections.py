@@ -1,31 +1,24 @@
 """One database connection serves many tenants; threads and coroutines serve them at once."""
 
 import asyncio
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 
-from calqsync.local.home import free_port
 from calqsync.tenancy import scope, services
 from calqsync.tenancy.models import User
 from integrations.models import Connection
+from tests import pooling
+from tests.pooling import PGBOUNCER
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def named(tenant, name):
@@ -52,52 +45,12 @@ def seen():
 
 
 @pytest.fixture
-def readable():
-    """A folder that every user of the machine can read."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        folder.chmod(0o755)
-        yield folder
-
-
-@pytest.fixture
-def pooled(readable):
+def pooled():
     """PgBouncer in transaction mode with one server connection, in front of the test database."""
     if PGBOUNCER is None:
         pytest.skip("PGBOUNCER IS NOT INSTALLED: I17 ran without a pooler")
-    settings = connections["default"].settings_dict
-    port = free_port()
-    (readable / "users").write_text(f'"{settings["USER"]}" "{settings["PASSWORD"]}"\n')
-    (readable / "ini").write_text(
-        f"[databases]\n* = host={settings['HOST']} port={settings['PORT']}\n[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
-        f"auth_file = {readable}/users\npool_mode = transaction\ndefault_pool_size = 1\n"
-        "max_client_conn = 50\nquery_wait_timeout = 20\nignore_startup_parameters = options\n"
-    )
-    # It refuses to run as root.
-    account = {"user": "nobody"} if os.geteuid() == 0 else {}
-    process = subprocess.Popen([PGBOUNCER, str(readable / "ini")], **account)
-    before = {"HOST": settings["HOST"], "PORT": settings["PORT"]}
-    connections["default"].close()
-    settings.update(HOST="127.0.0.1", PORT=port)
-    _until_it_answers(process)
-    yield
-    connections["default"].close()
-    settings.update(before)
-    process.send_signal(signal.SIGINT)
-    process.wait(10)
-
-
-def _until_it_answers(process):
-    deadline = time.monotonic() + 15
-    while True:
-        try:
-            connections["default"].ensure_connection()
-            return
-        except DatabaseError:
-            assert process.poll() is None, "PgBouncer ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with pooling.pooled():
+        yield
 
 
 @pytest.fixture(params=["direct", "pooled"])

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from calqsync.jobs.models import Job, JobState
+from calqsync.jobs.cleaning import ended_delete
 from calqsync.jobs.services import ClaimedJob, enqueue, live_job
 from calqsync.privacy.models import OPEN_EXPORTS, Export, ExportPart, ExportState
 from calqsync.tenancy.models import Invitation
@@ -35,13 +35,11 @@ def sweep_ensure() -> None:
 
 def sweep(job: ClaimedJob, *, now: datetime) -> dict[str, int]:
     """Delete what is past its time; how many rows of each kind that were."""
+    jobs = ended_delete(job, before=now - ENDED_JOBS)
     with transaction.atomic():
         job.fence()
         deleted = {
-            "jobs": Job.objects.filter(
-                state__in=[JobState.DONE, JobState.FAILED, JobState.CANCELLED],
-                finished_at__lt=now - ENDED_JOBS,
-            ).delete()[0],
+            "jobs": jobs,
             "invitations": Invitation.objects.filter(
                 Q(accepted_at__lt=now - DEAD_INVITATIONS) | Q(expires_at__lt=now - DEAD_INVITATIONS)
             ).delete()[0],
