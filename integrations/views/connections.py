@@ -35,6 +35,7 @@ from integrations.views.connect import (
 )
 from integrations.views.imports import history, history_file
 from integrations.views.problems import (
+    SUSPENDED,
     allowed,
     button,
     connection_problem,
@@ -166,6 +167,7 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
     ]
     member, admin = request.membership.may(Role.MEMBER), request.membership.may(Role.ADMIN)
     running = page.current is not None and page.current.open
+    suspended = shown.trouble_kind == SUSPENDED
     at_work = page.current is not None and page.current.at_work
     off = page.status.code is selectors.Code.DISCONNECTED
     paused = shown.paused_at is not None
@@ -179,7 +181,12 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "current": page.current,
         "progress": words.progress(shown, page.current) if page.current else None,
         "problems": [] if off else _problems(words, shown, page, member=member, admin=admin),
-        "may_sync": member and not at_work and not off and not paused and not words.leaving,
+        "may_sync": member
+        and not at_work
+        and not suspended
+        and not off
+        and not paused
+        and not words.leaving,
         "may_cancel": member and running,
         "may_admin": admin,
         "leaving": words.leaving,

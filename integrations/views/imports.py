@@ -194,8 +194,8 @@ def _streams(words: Words, view: RunView) -> dict[str, Any]:
         return {
             "cells": [
                 stream.get_stream_display(),
-                words.clock(began) if began else "–",
-                words.clock(ended) if ended else "–",
+                words.time_in(began, view.run.started_at) if began else "–",
+                words.time_in(ended, view.run.started_at) if ended else "–",
                 words.length(ended - began if began and ended else None),
                 *(words.count(getattr(stream, name)) for name in _COUNTS),
             ]

@@ -204,7 +204,9 @@ def _title(connection: Connection, family: RunState, kind: str) -> str:
 
 def _advice(words: Words, kind: str, family: RunState, status: Status) -> str:
     advice = advice_for(kind)
-    if family is RunState.NEEDS_YOU or status.until is None or status.until <= words.now:
+    if family is RunState.NEEDS_YOU or kind == SUSPENDED:
+        return advice
+    if status.until is None or status.until <= words.now:
         return advice
     when = _("We try again at %(time)s.") % {"time": words.clock(status.until)}
     return f"{advice} {when}"

@@ -56,7 +56,10 @@ def connection_rejected(request: TenantRequest, public_id: UUID) -> HttpResponse
         page = groups
     context = {
         "connection": shown,
-        "groups": [_group(words, shown, group, newest.get(group["key"], [])) for group in groups],
+        "groups": [
+            _group(words, shown, group, newest.get(group["key"], []), ignored=ignored)
+            for group in groups
+        ],
         "alone": bool(key),
         "page": page,
         "ignored": ignored,
@@ -89,7 +92,7 @@ def _tabs(words: Words, counts: selectors.SetAside, ignored: bool) -> list[dict[
 
 
 def _group(
-    words: Words, shown: Connection, group: dict[str, Any], documents: list[Any]
+    words: Words, shown: Connection, group: dict[str, Any], documents: list[Any], *, ignored: bool
 ) -> dict[str, Any]:
     reason, count = reason_of(group["reason"]), group["count"]
     kind = Stream(group["stream"]).label
@@ -99,7 +102,9 @@ def _group(
         "told": reason.told,
         "advice": reason.advice,
         "count": count,
-        "counted": _("%(kind)s: %(number)s rejected")
+        "counted": (
+            _("%(kind)s: %(number)s ignored") if ignored else _("%(kind)s: %(number)s rejected")
+        )
         % {"kind": kind, "number": words.count(count)},
         "seen": _("First seen %(first)s, last tried %(last)s. Tried up to %(most)s times.")
         % {

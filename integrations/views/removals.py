@@ -39,8 +39,8 @@ def connection_removals(request: TenantRequest, public_id: UUID, hold: UUID) -> 
         except PlanNeeded as failure:
             return plan_needed(request, failure)
         said = _("A full import looks for them once more and removes what it misses again.")
-        if run is not None and run.mode != FULL:
-            said = f"{said} {_('It follows the one that is under way.')}"
+        if run is not None and run.started_at < words.now:
+            said = f"{said} {_('One is under way: the next one does that.')}"
         messages.success(request, _when(request, shown, said))
         return redirect("connection", request.tenant.slug, shown.public_id)
     context = {

@@ -108,9 +108,9 @@ def _bar(
 
 
 def _ticks(words: Words, scale: _Scale, end: datetime, *, open_: bool) -> list[dict[str, str]]:
-    last = _("now") if open_ else words.clock(end)
+    last = _("now") if open_ else words.time_in(end, scale.start)
     return [
-        {"x": "0%", "anchor": "start", "text": words.clock(scale.start)},
+        {"x": "0%", "anchor": "start", "text": words.time_in(scale.start, scale.start)},
         {"x": "100%", "anchor": "end", "text": last},
     ]
 

@@ -36,7 +36,11 @@ class Words:
 
     def clock(self, at: datetime) -> str:
         """The time of day, with the day where it is not today."""
-        if at.astimezone(self.zone).date() != self.now.astimezone(self.zone).date():
+        return self.time_in(at, self.now)
+
+    def time_in(self, at: datetime, start: datetime) -> str:
+        """The time of day of something that began at `start`, with the day where it is another."""
+        if at.astimezone(self.zone).date() != start.astimezone(self.zone).date():
             return self.moment(at)
         return formats.clock(at, zone=self.zone, language=self.language)
 
@@ -147,7 +151,7 @@ class Words:
         ours = status.reason == RunState.OUR_FAULT
         first = self.happened(status.reason, RunState.OUR_FAULT if ours else RunState.WAITING)
         if status.reason == "client_suspended":
-            return first
+            return first + " " + _("There is nothing that you need to do.")
         if status.reason == LATE and (status.until is None or status.until <= self.now):
             return first + " " + _("It starts by itself as soon as it can.")
         if status.until is None or status.until <= self.now:
@@ -193,6 +197,8 @@ class Words:
             usable = _("Your figures stay as of %(day)s until everything is read.") % {
                 "day": self.moment(connection.data_as_of)
             }
+        if not view.at_work:
+            return usable
         return f"{usable} {_('You may leave this page. The import goes on.')}"
 
     def _summary(self, view: RunView) -> str:

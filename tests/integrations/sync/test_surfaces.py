@@ -148,7 +148,7 @@ def test_s12f_a_word_given_while_an_update_runs_waits_for_the_next_import(
         request(books, full=False)
     assert books.run().mode == "incremental"
     said = browse.post("connection_removals", books.one(RemovalHold).public_id)
-    assert "It follows the one that is under way." in said
+    assert "One is under way: the next one does that." in said
     books.slice()
     assert not [invoice for invoice in books.all(Invoice) if invoice.removed_at]
     books.sync()
