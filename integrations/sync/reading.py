@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
+from queue import SimpleQueue
+from threading import Event
 
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
@@ -25,8 +27,8 @@ _MOST_DELETED = 10
 BATCH = 200
 # Requests in flight at once, and batches held with their documents: memory against latency.
 READERS, AHEAD = 6, 8
-# Batches listed ahead, without documents.
-LISTED = 8
+# Batches listed ahead, without documents, and windows whose lists are read at the same time.
+LISTED, LISTERS = 8, 3
 
 Listed = Page[records.InvoiceListItem]
 
@@ -44,10 +46,10 @@ class Batch:
     after: dict[str, Place] = field(default_factory=dict)
     unchanged: int = 0
 
-    def add(self, invoice_id: int, item: records.InvoiceListItem | None) -> None:
+    def add(self, invoice_id: int, day: date | None) -> None:
         self.ids.append(invoice_id)
-        if item is not None:
-            self.days[invoice_id] = item.date
+        if day is not None:
+            self.days[invoice_id] = day
 
 
 @dataclass(slots=True)
@@ -141,26 +143,90 @@ def read_ahead(
     finally:
         for pool in (lister, readers):
             pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(batches, Generator):
+            batches.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What billed_batches keeps of a page: ids with their billing days, by growing id."""
+
+    days: list[tuple[int, date | None]]
+    unlisted: list[Rejected]
+
+
+class _Walk:
+    """One window's list, read by a thread of its own into `pages`; None ends them.
+
+    `size` is known from the first page on, where Procountor tells it.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.pages: SimpleQueue[_Names | Exception | None] = SimpleQueue()
+        self.size: int | None = None
+
+    def run(self, client: Procountor, stop: Event) -> None:
+        billed = BilledWindow(start=self.window.start, end=self.window.end)
+        after, behind = self.window.after, self.window.count
+        try:
+            for page in client.invoice_list(billed, previous_id=after, behind=behind):
+                if after is None and self.size is None and page.total is not None:
+                    self.size = max(page.total, len(page.ids))
+                days = [(number, item and item.date) for number, item in items(page)]
+                nameless = [bad for bad in page.rejected if not bad.external_id]
+                self.pages.put(_Names(days, nameless))
+                if stop.is_set():
+                    return
+            self.pages.put(None)
+        except Exception as failure:
+            self.pages.put(failure)
+
+    def older(self) -> Window | None:
+        """The next window, as soon as this one's size is known."""
+        return None if self.size is None else replace(self.window, count=self.size).older()
 
 
 def billed_batches(client: Procountor, window: Window | None) -> Iterator[Batch]:
-    """Every invoice by billing date, newest window first, from where `window` stands."""
+    """Every invoice by billing date, newest window first, from where `window` stands.
+
+    A list is read page after page, so the next windows are listed at the same time.
+    """
+    stop, pool = Event(), ThreadPoolExecutor(LISTERS, thread_name_prefix="procountor-window")
+    walks: deque[_Walk] = deque()
+
+    def begin(one: Window | None) -> None:
+        if one is not None:
+            walks.append(_Walk(one))
+            pool.submit(walks[-1].run, client, stop)
+
     batch = Batch()
-    while window is not None:
-        billed = BilledWindow(start=window.start, end=window.end)
-        for page in client.invoice_list(billed, previous_id=window.after, behind=window.count):
-            for invoice_id, item in items(page):
-                batch.add(invoice_id, item)
-                window = batch.window = window.stored_to(invoice_id)
-                if len(batch.ids) >= BATCH:
-                    yield batch
-                    batch = Batch()
-            batch.unlisted += [bad for bad in page.rejected if not bad.external_id]
-        window = window.older()
-        # With the last id of a window stored, the next one is where to go on.
-        batch.window = window or batch.window
-    if batch.ids or batch.unlisted:
-        yield batch
+    begin(window)
+    try:
+        while walks:
+            window = walks[0].window
+            while (names := walks[0].pages.get()) is not None:
+                if isinstance(names, Exception):
+                    raise names
+                while len(walks) < LISTERS and (older := walks[-1].older()):
+                    begin(older)
+                for invoice_id, day in names.days:
+                    batch.add(invoice_id, day)
+                    window = batch.window = window.stored_to(invoice_id)
+                    if len(batch.ids) >= BATCH:
+                        yield batch
+                        batch = Batch()
+                batch.unlisted += names.unlisted
+            if len(walks) == 1:
+                begin(window.older())
+            walks.popleft()
+            # With the last id of a window stored, the next one is where to go on.
+            batch.window = walks[0].window if walks else batch.window
+        if batch.ids or batch.unlisted:
+            yield batch
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def items(page: Listed) -> list[tuple[int, records.InvoiceListItem | None]]:
