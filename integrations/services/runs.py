@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -49,10 +48,9 @@ def sync_request(
     if run is None:
         run = run_create(held, trigger="person" if by else "schedule", now=now, full=full)
         audit(act="sync.requested", by=by, target=held.name, after={"run": str(run.public_id)})
-    elif run.state == RunState.RUNNING and _at_work(held):
-        return run
-    # A running one that no worker has lost its machine, or was given up after its workers died:
-    # it goes on where it stopped.
+    elif run.state == RunState.RUNNING and _live_job(held).exists():
+        return run  # one whose machine is gone is taken up by the dispatcher
+    # A running one without a job was given up after its workers died; it goes on where it stopped.
     enqueue(kind=KIND, key=str(held.pk), priority=Priority.INTERACTIVE if by else None)
     return run
 
@@ -151,12 +149,6 @@ def _live_job(connection: Connection) -> Any:
     return Job.objects.filter(
         kind=KIND, key=str(connection.pk), state__in=[JobState.QUEUED, JobState.LEASED]
     )
-
-
-def _at_work(connection: Connection) -> bool:
-    """Whether a worker holds the connection's job, by the clock that leases go by."""
-    held = _live_job(connection).filter(state=JobState.LEASED, lease_until__gt=Now())
-    return bool(held.exists())
 
 
 @receiver(imports_allowed)

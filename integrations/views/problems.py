@@ -226,7 +226,7 @@ def _interrupted(words: Words, connection: Connection) -> Card:
         "title": _("The import of %(name)s was interrupted") % {"name": connection.name},
         "happened": _("The machine that ran it no longer answers. What it read is kept."),
         "meaning": _meaning(words, connection),
-        "advice": _("Nothing. It goes on by itself within minutes; Sync now asks for it at once."),
+        "advice": _("Nothing. It goes on by itself within minutes, or with Sync now."),
         "action_post": True,
         **_sync_now(words, connection),
     }

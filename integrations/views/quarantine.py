@@ -32,8 +32,8 @@ from integrations.views.words import Words
 
 # How many reasons a page shows, how many documents of each, and of one reason alone.
 _GROUPS, _EACH, _ALONE = 10, 5, 50
-# A page that shows a document stays below this many characters of it.
-_LONGEST = 200_000
+# So much of a document is shown: in HTML each quote of its JSON takes six characters.
+_LONGEST = 40_000
 
 
 @tenant_view()
