@@ -13,9 +13,10 @@ from django.utils.translation import ngettext
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body, CashMonth
 from reporting.selectors import aggregates, frame
-from reporting.selectors.financial import receivables_by_age, runway_words
+from reporting.selectors.financial import receivables_by_age
 from reporting.selectors.frame import Period, Published, Words, behind
 from reporting.selectors.growth import loading_notes
+from reporting.selectors.tiles import runway_words
 
 
 @dataclass(frozen=True, slots=True)
