@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from contextlib import suppress
+from datetime import date, timedelta
 from functools import partial
 
 import pytest
@@ -12,7 +13,17 @@ from integrations.procountor.documents import Page
 from integrations.procountor.errors import RateLimited, TryLater
 from integrations.procountor.limits import NoLimit
 from integrations.sync import access, reading
-from integrations.sync.reading import AHEAD, LISTED, READERS, Batch, read_ahead
+from integrations.sync.reading import (
+    AHEAD,
+    LISTED,
+    READERS,
+    Batch,
+    Fetched,
+    billed_batches,
+    read_ahead,
+)
+from integrations.sync.settling import Events
+from integrations.sync.windows import Window
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -158,9 +169,11 @@ def batches(count, listed):
 @pytest.fixture
 def plain(monkeypatch):
     """Nothing but the order of reading."""
-    monkeypatch.setattr(
-        reading, "fetch", lambda client, batch, kinds: (client.invoice_details([]), batch)[1]
-    )
+
+    def fetch(client, batch, kinds):
+        return Fetched(batch, client.invoice_details([]), Events([]))
+
+    monkeypatch.setattr(reading, "fetch", fetch)
 
 
 @pytest.mark.usefixtures("plain")
@@ -170,7 +183,7 @@ def test_batches_are_read_together_and_handed_on_in_order():
     found = []
     starter = threading.Timer(0.2, client.let.set)
     starter.start()
-    found = [batch.ids[0] for batch in read]
+    found = [fetched.batch.ids[0] for fetched in read]
     assert found == list(range(40))
     assert client.most == READERS
 
@@ -197,7 +210,7 @@ def test_a_failure_of_the_list_comes_after_what_was_listed_before_it():
         raise TryLater("gone")
 
     read = read_ahead(client, failing(), lambda ids: {})
-    assert [next(read).ids, next(read).ids] == [[1], [2]]
+    assert [next(read).batch.ids, next(read).batch.ids] == [[1], [2]]
     with pytest.raises(TryLater, match="gone"):
         next(read)
 
@@ -206,11 +219,84 @@ def test_a_failure_of_one_reader_ends_the_reading(monkeypatch):
     def fetch(client, batch, kinds):
         if batch.ids == [3]:
             raise RateLimited("stop")
-        return batch
+        return Fetched(batch, Page(()), Events([]))
 
     monkeypatch.setattr(reading, "fetch", fetch)
     read = read_ahead(Slow(), batches(10, []), lambda ids: {})
     found: list[int] = []
     with pytest.raises(RateLimited):
-        found.extend(batch.ids[0] for batch in read)
+        found.extend(fetched.batch.ids[0] for fetched in read)
+    assert [t for t in threading.enumerate() if t.name.startswith("procountor-")] == []
+
+
+class Books:
+    """Lists of 1 200 invoices in twelve months.
+
+    With `total` the first list does not end before a second one was asked for.
+    """
+
+    def __init__(self, *, total=True):
+        self.total, self.asked, self.second = total, [], threading.Event()
+        self.days = {n: date(2026, 12 - n // 100, 1 + n % 28) for n in range(1200)}
+
+    def invoice_list(self, window, *, previous_id=None, behind=None):
+        self.asked.append(window)
+        first = len(self.asked) == 1
+        if not first:
+            self.second.set()
+        start, end = window.start or date.min, window.end or date.max
+        found = [n for n, day in self.days.items() if start <= day <= end]
+        found = [n for n in found if previous_id is None or n > previous_id]
+        for at in range(0, len(found), 40):
+            if at and first and self.total and previous_id is None:
+                assert self.second.wait(10)
+            yield Listing(tuple(found[at : at + 40]), len(found) if self.total else None)
+
+
+class Listing:
+    """A page as `billed_batches` sees it."""
+
+    rejected = ()
+
+    def __init__(self, ids, total):
+        self.ids, self.total = ids, total
+        self.documents = ()
+
+
+@pytest.mark.parametrize("total", [True, False])
+def test_windows_are_listed_at_the_same_time_and_handed_on_newest_first(total):
+    books = Books(total=total)
+    found = list(billed_batches(books, Window.newest(date(2026, 12, 20))))
+    ids = [number for batch in found for number in batch.ids]
+    assert sorted(ids) == list(range(1200))
+    months = [books.days[number].month for number in ids]
+    assert months == sorted(months, reverse=True)
+    assert len(found) == 6, "batches are full, whatever window their documents are from"
+    starts = [window.start for window in books.asked]
+    assert len(set(starts)) == len(starts), "no window is listed twice"
+
+
+def test_an_import_goes_on_from_any_place_that_a_batch_names():
+    whole = [n for b in billed_batches(Books(), Window.newest(date(2026, 12, 20))) for n in b.ids]
+    first = billed_batches(Books(), Window.newest(date(2026, 12, 20)))
+    done, left = [], None
+    for _ in range(3):
+        batch = next(first)
+        done, left = done + batch.ids, batch.window
+    first.close()
+    rest = [number for batch in billed_batches(Books(), left) for number in batch.ids]
+    assert done + rest == whole
+
+
+def test_a_list_that_fails_ahead_fails_where_it_stands():
+    class Failing(Books):
+        def invoice_list(self, window, **options):
+            if len(self.asked) == 2:
+                raise TryLater("gone")
+            yield from super().invoice_list(window, **options)
+
+    batches = billed_batches(Failing(), Window.newest(date(2026, 12, 20)))
+    assert next(batches).ids[0] == 0
+    with pytest.raises(TryLater, match="gone"):
+        list(batches)
     assert [t for t in threading.enumerate() if t.name.startswith("procountor-")] == []
