@@ -17,7 +17,15 @@ from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.text import local_stamp, stamp
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import settling, vanished
-from integrations.sync.reading import BATCH, Batch, Fetched, billed_batches, items, read_ahead
+from integrations.sync.reading import (
+    BATCH,
+    Batch,
+    Fetched,
+    arrived,
+    billed_batches,
+    items,
+    read_ahead,
+)
 from integrations.sync.staging import (
     GONE,
     INVOICES,
@@ -27,9 +35,10 @@ from integrations.sync.staging import (
     events_bundle,
     held_ids,
     hold_ids,
+    joined,
 )
 from integrations.sync.windows import Place, Window
-from integrations.sync.work import OVERLAP, Work
+from integrations.sync.work import OVERLAP, Page, Work
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +60,7 @@ def invoices(work: Work) -> None:
             _expect(work)
         batches = billed_batches(work.client, window)
     with closing(read_ahead(work.client, batches, _kinds_of(work))) as read:
-        for fetched in read:
+        for fetched in arrived(read):
             _write(work, fetched)
             work.breathe()
     if work.run.mode == "full":
@@ -149,25 +158,36 @@ def _changed(
         yield batch
 
 
-def _write(work: Work, fetched: Fetched) -> None:
-    """One batch, its payments and the place to go on from: one transaction."""
-    batch, window = fetched.batch, fetched.batch.window
-    rejected = [*fetched.details.rejected, *batch.unlisted]
-    documents = Bundle(kind=INVOICES, documents=fetched.details.documents, rejected=rejected)
+def _write(work: Work, together: Sequence[Fetched]) -> None:
+    """Neighbouring batches, their payments and the place to go on from: one transaction."""
     with work.page() as page:
-        deliver(work, page, documents)
-        deliver(work, page, events_bundle(fetched.events))
-        tally = page.tally(Stream.INVOICES)
-        tally.unchanged += batch.unchanged
-        tally.fetched += batch.unchanged
-        if batch.after:
-            tally.position = {name: place.as_json() for name, place in batch.after.items()}
-        if work.run.mode == "full":
-            hold_ids(work, SEEN, Stream.INVOICES, map(str, batch.ids))
-        if window is not None:
-            tally.position = window.as_json()
-            if work.direct and window.complete_back_to is not None:
-                work.complete_back_to(window.complete_back_to, page)
+        for bundle in joined(_bundles(together)):
+            deliver(work, page, bundle)
+        for fetched in together:
+            _move_on(work, page, fetched.batch)
+
+
+def _bundles(together: Sequence[Fetched]) -> Iterator[Bundle]:
+    for fetched in together:
+        rejected = [*fetched.details.rejected, *fetched.batch.unlisted]
+        yield Bundle(kind=INVOICES, documents=fetched.details.documents, rejected=rejected)
+    for fetched in together:
+        yield events_bundle(fetched.events)
+
+
+def _move_on(work: Work, page: Page, batch: Batch) -> None:
+    window = batch.window
+    tally = page.tally(Stream.INVOICES)
+    tally.unchanged += batch.unchanged
+    tally.fetched += batch.unchanged
+    if batch.after:
+        tally.position = {name: place.as_json() for name, place in batch.after.items()}
+    if work.run.mode == "full":
+        hold_ids(work, SEEN, Stream.INVOICES, map(str, batch.ids))
+    if window is not None:
+        tally.position = window.as_json()
+        if work.direct and window.complete_back_to is not None:
+            work.complete_back_to(window.complete_back_to, page)
 
 
 def _look_for_missing(work: Work) -> None:

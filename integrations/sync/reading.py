@@ -27,6 +27,8 @@ _MOST_DELETED = 10
 BATCH = 200
 # Requests in flight at once, and batches held with their documents: memory against latency.
 READERS, AHEAD = 6, 8
+# Batches written in one transaction, if they have arrived.
+TOGETHER = 5
 # Batches listed ahead, without documents, and windows whose lists are read at the same time.
 LISTED, LISTERS = 8, 3
 
@@ -59,6 +61,8 @@ class Fetched:
     batch: Batch
     details: Page[records.Invoice]
     events: Events
+    # The one behind it is here already.
+    more: bool = False
 
 
 def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetched:
@@ -139,12 +143,24 @@ def read_ahead(
                 wait([ahead[0], listed[0]], return_when=FIRST_COMPLETED)
                 if not ahead[0].done():
                     continue
-            yield ahead.popleft().result()
+            fetched = ahead.popleft().result()
+            fetched.more = bool(ahead) and ahead[0].done() and ahead[0].exception() is None
+            yield fetched
     finally:
         for pool in (lister, readers):
             pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(batches, Generator):
             batches.close()
+
+
+def arrived(read: Iterator[Fetched]) -> Iterator[list[Fetched]]:
+    """What is here by now, up to TOGETHER batches: the slower the writing, the more at once."""
+    found: list[Fetched] = []
+    for fetched in read:
+        found.append(fetched)
+        if not fetched.more or len(found) >= TOGETHER:
+            yield found
+            found = []
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def _opened(work: Work, kind: str, body: Any) -> bytes:
 def apply(work: Work, page: Page) -> None:
     """Load everything that was held back, in the order of its reading."""
     ready = False
-    for bundle in _joined(_bundles(work)):
+    for bundle in joined(_bundles(work)):
         if bundle.kind == INVOICES and not ready:
             # Its lines name products that came with this very run.
             work.learn_products()
@@ -253,7 +253,7 @@ def _bundles(work: Work) -> Iterator[Bundle]:
         )
 
 
-def _joined(bundles: Iterator[Bundle]) -> Iterator[Bundle]:
+def joined(bundles: Iterator[Bundle]) -> Iterator[Bundle]:
     """Neighbours of one kind together: fewer statements for as many documents."""
     waiting: Bundle | None = None
     for bundle in bundles:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import connection as database
 
 from integrations.models import Product
@@ -16,8 +18,8 @@ from integrations.sync.work import Page, Work
 def load_partners(
     work: Work,
     page: Page,
-    documents: list[Document[records.Partner]],
-    rejected: list[Rejected],
+    documents: Sequence[Document[records.Partner]],
+    rejected: Sequence[Rejected],
 ) -> None:
     news = evidence.news(work, Stream.PARTNERS, documents)
     good = evidence.understood(
@@ -31,8 +33,8 @@ def load_partners(
 def load_products(
     work: Work,
     page: Page,
-    documents: list[Document[records.Product]],
-    rejected: list[Rejected],
+    documents: Sequence[Document[records.Product]],
+    rejected: Sequence[Rejected],
 ) -> None:
     news = evidence.news(work, Stream.PRODUCTS, documents)
     good = evidence.understood(
