@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from calqsync.jobs import services as jobs
-from calqsync.jobs.models import Job
+from calqsync.jobs.models import Job, Priority
 from calqsync.jobs.services import Outcome
 from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import sealer
@@ -67,7 +67,10 @@ class Books:
 
     def claim(self) -> Any:
         job = Job.objects.get(kind=engine.KIND, key=str(self.connection.pk))
-        Job.objects.filter(pk=job.pk).update(run_after=timezone.now() - timedelta(seconds=1))
+        # Not interactive: such a slice is short, and a slow machine would need more than one.
+        Job.objects.filter(pk=job.pk).update(
+            run_after=timezone.now() - timedelta(seconds=1), priority=Priority.SCHEDULED
+        )
         claimed = jobs.claim(job.pk)
         assert claimed is not None
         return claimed

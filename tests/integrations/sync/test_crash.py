@@ -17,6 +17,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections, transaction
 
+from calqsync.local.stack import LANES
 from calqsync.tenancy import scope
 from integrations.models import Invoice
 from integrations.models.runs import RunState
@@ -25,7 +26,7 @@ from tests.integrations.sync.conftest import ANCHOR, CLIENT, connect, contents
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 VARIABLES = {"DATABASE_URL": "default", "DATABASE_DISPATCHER_URL": "dispatcher"}
-WORKER = ("-m", "celery", "-A", "calqsync", "worker", "-c", "1", "-Q", "sync", "--without-mingle")
+WORKER = ("-m", "celery", "-A", "calqsync", "worker", "-c", "1", "-Q", LANES, "--without-mingle")
 BEAT = ("-m", "celery", "-A", "calqsync", "beat", "-S", "calqsync.jobs.beat:DispatchScheduler")
 
 
@@ -123,7 +124,7 @@ def test_an_import_killed_half_way_ends_with_the_books_of_an_undisturbed_one(
             until(over)
     run = books.run()
     assert (run.state, run.error) == (RunState.COMPLETE, "")
-    assert run.slices == 2
+    assert run.slices >= 2
     assert len(books.all(Invoice)) == everything
 
     undisturbed = connect(_stranger(committed_cast), kuusi, slow)
