@@ -59,7 +59,7 @@ def tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]
         },
         _churn_tile(tenant, body, words, months),
         _retention_tile(tenant, body, words, months),
-        runway_tile(tenant, body["runway"], words),
+        runway_tile(tenant, body, words),
     ]
 
 
@@ -67,7 +67,7 @@ def _loading_tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, A
     """What the first complete months tell while MRR still waits for the year before them."""
     *_rest, last = [row for row in body["revenue"] if row["complete"]] or body["revenue"]
     invoiced = last["recurring_minor"] + last["non_recurring_minor"]
-    tiles = [
+    return [
         {
             "id": "invoiced",
             "name": _("Invoiced in %(month)s") % {"month": words.month(last["month"], long=True)},
@@ -82,9 +82,8 @@ def _loading_tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, A
             "url": behind(tenant, "open", body["as_of"][:7]),
             "definition": _("What customers still owe on the invoices imported so far, with VAT."),
         },
+        runway_tile(tenant, body, words),
     ]
-    # Bank statements come last; until then their absence means nothing.
-    return [*tiles, runway_tile(tenant, body["runway"], words)] if body["cash"] else tiles
 
 
 def _compared(last_month: Month | None, last_year: Month | None) -> list[tuple[Month | None, str]]:
@@ -238,8 +237,10 @@ def runway_words(runway: Runway, words: Words) -> tuple[str, str]:
     }[state]
 
 
-def runway_tile(tenant: Tenant, runway: Runway, words: Words) -> dict[str, Any]:
-    head, note = runway_words(runway, words)
+def runway_tile(tenant: Tenant, body: Body, words: Words) -> dict[str, Any]:
+    head, note = runway_words(body["runway"], words)
+    if body["complete_back_to"] and not body["cash"]:
+        head, note = _("Still to come"), _("Bank statements are imported last.")
     return {
         "id": "runway",
         "name": _("Runway"),
