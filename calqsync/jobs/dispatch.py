@@ -75,10 +75,11 @@ def dispatch_due(*, name: str = "") -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(7261002)")
         if not cursor.fetchone()[0]:
             return 0
-        _note(cursor, name)
+        known = _known_lanes(cursor)
+        _note(cursor, known, name)
         if waiting is None:
             return 0
-        cursor.execute(_CHOOSE, _lanes(cursor, waiting))
+        cursor.execute(_CHOOSE, _rules(known, waiting))
         called = sorted(cursor.fetchall(), key=lambda row: row[4])
     unheard = []
     for place, (tenant_id, job_id, kind, queue, _turn) in enumerate(called):
@@ -90,10 +91,9 @@ def dispatch_due(*, name: str = "") -> int:
     return len(called) - len(unheard)
 
 
-def _lanes(cursor: Any, waiting: dict[str, int]) -> dict[str, Any]:
+def _rules(known: list[str], waiting: dict[str, int]) -> dict[str, Any]:
     """Each lane's cap, its room for messages, and after how long a wake-up counts as lost."""
     soon = timedelta(seconds=6 * settings.DISPATCH_SECONDS)
-    known = _known_lanes(cursor)
     return {
         "lanes": known,
         "caps": [lanes.cap(lane) for lane in known],
@@ -126,8 +126,8 @@ def _messages_waiting() -> dict[str, int] | None:
     return counts
 
 
-def _note(cursor: Any, name: str) -> None:
-    cursor.execute(_WAITING, {"lanes": list(lanes.LANES)})
+def _note(cursor: Any, known: list[str], name: str) -> None:
+    cursor.execute(_WAITING, {"lanes": known})
     if name:
         cursor.execute(
             "INSERT INTO jobs_dispatcherpulse (name, at) VALUES (%s, statement_timestamp())"

@@ -101,6 +101,11 @@ class WorkStack(JourneyStack):
         finally:
             self.env = before
 
+    def health(self) -> subprocess.CompletedProcess[str]:
+        """What an orchestrator learns about this machine's workers."""
+        command = [sys.executable, "-m", "django", "health", "worker"]
+        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
+
     def signal_group(self, name: str, sign: signal.Signals) -> None:
         """To a worker and its processes at once, as when their machine stops."""
         os.killpg(self.children[name].process.pid, sign)

@@ -91,7 +91,7 @@ def test_q23b_dispatching_looks_at_few_rows_among_many_finished_ones(history, qu
         for number in range(5):
             services.enqueue(kind=KIND, key=f"due {number}")
     with transaction.atomic(using="dispatcher"), connections["dispatcher"].cursor() as cursor:
-        values = dispatch._lanes(cursor, {})
+        values = dispatch._rules(dispatch._known_lanes(cursor), {})
         sql = {"choose": dispatch._CHOOSE, "waiting": dispatch._WAITING}[query]
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
         rows, whole = scanned(cursor.fetchone()[0][0]["Plan"])

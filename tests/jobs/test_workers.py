@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from celery import Celery
 
 from calqsync.local.home import free_port
 from tests.jobs.running import WorkStack
@@ -67,6 +68,15 @@ def proxied(work: WorkStack) -> Iterator[Line]:
         line.close()
 
 
+def mute(work: WorkStack, worker: str, lanes: list[str]) -> None:
+    """What the broken connection of a deaf worker looks like: it answers, and consumes nothing."""
+    control = Celery(broker=work.env["REDIS_URL"]).control
+    node = [f"{worker}@{socket.gethostname()}"]
+    for lane in lanes:
+        control.cancel_consumer(lane, destination=node, reply=True, timeout=5)
+    assert control.ping(destination=node, timeout=5)
+
+
 def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack) -> None:
     tenant = work.tenant()
     with proxied(work) as line:
@@ -79,25 +89,23 @@ def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack
         work.await_done(jobs)
         assert child.process.poll() is None
         assert work.each_once(jobs)
+        # Another way to be deaf, which it cannot notice: for its supervisor it is unwell.
+        mute(work, "worker-far", ["far"])
+        work.insert(tenant, "tests.note", "far")
+        work.until(lambda: work.health().returncode)
+        said = work.health().stderr
+        assert "is free and takes nothing of: far" in said
         work.stop_child("worker-far", sign=signal.SIGKILL)
+        assert work.health().returncode == 0
 
 
 def test_q4b_a_worker_that_lives_and_takes_nothing_ends_itself_and_is_replaced(
     work: WorkStack,
 ) -> None:
-    from celery import Celery
-
     tenant = work.tenant()
     work.await_done(work.enqueue(tenant, "tests.note"))
-    control = Celery(broker=work.env["REDIS_URL"])
-    # What the broken connection of a deaf worker looks like: it answers, and consumes nothing.
     deaf = work.children["worker"]
-    for lane in ("interactive", "sync", "report", "mail", "control"):
-        control.control.cancel_consumer(
-            lane, destination=[f"worker@{socket.gethostname()}"], reply=True, timeout=5
-        )
-    assert control.control.ping(timeout=5)
-    control.close()
+    mute(work, "worker", ["interactive", "sync", "report", "mail", "control"])
     jobs = work.enqueue(tenant, "tests.note", keys=2)
     work.await_done(jobs, seconds=90)
     assert deaf.process.poll() is not None
