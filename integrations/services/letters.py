@@ -21,7 +21,7 @@ from calqsync.tenancy.models import Membership
 from integrations.models import Connection, Credential, Invoice, Rejection, SyncRun, SyncStream
 from integrations.models.connections import Trouble
 from integrations.models.runs import Stream
-from integrations.sync import access, trouble
+from integrations.sync import access, breaker, trouble
 from integrations.sync.advice import PARTLY, advice_for, happened
 
 
@@ -168,6 +168,25 @@ def our_fault(about: str, reader: Membership | None) -> mails.Letter | None:
             "Read the error and press Retry when it is mended:\n"
             f"{mails.link(reverse('admin:tenancy_tenant_change', args=[found.tenant_id]))}\n\n"
             "The schedule tries again by itself. This is the only mail about it.\n"
+        ),
+    )
+
+
+@mails.letter(breaker.LETTER)
+def client_suspended(about: str, reader: Membership | None) -> mails.Letter | None:
+    """To those who run CalqSync: Procountor refuses our client, so that no call leaves any more."""
+    standing = breaker.standing_suspension()
+    if standing is None or str(standing.pk) != about or not settings.OPERATOR_EMAIL:
+        return None
+    return mails.Letter(
+        to=settings.OPERATOR_EMAIL,
+        subject="CalqSync: Procountor refuses our API client, all imports wait",
+        body=(
+            f"{standing.get_reason_display()}.\n{standing.detail}\n\n"
+            "No call leaves for Procountor any more, for any company. Settle it with Procountor,"
+            " then open the way again:\n"
+            f"{mails.link(reverse('admin:integrations_client'))}\n\n"
+            "Nothing opens it by itself. This is the only mail about it.\n"
         ),
     )
 

@@ -24,12 +24,14 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from calqsync.tenancy import mails, scope
 from calqsync.tenancy.models import User
 from integrations.models import ClientSuspension, Connection
 from integrations.procountor.errors import ClientsNotAllowed, ClientSuspended, KeyRevoked
 
 log = structlog.get_logger(__name__)
 
+LETTER = "client_suspended"
 # How old a process's knowledge may be.
 LOOK_EVERY = 1.0
 # When a waiting import looks whether the way is open again; spread from half to one and a half.
@@ -102,6 +104,9 @@ def suspend(*, reason: str, detail: str, now: datetime) -> bool:
     first = bool(mine.exists())
     if first:
         log.critical("procountor.client_suspended", reason=reason, detail=detail)
+        # Mails travel with a tenant's jobs: with those of whoever noticed.
+        if settings.OPERATOR_EMAIL and scope.current() is not None:
+            mails.post(letter=LETTER, about=str(mine.get().pk))
     return first
 
 

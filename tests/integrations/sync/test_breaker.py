@@ -120,6 +120,22 @@ def test_nobody_is_asked_to_reconnect_and_nobody_is_mailed(both, sandbox, mailou
     assert {trouble_of(books)[0] for books in both} == {"waiting"}
 
 
+def test_those_who_run_the_product_get_one_mail(
+    both, sandbox, settings, mailoutbox, post_office, committed_cast
+):
+    settings.OPERATOR_EMAIL = "duty@example.com"
+    sandbox.suspend()
+    for books in both * 2:
+        books.late += timedelta(hours=1)
+        books.sync()
+    post_office(committed_cast.tenant)
+    post_office(committed_cast.stranger_tenant)
+    [mail] = mailoutbox
+    assert mail.to == ["duty@example.com"]
+    assert PAGE in mail.body
+    assert "401" in mail.body
+
+
 def test_a_person_who_connects_meanwhile_is_told_and_nothing_leaves(both, sandbox):
     sandbox.suspend()
     both[0].sync()
