@@ -16,15 +16,18 @@ CHUNK = 10_000
 
 
 def plan_for_whole_tables() -> None:
-    """Have the transaction's queries planned for reading everything.
+    """Have the transaction's queries planned for reading, or writing, everything of a tenant.
 
-    Right after a first import the database has no statistics yet, and for a cursor it prefers
-    a quick first row to a quick last one: both lead to loops over loops.
+    While a first import runs the database's statistics know nothing of the tenant yet: it expects
+    one row where there are a hundred thousand, and for a cursor it prefers a quick first row to a
+    quick last one. Both lead to loops over loops, and to merges by one of two columns, which are
+    loops as well. A hash join by all columns is never far from the best plan.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('cursor_tuple_fraction', '1', true),"
-            " set_config('enable_nestloop', 'off', true)"
+            " set_config('enable_nestloop', 'off', true),"
+            " set_config('enable_mergejoin', 'off', true)"
         )
 
 

@@ -20,6 +20,7 @@ from reporting.domain.receivables import Age
 from reporting.domain.report import Report as Measured
 from reporting.domain.runway import EventKind
 from reporting.feed import Books
+from reporting.feed.reading import plan_for_whole_tables
 from reporting.models import (
     CashFigure,
     CustomerFigure,
@@ -53,6 +54,7 @@ def store(
     fails there, and nothing of its work is committed. `began` is when the computation did, by the
     monotonic clock.
     """
+    plan_for_whole_tables()
     parts = [
         replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
         replace_rows(LineFigure, key=["line_id"], columns=_lines(measured)),

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from calqsync.tenancy import scope
 from reporting import feed
@@ -196,3 +197,28 @@ def test_reading_takes_the_same_queries_however_many_lines(
     monthly_make(customer, product, [f"2025-{month:02d}" for month in range(1, 13)])
     with django_assert_max_num_queries(16):
         books_of(kuura)
+
+
+def test_no_read_loops_over_loops_while_statistics_know_nothing(kuura: Any) -> None:
+    """What the database plans before it has counted a tenant's rows: hash joins by all columns.
+
+    A merge by the connection alone compared every bank event with every invoice.
+    """
+    statement_make(account_make(connection_make()), "2026-01-01", "2026-01-31", "1.00", [])
+    asked: list[tuple[str, Any]] = []
+
+    def keep(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(keep):
+        feed.books(tenant=kuura, as_of=date(2026, 3, 15))
+    joins = [(sql, params) for sql, params in asked if "JOIN integrations_invoice" in sql]
+    assert len(joins) == 3
+    for sql, params in joins:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {sql}", params)
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "Nested Loop" not in plan
+        assert "Merge" not in plan
+        assert "Hash" in plan
