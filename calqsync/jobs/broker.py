@@ -16,7 +16,7 @@ class Channel(redis.Channel):
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[misc]
         # What decoding and unpacking a message raise; errors of the connection are of other kinds.
         except (ValueError, LookupError, TypeError, AttributeError):
             log.exception("broker.no_message")

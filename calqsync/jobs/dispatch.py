@@ -114,9 +114,10 @@ def _messages_waiting() -> dict[str, int] | None:
     try:
         with current_app.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, timeout=3)
+            channel: Any = broker.default_channel
             for lane in lanes.LANES:
                 try:
-                    found = broker.default_channel.queue_declare(lane, passive=True)
+                    found = channel.queue_declare(lane, passive=True)
                     counts[lane] = int(found.message_count)
                 except ChannelError:  # no message of it yet
                     counts[lane] = 0

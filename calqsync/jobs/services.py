@@ -8,6 +8,7 @@ claim's epoch.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from datetime import datetime, timedelta
@@ -100,7 +101,7 @@ FROM (SELECT id FROM jobs_job WHERE tenant_id = %(tenant)s AND id = %(job)s AND 
 WHERE j.tenant_id = %(tenant)s AND j.id = due.id AND %(cap)s > (
     SELECT count(*) FROM jobs_job WHERE tenant_id = %(tenant)s AND queue = %(lane)s
     AND id <> %(job)s AND {_RUNNING})
-RETURNING kind, key, queue, priority, payload, epoch, attempts, deliveries
+RETURNING kind, key, queue, priority, payload::text, epoch, attempts, deliveries
 """
 
 
@@ -258,7 +259,7 @@ def _claim(job_id: int) -> ClaimedJob | None:
         key=key,
         queue=queue,
         priority=priority,
-        payload=Job._meta.get_field("payload").from_db_value(payload, None, connection),
+        payload=json.loads(payload),
         epoch=epoch,
         attempts=attempts,
     )

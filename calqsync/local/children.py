@@ -124,6 +124,10 @@ class Child:
             file.seek(self._log_start)
             return file.read(200_000).decode(errors="replace")
 
+    def has_logged(self, words: str) -> bool:
+        """Whether this start has logged these words."""
+        return words in self.fresh_log()
+
     def tail(self, size: int = 4000) -> str:
         """The last part of the log."""
         with self.log.open("rb") as file:

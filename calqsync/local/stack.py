@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -236,8 +237,9 @@ class Stack:
 
     def await_worker(self) -> None:
         """Return once the workers take messages."""
-        for child in [self.children[name] for name in WORKERS]:
-            child.wait_until(lambda c=child: " ready." in c.fresh_log(), seconds=START_SECONDS)
+        for name in WORKERS:
+            child = self.children[name]
+            child.wait_until(partial(child.has_logged, " ready."), seconds=START_SECONDS)
 
     def stop_workers(self, *, sign: signal.Signals = signal.SIGTERM) -> None:
         """End the workers and wait for them; with SIGKILL as a crash of their machine would."""
@@ -252,7 +254,7 @@ class Stack:
         options = ["beat", "-S", scheduler, "-l", "INFO"]
         child = self._python("beat", "-m", "celery", "-A", "calqsync", *options)
         if wait:
-            child.wait_until(lambda: "Starting" in child.fresh_log(), seconds=START_SECONDS)
+            child.wait_until(partial(child.has_logged, "Starting"), seconds=START_SECONDS)
         return child
 
     # -- the whole -------------------------------------------------------------------------------

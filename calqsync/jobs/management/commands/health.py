@@ -41,7 +41,7 @@ class Command(BaseCommand):
         nodes = [name for reply in replies for name in reply if name.endswith(f"@{host}")]
         if not nodes:
             raise CommandError(f"No worker on {host} answers.")
-        asked = current_app.control.inspect(destination=nodes, timeout=5)
+        asked: Any = current_app.control.inspect(destination=nodes, timeout=5)
         stats, active, queues = (
             replies or {} for replies in (asked.stats(), asked.active(), asked.active_queues())
         )
