@@ -7,7 +7,7 @@ Threads do nothing but HTTP; what they bring is written by the worker's own thre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -26,7 +26,7 @@ HIDDEN = "lists name the document, but it is not there when asked for by its num
 _MOST_DELETED = 10
 BATCH = 200
 # Requests in flight at once, and batches held with their documents: memory against latency.
-READERS, AHEAD = 6, 8
+READERS, AHEAD = 8, 10
 # Batches written in one transaction, if they have arrived.
 TOGETHER = 5
 # Batches listed ahead, without documents, and windows whose lists are read at the same time.
@@ -65,13 +65,19 @@ class Fetched:
     more: bool = False
 
 
-def fetch(client: Procountor, batch: Batch, known_kinds: dict[str, str]) -> Fetched:
-    """Read a batch; runs in a reading thread."""
+def fetch(
+    client: Procountor,
+    batch: Batch,
+    known_kinds: dict[str, str],
+    each: Callable[..., Iterable[dict[str, str]]] = map,
+) -> Fetched:
+    """Read a batch; runs in a reading thread. `each` as `read_events` takes it."""
     details = _whole(client, batch)
     standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
     # Whatever the status: what was paid may be void by now, or open again because the payment was
     # taken back. It is one request a batch either way.
-    return Fetched(batch, details, read_events(client, batch.ids, standings, known_kinds))
+    events = read_events(client, batch.ids, standings, known_kinds, each)
+    return Fetched(batch, details, events)
 
 
 def _whole(client: Procountor, batch: Batch) -> Page[records.Invoice]:
@@ -121,6 +127,8 @@ def read_ahead(
     ahead: deque[Future[Fetched]] = deque()
     lister = ThreadPoolExecutor(1, thread_name_prefix="procountor-list")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="procountor-read")
+    # Readers wait for these, so they need threads of their own.
+    single = ThreadPoolExecutor(READERS // 2, thread_name_prefix="procountor-single")
     listed = deque(lister.submit(next, batches, None) for _ in range(LISTED))
     broken = False
     try:
@@ -135,7 +143,8 @@ def read_ahead(
                     listed.clear()
                     break
                 listed.append(lister.submit(next, batches, None))
-                ahead.append(readers.submit(fetch, client, batch, kinds_of(batch.ids)))
+                known = kinds_of(batch.ids)
+                ahead.append(readers.submit(fetch, client, batch, known, single.map))
             if not ahead:
                 continue
             if listed and not broken and len(ahead) < AHEAD:
@@ -147,7 +156,7 @@ def read_ahead(
             fetched.more = bool(ahead) and ahead[0].done() and ahead[0].exception() is None
             yield fetched
     finally:
-        for pool in (lister, readers):
+        for pool in (lister, readers, single):
             pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(batches, Generator):
             batches.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from integrations.models import Payment
 from integrations.procountor import records
@@ -51,8 +52,12 @@ def read_events(
     invoice_ids: Sequence[int],
     standings: Mapping[int, Standing],
     known_kinds: Mapping[str, str],
+    each: Callable[..., Iterable[dict[str, str]]] = map,
 ) -> Events:
-    """Every event of up to 200 invoices; types where they are needed and not known yet."""
+    """Every event of up to 200 invoices; types where they are needed and not known yet.
+
+    `each` maps a request over invoices; one with threads sends several at the same time.
+    """
     found = Events(list(invoice_ids))
     if not invoice_ids:
         return found
@@ -63,11 +68,14 @@ def read_events(
     for document in found.documents:
         if document.record.invoice_id is not None:
             by_invoice[document.record.invoice_id].append(document.record)
+    unclear = []
     for invoice_id in invoice_ids:
         events = by_invoice.get(invoice_id, [])
         unknown = [event for event in events if str(event.id) not in known_kinds]
         if needs_types(standings.get(invoice_id), events, unknown):
-            found.kinds |= _types(client, invoice_id)
+            unclear.append(invoice_id)
+    for kinds in each(partial(_types, client), unclear):
+        found.kinds |= kinds
     return found
 
 
