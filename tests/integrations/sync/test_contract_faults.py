@@ -23,6 +23,7 @@ from integrations.sandbox import edits
 from integrations.sandbox.render import decode, encode
 from integrations.sandbox.store import Head
 from integrations.sync import evidence
+from tests.conftest import SignedInClient
 from tests.integrations.sync.edges import full, imported, in_tenant, numbers, wrong
 from tests.model.bookkeeping import pihla
 
@@ -237,7 +238,7 @@ def test_s30c_stamps_that_suddenly_carry_their_zone_are_the_same_stamps(books, k
     assert lost == []
 
 
-def test_s14_a_document_made_void_leaves_the_totals_and_stays(books, koivu, truth):
+def test_s14_a_document_made_void_leaves_the_totals_and_stays(books, koivu, truth, committed_cast):
     imported(books)
     void, deleted, other = numbers(books, issued=True, status="SENT")[:3]
     edits.invalidate_invoice(koivu, void)
@@ -249,6 +250,13 @@ def test_s14_a_document_made_void_leaves_the_totals_and_stays(books, koivu, trut
         assert books.all(InvoiceLine, invoice=invoice)
     assert books.one(Invoice, external_id=str(other)).issued
     assert wrong(books, truth) == []
+    vera = SignedInClient()
+    vera.force_login(committed_cast.vera)
+    for number in (void, deleted):
+        invoice = books.one(Invoice, external_id=str(number))
+        page = vera.get(committed_cast.url(f"invoices/{invoice.public_id}/"))
+        assert page.status_code == 200
+        assert invoice.number in page.content.decode()
 
 
 def test_s37d_a_document_that_lists_name_and_numbers_do_not_find(books, koivu, truth):

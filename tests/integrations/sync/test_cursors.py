@@ -123,7 +123,7 @@ def versions_of_rows(truth):
     return found, sorted(len(str(position)) + held for position, held in truth.fetchall())
 
 
-@pytest.mark.parametrize("runs", [4])
+@pytest.mark.parametrize("runs", [4, pytest.param(50, marks=pytest.mark.nightly)])
 def test_s4_runs_over_unchanged_books_write_nothing(books, truth, runs):
     imported(books)
     later(books, days=2)
@@ -219,7 +219,7 @@ def test_s17b_a_window_across_the_hour_that_spring_leaves_out(books, koivu, sand
     assert wrong(books, truth) == []
 
 
-@pytest.mark.parametrize("runs", [5])
+@pytest.mark.parametrize("runs", [5, pytest.param(20, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("minutes", [-10, 10])
 def test_s18_a_clock_ten_minutes_off_loses_nothing(books, koivu, truth, runs, minutes):
     koivu.clock_ahead = timedelta(minutes=minutes)
