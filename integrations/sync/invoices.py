@@ -146,7 +146,7 @@ def _changed(
                 if item is not None and known(item):
                     batch.unchanged += invoice_id not in seen
                 elif invoice_id not in seen:
-                    batch.add(invoice_id, item and item.date)
+                    batch.add(invoice_id, item.date if item else None)
                 seen.add(invoice_id)
                 place = place.past(invoice_id)
                 batch.after = {**batch.after, name: place}

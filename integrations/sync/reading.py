@@ -198,7 +198,7 @@ class _Walk:
             for page in client.invoice_list(billed, previous_id=after, behind=behind):
                 if after is None and self.size is None and page.total is not None:
                     self.size = max(page.total, len(page.ids))
-                days = [(number, item and item.date) for number, item in items(page)]
+                days = [(number, item.date if item else None) for number, item in items(page)]
                 nameless = [bad for bad in page.rejected if not bad.external_id]
                 self.pages.put(_Names(days, nameless))
                 if stop.is_set():
