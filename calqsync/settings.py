@@ -335,7 +335,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Without these two, redelivery of a killed worker's messages waits 100 s more.
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
-    "socket_timeout": 30,
+    # A connection that fell silent is noticed in a minute or two; workers wait for a message
+    # a second at a time.
+    "socket_timeout": 10,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
     "health_check_interval": 25,

@@ -34,7 +34,9 @@ class WorkStack(JourneyStack):
             "DISPATCH_SECONDS": "0.3",
             "JOB_DEAF_SECONDS": "5",
             # Shorter than many a job takes, so that messages are delivered again while it runs.
-            "TESTS_TRANSPORT": json.dumps({"visibility_timeout": 3, "health_check_interval": 2}),
+            "TESTS_TRANSPORT": json.dumps(
+                {"visibility_timeout": 3, "health_check_interval": 2, "socket_timeout": 2}
+            ),
         }
         self.start_services()
         migrate = [sys.executable, "-m", "django", "migrate", "--database", "owner", "-v", "0"]

@@ -92,9 +92,12 @@ def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack
         # Another way to be deaf, which it cannot notice: for its supervisor it is unwell.
         mute(work, "worker-far", ["far"])
         work.insert(tenant, "tests.note", "far")
-        work.until(lambda: work.health().returncode)
-        said = work.health().stderr
-        assert "is free and takes nothing of: far" in said
+
+        def unwell() -> str:
+            found = work.health()
+            return found.stderr if found.returncode else ""
+
+        assert "is free and takes nothing of: far" in work.until(unwell)
         work.stop_child("worker-far", sign=signal.SIGKILL)
         assert work.health().returncode == 0
 
