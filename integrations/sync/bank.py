@@ -71,18 +71,17 @@ def _accounts(work: Work) -> None:
 
 def _span(work: Work, start: date, end: date, empty: int) -> bool:
     """Read the statements of some days; whether there were any."""
-    found = False
-    for listed in work.client.bank_statements(start=start, end=end):
-        found = True
-        with work.page() as page:
+    pages = list(work.client.bank_statements(start=start, end=end))
+    # One transaction with the position: after a break no statement is read and counted again.
+    with work.page() as page:
+        for listed in pages:
             deliver(
                 work,
                 page,
                 Bundle(kind=STATEMENTS, documents=listed.documents, rejected=listed.rejected),
             )
-    with work.page() as page:
         page.tally(Stream.BANK).position = {
             "end": (start - _DAY).isoformat(),
-            "empty": 0 if found else empty + 1,
+            "empty": 0 if pages else empty + 1,
         }
-    return found
+    return bool(pages)

@@ -73,15 +73,16 @@ def _again(work: Work) -> None:
 def products(work: Work) -> None:
     """Sales products. The list is short and read whole, since products really disappear."""
     seen: set[str] = set()
-    for listed in work.client.products():
-        seen.update(document.external_id for document in listed.documents)
-        seen.update(bad.external_id for bad in listed.rejected)
-        with work.page() as page:
+    pages = list(work.client.products())
+    # One transaction with its end: after a break no product is read and counted again.
+    with work.page() as page:
+        for listed in pages:
+            seen.update(document.external_id for document in listed.documents)
+            seen.update(bad.external_id for bad in listed.rejected)
             deliver(
                 work,
                 page,
                 Bundle(kind=PRODUCTS, documents=listed.documents, rejected=listed.rejected),
             )
-    with work.page() as page:
         hold_ids(work, SEEN, Stream.PRODUCTS, seen)
         work.finish(Stream.PRODUCTS, page)

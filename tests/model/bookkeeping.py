@@ -33,6 +33,8 @@ ISSUED = OPEN | {"PAID", "MARKED_PAID"}
 # Fewer than make a run doubt that so many documents were really deleted.
 MOST_DELETED = 12
 _DAY = timedelta(days=1)
+# So far back an update reads statements again.
+CORRECTED = timedelta(days=30)
 
 
 def pihla(seed: int = 7) -> Company:
@@ -198,12 +200,19 @@ class Bookkeeper:
         return found[which % len(found)]
 
     def correct_statement(self, which: int, cents: int, *, drop: bool) -> None:
-        """One of the newest statements shows another movement, or one less."""
-        items = self.company.statements.items
-        found = [n for n in sorted(items) if len(json.loads(items[n])["events"]) > 1]
-        amount = str(Decimal(cents).scaleb(-2))
-        chosen = found[-1 - which % min(len(found), 8)]
-        self.edit("correct_statement", statement_id=chosen, amount=amount, drop=drop)
+        """A statement of the last weeks shows another movement, or one less."""
+        shelf = self.company.statements
+        newest = date.fromisoformat(max(head.date for head in shelf.heads.values()))
+        found = [
+            number
+            for number, head in sorted(shelf.heads.items())
+            if head.date > (newest - CORRECTED).isoformat()
+            and len(json.loads(shelf.items[number])["events"]) > 1
+        ]
+        if found:
+            amount = str(Decimal(cents).scaleb(-2))
+            chosen = found[which % len(found)]
+            self.edit("correct_statement", statement_id=chosen, amount=amount, drop=drop)
 
 
 def scribbles(keeper: Bookkeeper, dice: Random) -> list[Callable[[], None]]:
