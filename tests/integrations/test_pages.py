@@ -41,7 +41,7 @@ POST = {
     "connection_rights": True,
     "connection_disconnect": True,
 }
-# What belongs to a connection: tests/integrations/test_import_pages.py.
+# What belongs to a connection: test_import_pages.py and test_trouble_pages.py.
 OF_A_CONNECTION = {
     "connection_run",
     "connection_document",
