@@ -167,15 +167,33 @@ class Costs:
     def __init__(self, worker: int, database: int) -> None:
         self.largest_mb = 0.0
         self._worker, self._database = worker, database
-        self._spent: dict[int, float] = {}
-        self._before: dict[int, float] = {}
+        # By the process at the top and the process itself.
+        self._spent: dict[tuple[int, int], float] = {}
+        self._before: dict[tuple[int, int], float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
-    def cpu_seconds(self) -> float:
+    def worker_seconds(self) -> float:
         """Processor time; what a process used in its last fifth of a second may be missing."""
-        return sum(self._spent.values()) - sum(self._before.values())
+        return self._used(self._worker)
+
+    @property
+    def database_seconds(self) -> float:
+        """As `worker_seconds`, of all processes of the server."""
+        return self._used(self._database)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Both together."""
+        return self.worker_seconds + self.database_seconds
+
+    def _used(self, top: int) -> float:
+        return sum(
+            spent - self._before.get(key, 0.0)
+            for key, spent in self._spent.items()
+            if key[0] == top
+        )
 
     def __enter__(self) -> Costs:
         self._look()
@@ -197,7 +215,7 @@ class Costs:
             for process in _family(top):
                 try:
                     used = process.cpu_times()
-                    self._spent[process.pid] = used.user + used.system
+                    self._spent[top, process.pid] = used.user + used.system
                     if top == self._worker:
                         size = process.memory_info().rss / 1_000_000
                         self.largest_mb = max(self.largest_mb, size)
