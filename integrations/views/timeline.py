@@ -59,7 +59,7 @@ def _stream_row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"label": stream.get_stream_display(), "bars": []}
     if stream.started_at is None:
-        return row | {"text": _("Not read")}
+        return row | {"text": _("Not read yet") if view.open else _("Not read")}
     ended = stream.finished_at
     if ended is not None and ended <= scale.start:
         return row | {"text": _("Read by an earlier import")}
