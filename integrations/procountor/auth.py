@@ -289,6 +289,7 @@ class _TokenSession(OAuth2Session):  # type: ignore[misc]
         started = time.monotonic()
         try:
             response: requests.Response = super().request(method, url, **kw)
+            self._limiter.answered(urlsplit(url).path)
         except requests.RequestException as error:
             raise answers.as_failure(error, path=urlsplit(url).path) from None
         finally:

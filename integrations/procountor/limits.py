@@ -12,6 +12,10 @@ class Limiter(Protocol):
         """Wait for room for one request; the seconds waited come back."""
         ...
 
+    def answered(self, kind: str) -> None:
+        """The answer to the request of this thread's last turn begins to come; of what kind."""
+        ...
+
     def penalise(self, seconds: float) -> None:
         """Procountor asked for a pause: nobody sends anything for so long."""
         ...
@@ -24,6 +28,9 @@ class NoLimit:
 
     def acquire(self) -> float:
         return 0.0
+
+    def answered(self, kind: str) -> None:
+        return None
 
     def penalise(self, seconds: float) -> None:
         return None

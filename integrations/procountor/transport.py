@@ -4,6 +4,7 @@ Safe to share between threads: a connection serves one request at a time.
 """
 
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from integrations.procountor.errors import (
 )
 from integrations.procountor.limits import Limiter, NoLimit, Usage
 
+_NUMBERS = re.compile(r"\d[\d,]*")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -218,6 +220,7 @@ class Transport:
                 allow_redirects=False,
                 **options,
             ) as response:
+                self._limiter.answered(_NUMBERS.sub("", path))
                 body = answers.body_of(
                     response, deadline=started + self._timeouts.whole, clock=self._clock, path=path
                 )

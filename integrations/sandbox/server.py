@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,9 @@ def serve(companies: Sequence[Company], settings: Settings, *, host: str, port: 
     app = make_app(list(companies), settings, issuer=f"http://{host}:{port}")
     if settings.control:
         app.control = Control(app)
+
+    # The thread that stamps requests must not wait long for the one that answers them.
+    sys.setswitchinterval(0.001)
 
     async def main() -> None:
         loop, told = asyncio.get_running_loop(), asyncio.Event()

@@ -30,8 +30,13 @@ from integrations.sync import breaker, turns
 
 log = structlog.get_logger(__name__)
 
-# Requests take unequal time from their turn to the wire; a second must hold them all the same.
-WINDOW_SECONDS = 1.08
+# A turn counts for a second and a little more, since requests take unequal time to arrive.
+WINDOW_SECONDS = 1.04
+# What came back later than that after the quickest answer may have arrived late: its turn counts
+# from then.
+UNTOLD_SECONDS = 0.02
+# The quickest of so many answers, and of as many before them, is what an answer takes.
+ANSWERS = 100
 # A turn that its process slept through by so much is given up for another one.
 LATE_SECONDS = 0.04
 # Turns are given out so long ahead at most; a person who comes now waits for no more than these.
@@ -90,6 +95,23 @@ class LocalShare:
             self._next = max(self._next, till)
 
 
+class Quickest:
+    """The least seconds from a turn to its answer, of the last ANSWERS to twice as many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._before, self._now, self._count = math.inf, math.inf, 0
+
+    def beyond(self, seconds: float) -> float:
+        """How much longer this answer took."""
+        with self._lock:
+            if self._count >= ANSWERS:
+                self._before, self._now, self._count = self._now, math.inf, 0
+            self._count += 1
+            self._now = min(self._now, seconds)
+            return seconds - min(self._before, self._now)
+
+
 class SharedLimiter:
     """At most `rate` requests in any second over all processes with the same `name`.
 
@@ -119,6 +141,10 @@ class SharedLimiter:
         self._keys = [f"procountor:{{{name}}}:{part}" for part in parts]
         self._ask_script = server.register_script(turns.ASK)
         self._hold_script = server.register_script(turns.HOLD)
+        self._late_script = server.register_script(turns.LATE)
+        self._quickest: dict[str, Quickest] = {}
+        # The last turn of each thread: on the server's clock, and the earliest it can be on ours.
+        self._last = threading.local()
         self._local = LocalShare(rate)
         self._lock = threading.Lock()
         self._alone_until, self._was_alone = 0.0, False
@@ -142,9 +168,24 @@ class SharedLimiter:
                 self._sleep(wait)
             if not given:
                 continue
+            self._last.due = asked + wait
             if self._clock() - asked - wait <= LATE_SECONDS or lateness_forgiven >= 2:
                 return self._clock() - began
             lateness_forgiven += 1
+
+    def answered(self, kind: str) -> None:
+        """The answer to this thread's last turn begins now; what was late counts from later.
+
+        Answers of one `kind` take about as long as each other.
+        """
+        turn, self._last.turn = getattr(self._last, "turn", ""), ""
+        if not turn:
+            return
+        took = self._clock() - self._last.due
+        late = self._quickest.setdefault(kind, Quickest()).beyond(took)
+        if late > UNTOLD_SECONDS:
+            args = [turn, int(1e6 * late)]
+            self._served_by(lambda: self._late_script([self._keys[0]], args))
 
     def penalise(self, seconds: float) -> None:
         """Nobody sends anything for so long."""
@@ -163,10 +204,12 @@ class SharedLimiter:
             back = self._was_alone
         answer = self._served_by(lambda: self._asked(waiter, tenant, interactive, known, back))
         if answer is None:
+            self._last.turn = ""
             wait = self._local.take(self._clock())
             # A wait may outlast the loneliness, so the server is asked in between.
             return wait == 0.0, min(wait, ALONE_SECONDS), wait
-        given, wait_us, turn_us, pause_us = (int(part) for part in answer)
+        given, wait_us, turn_us, pause_us = (int(part) for part in answer[:4])
+        self._last.turn = answer[4] if given else ""
         with self._lock:
             self._was_alone = self._was_alone and not back
         if pause_us:
@@ -224,6 +267,9 @@ class Seat:
 
     def acquire(self) -> float:
         return self.shared.acquire(self.tenant, interactive=self.interactive)
+
+    def answered(self, kind: str) -> None:
+        self.shared.answered(kind)
 
     def penalise(self, seconds: float) -> None:
         self.shared.penalise(seconds)

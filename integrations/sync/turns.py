@@ -8,7 +8,7 @@ went on alone are still being gathered. `docs/limits.md` explains the rules.
 from __future__ import annotations
 
 # Answers: 1 and the microseconds to the turn; or 0, the microseconds until it is worth to ask
-# again, and those to the turn as far as known. Third: what is left of a pause.
+# again, and those to the turn as far as known. Fourth: what is left of a pause. Fifth: the turn.
 ASK = """
 local n, window, gap = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local horizon, lead, longest = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -138,7 +138,7 @@ if mine - now <= horizon then
     end
   end
   for _, key in ipairs({TURNS, SERVED}) do redis.call('PEXPIRE', key, kept_ms) end
-  return {1, text(turn - now), text(turn - now), left}
+  return {1, text(turn - now), text(turn - now), left, text(turn)}
 end
 if mine - now > longest then
   redis.call('HDEL', WAITING, me)
@@ -161,4 +161,26 @@ if till > held then
   redis.call('SET', KEYS[1], string.format('%.0f', till), 'PX', ARGV[2])
 end
 return 1
+"""
+
+# The request of this turn may have arrived so much later: the turn counts from then.
+LATE = """
+local turns = redis.call('LRANGE', KEYS[1], 0, -1)
+local found = 0
+for i = 1, #turns do
+  if turns[i] == ARGV[1] then
+    turns[i] = tonumber(turns[i]) + tonumber(ARGV[2])
+    found = 1
+  else
+    turns[i] = tonumber(turns[i])
+  end
+end
+if found == 1 then
+  table.sort(turns, function(a, b) return a > b end)
+  local left = redis.call('PTTL', KEYS[1])
+  redis.call('DEL', KEYS[1])
+  for i = 1, #turns do redis.call('RPUSH', KEYS[1], string.format('%.0f', turns[i])) end
+  redis.call('PEXPIRE', KEYS[1], math.max(left, 1000))
+end
+return found
 """

@@ -39,6 +39,9 @@ class Recorder:
         self.acquired += weight
         return 0.25
 
+    def answered(self, kind: str) -> None:
+        pass
+
     def penalise(self, seconds: float) -> None:
         self.penalties.append(seconds)
 

@@ -19,7 +19,13 @@ from redis.retry import Retry
 
 from integrations.procountor.errors import RateLimited
 from integrations.sandbox.faults import Meter
-from integrations.sync.limiter import ALONE_SECONDS, LONGEST_WAIT, SharedLimiter
+from integrations.sync.limiter import (
+    ALONE_SECONDS,
+    ANSWERS,
+    LONGEST_WAIT,
+    Quickest,
+    SharedLimiter,
+)
 
 # A process that asks for turns, and has the server write down when they are.
 CALLER = """
@@ -359,6 +365,54 @@ def test_a_turn_that_was_slept_through_is_given_up_for_another(server, name):
     one.acquire("t")
     newest = server.lindex(f"procountor:{{{name}}}:turns", 0)
     assert clock.now - int(newest) / 1e6 < 0.05
+
+
+def test_a_request_that_arrived_late_counts_from_then(server, name, play):
+    """Whatever delays a request on its way: the next but n waits until a second after it."""
+    one = SharedLimiter(
+        server, name=name, rate=2, clock=play.clock, sleep=play.clock.sleep, server_clock=play.clock
+    )
+    key = f"procountor:{{{name}}}:turns"
+    one.ask("x")
+    play.clock.now += 5
+    for took in (0.05, 0.05, 0.35):
+        one.acquire("t")
+        sent = play.clock.now
+        play.clock.now += took
+        one.answered("/api/invoices")
+    newest = max(int(turn) / 1e6 for turn in server.lrange(key, 0, -1))
+    assert newest == pytest.approx(sent + 0.3, abs=0.02)
+    one.acquire("t")
+    one.answered("/api/invoices")
+    one.acquire("t")
+    assert play.clock.now >= sent + 0.3 + 1
+
+
+def test_an_answer_that_took_as_long_as_ever_moves_nothing(server, name, play):
+    one = SharedLimiter(
+        server,
+        name=name,
+        rate=20,
+        clock=play.clock,
+        sleep=play.clock.sleep,
+        server_clock=play.clock,
+    )
+    one.ask("x")
+    play.clock.now += 5
+    for took in (0.2, 0.21, 0.205, 0.2):
+        one.acquire("t")
+        before = server.lrange(f"procountor:{{{name}}}:turns", 0, -1)
+        play.clock.now += took
+        one.answered("/api/invoices")
+        assert server.lrange(f"procountor:{{{name}}}:turns", 0, -1) == before
+
+
+def test_a_server_that_became_slower_for_good_is_not_held_to_be_late_for_ever():
+    quickest = Quickest()
+    quickest.beyond(0.05)
+    late = [quickest.beyond(0.5) for _ in range(3 * ANSWERS)]
+    assert late[0] > 0.4
+    assert late[-1] == 0
 
 
 class Alone:
