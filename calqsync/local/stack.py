@@ -172,8 +172,9 @@ class Stack:
         """The sandbox's command line for these companies and our API client."""
         return [
             *("--companies", *companies),
-            *("--client-id", self.env["PROCOUNTOR_CLIENT_ID"]),
-            *("--client-secret", self.env["PROCOUNTOR_CLIENT_SECRET"]),
+            # A random secret may begin with a dash, which would be an option by itself.
+            f"--client-id={self.env['PROCOUNTOR_CLIENT_ID']}",
+            f"--client-secret={self.env['PROCOUNTOR_CLIENT_SECRET']}",
             *("--redirect-uri", self.env["PROCOUNTOR_REDIRECT_URI"]),
         ]
 
