@@ -74,7 +74,7 @@ def _open(standing: ClientSuspension | None, form: forms.Form, *, by: User) -> b
     if opened and standing is not None:
         LogEntry.objects.log_actions(
             by.pk,
-            [standing],  # type: ignore[arg-type]
+            [standing],
             CHANGE,
             change_message=f"{ticket}: {reason}",
         )

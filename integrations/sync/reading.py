@@ -14,6 +14,7 @@ from datetime import date
 from hashlib import sha256
 from queue import SimpleQueue
 from threading import Event
+from typing import Any
 
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
@@ -149,7 +150,8 @@ def read_ahead(
                 continue
             if listed and not broken and len(ahead) < AHEAD:
                 # Whichever comes first: a batch to read, or one to hand on.
-                wait([ahead[0], listed[0]], return_when=FIRST_COMPLETED)
+                either: list[Future[Any]] = [ahead[0], listed[0]]
+                wait(either, return_when=FIRST_COMPLETED)
                 if not ahead[0].done():
                     continue
             fetched = ahead.popleft().result()
