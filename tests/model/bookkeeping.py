@@ -54,6 +54,7 @@ class Bookkeeper:
     deleted: int = 0
     dropped_products: list[int] = field(default_factory=list)
     http: requests.Session = field(default_factory=requests.Session)
+    _read: dict[str, Table] = field(default_factory=dict)
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -63,14 +64,21 @@ class Bookkeeper:
         return expected(invoices, *(self._lines(kind) for kind in REGISTERS))
 
     def invoices(self) -> Table:
-        """The invoices alone."""
-        return expected(self._lines("invoices"), (), (), (), ())["invoices"]
+        """The invoices alone; what says the same as last time is not read again."""
+        texts = self._texts("invoices")
+        news = [text for text in texts if text not in self._read]
+        for text in news:
+            self._read[text] = expected(_documents([text]), (), (), (), ())["invoices"]
+        return {number: row for text in texts for number, row in self._read[text].items()}
 
     def _lines(self, kind: str) -> list[dict[str, Any]]:
+        return _documents(self._texts(kind))
+
+    def _texts(self, kind: str) -> list[str]:
         asked = {"company": self.company.slug, "kind": kind}
         answer = self.http.get(f"{self.sandbox.base_url}/_sandbox/ledger", params=asked)
         answer.raise_for_status()
-        return [json.loads(line, parse_float=Decimal) for line in answer.text.splitlines()]
+        return answer.text.splitlines()
 
     def sales(self, statuses: set[str] | None = None) -> list[int]:
         heads = self.company.invoices.heads.values()
@@ -213,6 +221,10 @@ class Bookkeeper:
             amount = str(Decimal(cents).scaleb(-2))
             chosen = found[which % len(found)]
             self.edit("correct_statement", statement_id=chosen, amount=amount, drop=drop)
+
+
+def _documents(texts: list[str]) -> list[dict[str, Any]]:
+    return [json.loads(text, parse_float=Decimal) for text in texts]
 
 
 def scribbles(keeper: Bookkeeper, dice: Random) -> list[Callable[[], None]]:

@@ -15,7 +15,7 @@ import redis
 from celery import Celery
 from django.db import connections
 
-from calqsync.local.stack import Stack
+from calqsync.local.stack import WORKERS, Stack
 
 ROOT = Path(__file__).parents[2]
 _VARIABLES = {
@@ -28,8 +28,8 @@ _VARIABLES = {
 QUICK = {
     "JOB_LEASE_SECONDS": "2",
     "JOB_HEARTBEAT_SECONDS": "0.4",
-    "DISPATCH_SECONDS": "0.2",
-    "JOB_SLICE_SECONDS": "0.1",
+    "DISPATCH_SECONDS": "0.4",
+    "JOB_SLICE_SECONDS": "0.25",
     "PROCOUNTOR_MAX_RPS": "200",
 }
 
@@ -66,11 +66,11 @@ class Machines(Stack):
             valkey.flushall()
 
     def kill_worker(self) -> None:
-        """SIGKILL to the worker and all its children; another one starts at once."""
+        """SIGKILL to the worker of all lanes and its children; another one starts at once."""
+        self.thaw()
         child = self.children.pop("worker")
         os.killpg(child.process.pid, signal.SIGKILL)
         child.finish(seconds=10)
-        self.frozen.clear()
         self.start_worker(wait=False)
 
     def kill_holder(self, owner: str) -> None:
@@ -94,8 +94,9 @@ class Machines(Stack):
     def _holder(self, owner: str) -> psutil.Process | None:
         """A pool process; the job is claimed by its main thread, whose number is the process's."""
         pid = int(owner.rsplit(":", 1)[1])
-        worker = psutil.Process(self.children["worker"].process.pid)
-        return next((one for one in worker.children(recursive=True) if one.pid == pid), None)
+        workers = [self.children[name].process.pid for name in WORKERS if name in self.children]
+        pool = [one for number in workers for one in psutil.Process(number).children()]
+        return next((one for one in pool if one.pid == pid), None)
 
     def until(self, holds: Callable[[], Any], *, seconds: float = 120) -> Any:
         """Wait until `holds()` is true; fails when a process ends or time runs out."""
@@ -103,7 +104,7 @@ class Machines(Stack):
         while not (found := holds()):
             self.check()
             assert time.monotonic() < deadline, f"{holds.__name__} did not come true"
-            time.sleep(0.02)
+            time.sleep(0.05)
         return found
 
     def _start_postgres(self) -> None:
