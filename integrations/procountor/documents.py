@@ -19,8 +19,7 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Generic[T_co]):
+class Document(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     """One document: `raw` is the exact slice of the answer, `digest` its SHA-256."""
 
     external_id: str

@@ -24,8 +24,11 @@ def _in_bounds(*amounts: Decimal | None) -> None:
             raise ValueError("an amount is out of bounds")
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of every record: snake_case here, camelCase on the wire."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of every record: snake_case here, camelCase on the wire.
+
+    Records cannot form cycles, so the collector need not look at them.
+    """
 
 
 class Address(Record, frozen=True, kw_only=True):

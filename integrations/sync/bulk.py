@@ -132,7 +132,7 @@ def found(
         others=sql.Composed([sql.SQL(" AND {} = %s").format(sql.Identifier(n)) for n in others]),
     )
     with database.cursor() as cursor:
-        owned = [tenant_id, connection_id, *others.values()]
+        owned: list[Any] = [tenant_id, connection_id, *others.values()]
         cursor.execute(statement, [asked, *owned] if target.vast else [*owned, asked])
         return dict(cursor.fetchall())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -86,7 +85,7 @@ class Erased:
         if raw is None:
             return document
         record = msgspec.json.decode(raw, type=type(document.record))
-        return replace(document, raw=raw, record=record)
+        return msgspec.structs.replace(document, raw=raw, record=record)
 
     def blanked(self, stream: str, raw: bytes) -> bytes | None:
         """The document without the erased contacts that it names; None where it names none."""

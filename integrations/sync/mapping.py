@@ -121,7 +121,9 @@ def invoice(record: records.Invoice, *, home: str) -> MappedInvoice:
         total = minor(own.invoice_sum_total, currency)
     nets = _closed(nets, net)
     rate = _rate(payment.currency_rate, currency, home, own, accounting)
-    if accounting is not None:
+    if accounting is not None and accounting is own:
+        net_acc, vat_acc, total_acc = net, vat, total
+    elif accounting is not None:
         acc = currency_code(accounting.currency)
         net_acc = minor(accounting.excluding_vat_total, acc)
         vat_acc = minor(accounting.vat_sum_total, acc)
@@ -175,7 +177,7 @@ def _lines(
                 product_external_id="" if row.product_id is None else str(row.product_id),
                 product_code=clean(row.product_code, 60),
                 name=clean(row.product, 300),
-                text="\n".join(filter(None, (clean(text, 2000) for text in texts))),
+                text="\n".join(filter(None, [clean(text, 2000) for text in texts if text])),
                 quantity=bounded(row.quantity, 14, "quantity") or ZERO,
                 unit=clean(row.unit, 30),
                 unit_price=bounded(row.unit_price, 14, "unit price") or ZERO,
