@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -26,11 +26,20 @@ _SHOWN = ["kind", "key", "state", "run_after", "lease_until", "attempts", "error
 
 
 def stuck(now: datetime) -> Q:
-    """Condition for jobs that should be running and are not: a worker died, or none is there."""
-    late = timedelta(seconds=2 * settings.JOB_LEASE_SECONDS)
-    return Q(state=JobState.LEASED, lease_until__lt=now) | Q(
-        state=JobState.QUEUED, run_after__lt=now - late
+    """Condition for jobs that should be running and are not: a worker died, or none is there.
+
+    What waits behind other jobs of its tenant, in their lane, waits rightly.
+    """
+    late = now - timedelta(seconds=2 * settings.JOB_LEASE_SECONDS)
+    running = Job.unscoped.filter(
+        tenant=OuterRef("tenant"),
+        queue=OuterRef("queue"),
+        state=JobState.LEASED,
+        lease_until__gte=now,
     )
+    overdue = Q(state=JobState.QUEUED, run_after__lt=late)
+    in_turn = Q(admitted_at__lt=late) | ~Exists(running)
+    return Q(state=JobState.LEASED, lease_until__lt=now) | (overdue & in_turn)
 
 
 def failed(now: datetime) -> Q:
@@ -54,7 +63,17 @@ class Health(admin.SimpleListFilter):
 @admin.register(Job)
 class JobAdmin(DirectoryAdmin):
     columns = [
-        *("kind", "key", "queue", "state", "run_after", "lease_until", "heartbeat_at"),
+        *(
+            "kind",
+            "key",
+            "queue",
+            "priority",
+            "state",
+            "run_after",
+            "admitted_at",
+            "lease_until",
+            "heartbeat_at",
+        ),
         *("epoch", "attempts", "deliveries", "cancel_requested", "error_class", "error"),
         *("created_at", "finished_at"),
     ]

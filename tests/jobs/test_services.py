@@ -156,6 +156,23 @@ def test_a_failing_job_is_retried_with_growing_waits_and_then_given_up(tenant):
     assert waits == sorted(waits)
 
 
+def test_what_waits_behind_its_tenants_other_jobs_is_not_called_stuck(tenant):
+    from django.utils import timezone
+
+    from calqsync.jobs.admin import stuck
+
+    jobs = [services.enqueue(kind=KIND, key=str(number)) for number in range(3)]
+    long_ago = Now() - timedelta(days=1)
+    Job.objects.filter(kind=KIND).update(run_after=long_ago)
+    assert Job.objects.filter(stuck(timezone.now()), kind=KIND).count() == 3, (
+        "no worker has any of them"
+    )
+    services.claim(jobs[0].pk)
+    Job.objects.filter(pk=jobs[1].pk).update(admitted_at=long_ago)
+    found = Job.objects.filter(stuck(timezone.now()), kind=KIND).values_list("pk", flat=True)
+    assert list(found) == [jobs[1].pk], "rung for long ago, and nobody came"
+
+
 @pytest.mark.django_db(transaction=True, databases=["default", "dispatcher"])
 class TestDispatcher:
     @pytest.fixture
