@@ -40,7 +40,7 @@ from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
 from integrations.sync.schedule import next_slot
 from integrations.sync.starting import run_to_work_on
-from integrations.sync.work import RunStopped, SliceOver, Work
+from integrations.sync.work import RunStopped, SliceOver, Work, take
 
 log = structlog.get_logger(__name__)
 # Waits of many tenants must not end together.
@@ -68,13 +68,9 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
     """Import as much as one slice allows; the outcome says when the job is due again."""
     started = time.monotonic()
     with transaction.atomic():
-        job.fence()
         # Locked against a person who asks for a run in the same moment.
-        connection = (
-            Connection.objects.select_for_update(no_key=True)
-            .filter(pk=int(job.key), disconnected_at=None)
-            .first()
-        )
+        connection = take(Connection(pk=int(job.key)))
+        job.fence()
         if connection is None:
             return Outcome.done()
         trouble.warn_of_end(connection, now=clock())
@@ -102,6 +98,7 @@ def _kept_alive(job: ClaimedJob, connection: Connection, clock: Callable[[], dat
         return Outcome.again(LONGEST_WAIT)
     except (NeedsOwner, SecretUnreadable) as error:
         with transaction.atomic():
+            take(connection)
             job.fence()
             kind = getattr(error, "kind", type(error).__name__)
             trouble.needs_you(connection, kind=kind, detail=str(error), now=clock())
@@ -263,6 +260,7 @@ class _Slice:
         elif asked:
             wait = max(wait, timedelta(seconds=min(asked, 86_400)))
         with transaction.atomic():
+            take(self.connection)
             self.job.fence()
             self._trouble(Trouble.WAITING, error.kind, str(error), now, now + wait)
             self._close(RunState.WAITING, error.kind, str(error), None)
@@ -273,6 +271,7 @@ class _Slice:
         now = self.clock()
         due = now + PROBE_EVERY
         with transaction.atomic():
+            take(self.connection)
             self.job.fence()
             if trouble.credential_of(self.connection) != self.credential:
                 # Somebody reconnected while this run was failing with the key from before.
@@ -287,6 +286,7 @@ class _Slice:
         now = self.clock()
         due = next_slot(self.connection, now)
         with transaction.atomic():
+            take(self.connection)
             self.job.fence()
             self._trouble(Trouble.OUR_FAULT, kind, detail, now, due)
             self._close(RunState.OUR_FAULT, kind, detail, now)

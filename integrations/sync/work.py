@@ -34,6 +34,17 @@ OVERLAP = timedelta(days=1)
 _TELL_GAP = 15.0
 
 
+def take(connection: Connection) -> Connection | None:
+    """The connection's row, locked until the transaction ends; None where it is disconnected.
+
+    Worker and person lock the connection first, then its run, then the job: neither can hold
+    what the other waits for.
+    """
+    rows = Connection.objects.select_for_update(no_key=True, of=("self",))
+    held: Connection | None = rows.filter(pk=connection.pk, disconnected_at=None).first()
+    return held
+
+
 class SliceOver(Exception):
     """This slice has had its time; the next one goes on from the stored position."""
 
@@ -118,6 +129,7 @@ class Work:
             # A crash of the server may cost the last pages with their positions, never half.
             with database.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO off")
+            take(self.connection)
             self.job.fence()
             page = Page(self.clock())
             self._hold_run()

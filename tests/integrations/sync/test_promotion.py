@@ -357,6 +357,48 @@ def test_s5_an_edit_of_every_document_broken_off_in_the_middle_updates_each_once
     assert len(versions) == 1
 
 
+def test_a_person_who_pauses_in_mid_page_and_the_worker_never_wait_for_each_other(
+    books, monkeypatch
+):
+    outcome = []
+
+    def pause():
+        try:
+            with scope.tenant(books.connection.tenant_id):
+                runs.connection_pause(
+                    connection=books.connection, by=books.cast.alice, now=books.now()
+                )
+            outcome.append("paused")
+        finally:
+            connections.close_all()
+
+    click = threading.Thread(target=pause)
+    complete = engine.Work.complete_back_to
+
+    def completes(work, day, page):
+        if not outcome and click.ident is None:
+            click.start()
+            wait_for_a_lock()
+        complete(work, day, page)
+
+    monkeypatch.setattr(engine.Work, "complete_back_to", completes)
+    run = books.sync()
+    click.join(timeout=30)
+    assert outcome == ["paused"]
+    assert run.state == RunState.CANCELLED
+
+
+def wait_for_a_lock():
+    """Until some session of this database waits for a row of another one."""
+    for _ in range(500):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("nobody waits")
+
+
 def test_the_first_months_are_announced_while_older_ones_still_load(books, told):
     books.sync()
     assert len(told) == 2, "at once, and at the end"
