@@ -48,9 +48,10 @@ def sync_request(
     if run is None:
         run = run_create(held, trigger="person" if by else "schedule", now=now, full=full)
         audit(act="sync.requested", by=by, target=held.name, after={"run": str(run.public_id)})
-    elif run.state == RunState.RUNNING and _live_job(held).exists():
+    elif run.state == RunState.RUNNING and _live_job(held).exclude(run_after__gt=now).exists():
         return run  # one whose machine is gone is taken up by the dispatcher
-    # A running one without a job was given up after its workers died; it goes on where it stopped.
+    # A running one without a job, or whose job waits, was given up after its workers died; it goes
+    # on where it stopped.
     enqueue(kind=KIND, key=str(held.pk), priority=Priority.INTERACTIVE if by else None)
     return run
 

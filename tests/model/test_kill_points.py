@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from calqsync.jobs import services as jobs
 from calqsync.tenancy import scope
 from tests.integrations.sync.conftest import Books
 from tests.model.bookkeeping import Bookkeeper, scribble
 from tests.model.books import books as shown
 from tests.model.books import differences
-from tests.model.dying import slice_in_a_child, take_over
+from tests.model.dying import expire_lease, slice_in_a_child, take_over
 from tests.model.world import newcomer
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
@@ -117,6 +118,35 @@ def test_q7_a_first_import_killed_anywhere_ends_as_an_undisturbed_one(
     reachable: Bookkeeper, truth: Any, transactional_db: None
 ) -> None:
     kill_first_imports(reachable, truth, times=FEW)
+
+
+def test_s27c_sync_now_takes_up_an_import_whose_workers_died_too_often(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    books = newcomer(reachable.company, reachable.sandbox)
+    ask(books)
+    for _ in range(jobs.MAX_DELIVERIES):
+        assert slice_in_a_child(books, die_at=100) is None
+        expire_lease(books, truth)
+    with scope.tenant(books.connection.tenant_id):
+        assert jobs.claim(job_of(truth, books)) is None
+    assert books.run().state == "running"
+    truth.execute("SELECT run_after > now() + interval '10 minutes' FROM jobs_job WHERE id = %s",
+                  [job_of(truth, books)])  # fmt: skip
+    assert truth.fetchone() == (True,)
+    ask(books)
+    with scope.tenant(books.connection.tenant_id):
+        assert jobs.claim(job_of(truth, books)) is not None
+    assert take_over(books, truth) == "complete"
+    assert differences(reachable.ledger(), shown(truth, books.connection.pk)) == []
+
+
+def job_of(cursor: Any, books: Books) -> int:
+    cursor.execute(
+        "SELECT id FROM jobs_job WHERE kind = 'integrations.sync' AND key = %s",
+        [str(books.connection.pk)],
+    )
+    return int(cursor.fetchone()[0])
 
 
 @pytest.mark.nightly
