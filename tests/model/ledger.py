@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.documents import COUNTS, HOME, cents, half_up, row_nets, sums_in
+from tests.oracle.documents import COUNTS, HOME, cents, row_nets, sums_in
 
 Row = dict[str, Any]
 Table = dict[Any, Row]
@@ -193,13 +193,5 @@ def _span(start: str | None, end: str | None) -> tuple[str | None, str | None]:
     return start, (date.fromisoformat(end) + _DAY).isoformat() if end else None
 
 
-def total(invoices: Table) -> int:
-    """What all issued invoices bill without VAT, in minor units of the accounting currency."""
-    return sum(row["net_home"] for row in invoices.values() if row["issued"])
-
-
 def exact(value: Decimal | None) -> Fraction | None:
     return None if value is None else Fraction(value)
-
-
-__all__ = ["Tables", "exact", "expected", "half_up", "invoice", "payer", "total"]
