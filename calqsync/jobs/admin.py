@@ -38,7 +38,7 @@ def stuck(now: datetime) -> Q:
         lease_until__gte=now,
     )
     overdue = Q(state=JobState.QUEUED, run_after__lt=late)
-    in_turn = Q(admitted_at__lt=late) | ~Exists(running)
+    in_turn = Q(admitted_at__lt=late) | Q(~Exists(running))
     return Q(state=JobState.LEASED, lease_until__lt=now) | (overdue & in_turn)
 
 
