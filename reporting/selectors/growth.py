@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import Month
 from reporting.selectors import aggregates, frame
 from reporting.selectors.frame import PPM, Period, Published, Words, behind
+from reporting.selectors.listing import export_links
 from reporting.selectors.movements import movements_chart, net_new
 
 
@@ -27,6 +29,8 @@ class GrowthPage:
     rates: dict[str, Any] | None
     customers: dict[str, Any] | None
     notes: list[str]
+    exports: list[dict[str, str]]
+    """Files of MRR by customer and month; none for who sees no customers."""
     sample: bool = False
 
 
@@ -37,11 +41,12 @@ def growth_page(
     found = frame.published(aggregates_only=aggregates_only)
     freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     if found is None or not found.body["months"]:
-        return GrowthPage(freshness, None, [], None, None, None, [])
+        return GrowthPage(freshness, None, [], None, None, None, [], [])
     words = frame.words_for(tenant, found.body["currency"])
     months = found.body["months"]
     shown = frame.period(query, [month["month"] for month in months], words)
     rows = [month for month in months if shown.shows(month["month"])]
+    files = reverse("customer_months", args=[tenant.slug])
     page = GrowthPage(
         freshness=freshness,
         period=shown,
@@ -50,6 +55,7 @@ def growth_page(
         rates=_rates_chart(rows, words),
         customers=_customers_table(tenant, rows, words),
         notes=loading_notes(found, words),
+        exports=[] if aggregates_only else export_links(lambda kind: f"{files}?format={kind}"),
     )
     return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 

@@ -320,14 +320,19 @@ class Listing:
         }
 
     def _exports(self) -> list[dict[str, str]]:
-        words = {sheets.CSV: _("Export CSV"), sheets.XLSX: _("Export Excel")}
-        return [{"label": words[kind], "url": self._address_of(kind)} for kind in words]
+        return export_links(self._address_of)
 
     def _address_of(self, kind: str) -> str:
         asked = QueryDict(mutable=True)
         asked.update({key: value for key, value in self.query.items() if key != "page"})
         asked["format"] = kind
         return f"?{asked.urlencode()}"
+
+
+def export_links(address_of: Callable[[str], str]) -> list[dict[str, str]]:
+    """The buttons for both kinds of file."""
+    words = {sheets.CSV: _("Export CSV"), sheets.XLSX: _("Export Excel")}
+    return [{"label": words[kind], "url": address_of(kind)} for kind in words]
 
 
 def _records(rows: QuerySet[Any], fields: Sequence[str]) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,17 +34,13 @@ def answer_list(
     **context: Any,
 ) -> HttpResponse:
     """The list as a page, or as a file where the address asks for one."""
-    who = {"user_id": request.user.pk, "tenant_id": request.tenant.pk}
     if request.GET.get("q"):
-        limits.consume("search", **who)
+        limits.consume("search", user_id=request.user.pk, tenant_id=request.tenant.pk)
     if kind := sheets.kind_asked(request.GET.get("format")):
-        # Support is refused every file, however lately it signed in.
-        asking = None if request.support_grant else sign_in.ask_before_export(request)
-        if asking:
+        if asking := before_file(request):
             return asking
-        limits.consume("export", **who)
-        limits.one_at_a_time("export", tenant_id=request.tenant.pk)
-        return _file(request, listing, kind)
+        narrowed = listing.narrowed_by
+        return answer_file(request, kind, listing.caption, *listing.table(), filters=narrowed)
     return answer(request, template, title=listing.caption, listing=listing.page(), **context)
 
 
@@ -53,16 +50,36 @@ def answer(request: TenantRequest, template: str, **context: Any) -> HttpRespons
     return render(request, template, {"freshness": note, **context})
 
 
-def _file(request: TenantRequest, listing: Listing, kind: str) -> HttpResponse:
+def before_file(request: TenantRequest) -> HttpResponse | None:
+    """What stands before a file: who is it, for an old sign-in. Raises above the limits."""
+    # Support is refused every file, however lately it signed in.
+    asking = None if request.support_grant else sign_in.ask_before_export(request)
+    if asking is None:
+        limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
+        limits.one_at_a_time("export", tenant_id=request.tenant.pk)
+    return asking
+
+
+def answer_file(
+    request: TenantRequest,
+    kind: str,
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    filters: Sequence[str] = (),
+    day: date | None = None,
+) -> HttpResponse:
+    """The table as a file named by its caption and day, today by default; audited."""
     audit(
         act="list.exported",
         by=request.user,
-        target=listing.caption,
+        target=caption,
         # Names alone: who is searched for must not outlast an erasure in a log that only grows.
-        after={"format": kind, "filters": listing.narrowed_by},
+        after={"format": kind, "filters": list(filters)},
     )
-    name = [listing.caption, request.tenant.slug, str(today(request))]
-    return sheets.file_answer(kind, name, *listing.table())
+    name = [caption, request.tenant.slug, str(day or today(request))]
+    return sheets.file_answer(kind, name, head, rows)
 
 
 def today(request: TenantRequest) -> date:

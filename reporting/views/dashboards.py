@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, tenant_page
 from calqsync.tenancy.models import Role
+from reporting import exports
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
-from reporting.views.answering import answer
+from reporting.views.answering import answer, answer_file, before_file
 
 
 @tenant_page(Role.INVESTOR)
@@ -31,6 +35,21 @@ def growth(request: TenantRequest) -> HttpResponse:
 @tenant_page(Role.INVESTOR)
 def cashflow(request: TenantRequest) -> HttpResponse:
     return _dashboard(request, cashflow_page, "reporting/cashflow.html")
+
+
+@tenant_page()
+def customer_months(request: TenantRequest) -> HttpResponse:
+    """MRR by customer and month as a file; the page that offers it where there is none."""
+    kind = sheets.kind_asked(request.GET.get("format"))
+    if kind and (asking := before_file(request)):
+        return asking
+    table = exports.customer_months(tenant=request.tenant) if kind else None
+    if table is None or kind is None:
+        if kind:
+            messages.info(request, _("The figures are not complete yet, so there is no file."))
+        return redirect("growth", request.tenant.slug)
+    caption = _("MRR by customer and month")
+    return answer_file(request, kind, caption, table.head, table.rows, day=table.as_of)
 
 
 def _dashboard(request: TenantRequest, page_of: Callable[..., Any], template: str) -> HttpResponse:

@@ -33,6 +33,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cashflow": ("investor", _READ),
     "api_figures": ("investor", _READ),
     "behind": ("viewer", _READ),
+    "customer_months": ("viewer", _READ),
     "customers": ("viewer", _READ),
     "customer": ("viewer", _READ),
     "products": ("viewer", _READ),

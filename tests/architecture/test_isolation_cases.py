@@ -112,7 +112,12 @@ def test_i7_a_walk_to_procountor_ends_in_the_company_where_it_began(world, both)
     assert both.get(f"/t/{world.marked.slug}/{path}").status_code == 200
 
 
-FILES = ("customers/?format=csv", "invoices/?format=xlsx", "settings/audit/?format=csv")
+FILES = (
+    "customers/?format=csv",
+    "invoices/?format=xlsx",
+    "growth/customers/?format=csv",
+    "settings/audit/?format=csv",
+)
 
 
 def test_i8_a_file_ends_with_the_membership(world, both):
