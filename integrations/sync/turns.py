@@ -24,18 +24,14 @@ local function text(number) return string.format('%.0f', number) end
 -- Without turns (first use, or the memory is lost) or with turns of a clock that went back, and
 -- when a process comes back that went on alone: everybody waits until all who may be alone have
 -- asked, and then counts one window as used up.
-local turns = redis.call('LRANGE', TURNS, 0, n - 1)
-for i = 1, #turns do turns[i] = tonumber(turns[i]) end
+local given = math.min(redis.call('LLEN', TURNS), n)
+local latest = tonumber(redis.call('LINDEX', TURNS, 0) or '0')
 local pause = tonumber(redis.call('GET', PAUSE) or '0')
-local lost = #turns == 0 or turns[1] > now + 60000000
+local lost = given == 0 or latest > now + 60000000
 if lost then
   redis.call('DEL', TURNS, WAITING, SERVED, GATHER)
-  turns = {}
-  for i = 1, n do
-    turns[i] = now
-    redis.call('LPUSH', TURNS, text(now))
-  end
-  pause = 0
+  for i = 1, n do redis.call('LPUSH', TURNS, text(now)) end
+  given, latest, pause = n, now, 0
 end
 if (lost or alone == 1) and now >= tonumber(redis.call('GET', GATHER) or '0') then
   redis.call('SET', GATHER, text(now + gathering), 'PX', kept_ms)
@@ -103,12 +99,13 @@ else
 end
 
 -- The next turns: at most n in a window, and never all at once.
-local newest, turn, mine = turns[1], nil, nil
-local given = #turns
+local newest, turn, mine = latest, nil, nil
 local function edge(k)
-  -- What the k-th turn from now (0 is the next) must come a window after, if anything.
+  -- What the k-th turn from now (0 is the next) must come a window after, if anything. Looked up
+  -- one by one: a high rate keeps many turns.
   local index = n - k
-  return index >= 1 and index <= given and turns[index] + window or 0
+  if index < 1 or index > given then return 0 end
+  return tonumber(redis.call('LINDEX', TURNS, index - 1)) + window
 end
 local ring = {}
 for k = 0, ahead do
