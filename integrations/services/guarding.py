@@ -28,4 +28,4 @@ def register() -> None:
 
 
 def _document(row: Any) -> str:
-    return evidence.sealed_as(row.stream, row.external_id)
+    return prepared.sealed_as(row.stream, row.external_id)

@@ -15,6 +15,7 @@ from integrations.sync import targets
 from integrations.sync.bulk import found, store
 from integrations.sync.erased import Erased
 from integrations.sync.packing import packed, unpacked
+from integrations.sync.prepared import sealed_as
 from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Tally, Work
 
@@ -60,8 +61,14 @@ def _names_set_aside(work: Work, stream: Stream, names: Iterable[str]) -> set[st
 
 def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None:
     """Store what these documents said, in place of what they said before."""
+    ready = work.prepared.sealed
     rows = [
-        (stream.value, d.external_id, d.digest, sealed(work, stream, d.external_id, d.raw))
+        (
+            stream.value,
+            d.external_id,
+            d.digest,
+            ready(d.raw) or sealed(work, stream, d.external_id, d.raw),
+        )
         for d in documents
     ]
     store(targets.RAW, rows, **work.owner)
@@ -77,11 +84,6 @@ def sealed_for(
     """The bytes as `opened` reads them."""
     field = sealed_as(stream, external_id)
     return seal.seal(packed(raw), connection_id=connection_id, field=field)
-
-
-def sealed_as(stream: str, external_id: str) -> str:
-    """The name that a document's sealed bytes are bound to."""
-    return f"raw:{stream}:{external_id}"
 
 
 def opened(document: RawDocument | Rejection, seal: Sealer) -> bytes:
@@ -120,10 +122,11 @@ def understood(
 def _set_aside(work: Work, page: Page, stream: Stream, rejected: Sequence[Rejected]) -> None:
     if not rejected:
         return
+    erased = Erased.of(work.seal, work.connection.pk)
     rows: dict[str, tuple[Any, ...]] = {}
     for each in rejected:
         name = (each.external_id or "?" + each.digest.hex())[:40]
-        raw = sealed(work, stream, name, each.raw)
+        raw = sealed(work, stream, name, erased.left(stream, each.raw))
         rows[name] = (stream.value, name, each.reason[:500], raw, page.now, page.now, 1)
     ignored = Rejection.objects.filter(
         connection=work.connection, stream=stream, external_id__in=list(rows)

@@ -17,6 +17,7 @@ from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.text import local_stamp, stamp
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import settling, vanished
+from integrations.sync.prepared import Prepared, Preparer
 from integrations.sync.reading import (
     BATCH,
     Batch,
@@ -59,7 +60,10 @@ def invoices(work: Work) -> None:
             window = Window.newest(work.run.window_to.astimezone(work.zone).date())
             _expect(work)
         batches = billed_batches(work.client, window)
-    with closing(read_ahead(work.client, batches, _kinds_of(work))) as read:
+    # Of a first import nearly every document is new, of another run nearly none.
+    home, owner = work.connection.currency, work.connection.pk
+    prepare = Preparer(work.seal, connection_id=owner, home=home) if work.direct else None
+    with closing(read_ahead(work.client, batches, _kinds_of(work), prepare)) as read:
         for fetched in arrived(read):
             _write(work, fetched)
             work.breathe()
@@ -160,11 +164,13 @@ def _changed(
 
 def _write(work: Work, together: Sequence[Fetched]) -> None:
     """Neighbouring batches, their payments and the place to go on from: one transaction."""
+    work.prepared = Prepared.joined([fetched.prepared for fetched in together])
     with work.page() as page:
         for bundle in joined(_bundles(together)):
             deliver(work, page, bundle)
         for fetched in together:
             _move_on(work, page, fetched.batch)
+    work.prepared = Prepared()
 
 
 def _bundles(together: Sequence[Fetched]) -> Iterator[Bundle]:

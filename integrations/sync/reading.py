@@ -1,7 +1,7 @@
 """Invoices on their way in: listed, then read whole in batches, a few batches ahead.
 
 The list has no rows, so every document is read again in a batch of 200 with its payment events.
-Threads do nothing but HTTP; what they bring is written by the worker's own thread, in order.
+What threads read and prepare is written by the worker's own thread, in order.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
 from integrations.procountor.resources import BilledWindow, Procountor
+from integrations.sync.prepared import Prepared, Preparer
 from integrations.sync.settling import Events, Standing, read_events, standing
 from integrations.sync.windows import Place, Window
 
@@ -62,6 +63,7 @@ class Fetched:
     batch: Batch
     details: Page[records.Invoice]
     events: Events
+    prepared: Prepared = field(default_factory=Prepared)
     # The one behind it is here already.
     more: bool = False
 
@@ -71,14 +73,16 @@ def fetch(
     batch: Batch,
     known_kinds: dict[str, str],
     each: Callable[..., Iterable[dict[str, str]]] = map,
+    prepare: Preparer | None = None,
 ) -> Fetched:
-    """Read a batch; runs in a reading thread. `each` as `read_events` takes it."""
+    """Read a batch and prepare it; runs in a reading thread. `each` as `read_events` takes it."""
     details = _whole(client, batch)
     standings: dict[int, Standing] = {d.record.id: standing(d.record) for d in details.documents}
     # Whatever the status: what was paid may be void by now, or open again because the payment was
     # taken back. It is one request a batch either way.
     events = read_events(client, batch.ids, standings, known_kinds, each)
-    return Fetched(batch, details, events)
+    ready = prepare(details.documents, events.documents) if prepare else Prepared()
+    return Fetched(batch, details, events, ready)
 
 
 def _whole(client: Procountor, batch: Batch) -> Page[records.Invoice]:
@@ -119,6 +123,7 @@ def read_ahead(
     client: Procountor,
     batches: Iterator[Batch],
     kinds_of: Callable[[list[int]], dict[str, str]],
+    prepare: Preparer | None = None,
 ) -> Generator[Fetched, None, None]:
     """The batches in their order, a few of them read while one is being written.
 
@@ -145,7 +150,7 @@ def read_ahead(
                     break
                 listed.append(lister.submit(next, batches, None))
                 known = kinds_of(batch.ids)
-                ahead.append(readers.submit(fetch, client, batch, known, single.map))
+                ahead.append(readers.submit(fetch, client, batch, known, single.map, prepare))
             if not ahead:
                 continue
             if listed and not broken and len(ahead) < AHEAD:

@@ -25,6 +25,7 @@ from integrations.procountor.text import local_text
 from integrations.signals import books_changed
 from integrations.sync import trouble
 from integrations.sync.bulk import Owner
+from integrations.sync.prepared import Prepared
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,17 @@ log = structlog.get_logger(__name__)
 OVERLAP = timedelta(days=1)
 # Seconds between two announcements that more months are whole, at least.
 _TELL_GAP = 15.0
+
+
+def hold_books(connection_id: int) -> None:
+    """Wait until nobody else ends a run of this connection or erases a contact from its books.
+
+    Held until the transaction ends. An erasure that came in the middle of a promotion would miss
+    the rows that nobody sees yet, and they would bring the name back. Taken before any row.
+    """
+    with database.cursor() as cursor:
+        key = f"books:{connection_id}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7261004))", [key])
 
 
 def take(connection: Connection) -> Connection | None:
@@ -106,6 +118,8 @@ class Work:
     began: float = field(default_factory=time.monotonic)
     # Ids of products by external id, for the lines of invoices.
     products: dict[str, int] = field(default_factory=dict)
+    # What reading threads have made of the documents that are being written.
+    prepared: Prepared = field(default_factory=Prepared)
     _told: tuple[int, float] = (0, 0.0)
     _tell_after: float = 0.0
 
@@ -143,6 +157,7 @@ class Work:
         a heartbeat or a person who cancels need not wait for it, and what they say counts.
         """
         with transaction.atomic():
+            hold_books(self.connection.pk)
             page = Page(self.clock())
             yield page
             self._count(page)

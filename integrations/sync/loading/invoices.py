@@ -11,7 +11,7 @@ from integrations.models import Invoice, InvoiceLine
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
-from integrations.sync import evidence, mapping, targets
+from integrations.sync import evidence, targets
 from integrations.sync.bulk import found, insert_missing, store, upsert
 from integrations.sync.rows import CustomerRow, MappedInvoice
 from integrations.sync.work import Page, Work
@@ -28,7 +28,7 @@ def load_invoices(
     home = work.connection.currency
 
     def read(record: records.Invoice) -> MappedInvoice:
-        return mapping.invoice(record, home=home)
+        return work.prepared.row(record, home=home)
 
     good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
     mapped = [one for _, one in good]
