@@ -9,7 +9,7 @@ from calqsync.tenancy.secrets import sealed_column
 from integrations.models import ConnectFlow, Credential, RawDocument, Rejection, TokenRenewal
 from integrations.procountor import redaction
 from integrations.services.connect import FLOW_SECRET
-from integrations.sync import evidence, renewals
+from integrations.sync import prepared, renewals
 
 
 def register() -> None:
