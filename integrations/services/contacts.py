@@ -24,7 +24,7 @@ from integrations.models import (
 )
 from integrations.models.runs import OPEN_STATES, Stream
 from integrations.signals import books_changed
-from integrations.sync import evidence
+from integrations.sync import evidence, staging
 from integrations.sync.erased import (
     Erased,
     identity_mark,
@@ -34,6 +34,7 @@ from integrations.sync.erased import (
     word_mark,
 )
 from integrations.sync.values import normalised, sort_key
+from integrations.sync.work import hold_books
 
 
 def contact_mark(customer: Customer) -> str:
@@ -60,7 +61,8 @@ def contact_erase(*, customer: Customer, now: datetime) -> str:
     Amounts, dates and products stay, under a neutral name, so that the figures stay as they are.
     Procountor keeps the documents; the next import finds them there and leaves them nameless.
     """
-    # An import's page that is being written ends first; the next one knows of the erasure.
+    # What an import is writing ends first; whatever it writes next knows of the erasure.
+    hold_books(customer.connection_id)
     open_runs = SyncRun.objects.filter(connection=customer.connection, state__in=OPEN_STATES)
     list(open_runs.select_for_update())
     seal = sealer()
@@ -131,6 +133,7 @@ def _documents(seal: Sealer, erased: Erased, customer: Customer, invoices: list[
         body = _blanked(seal, erased, set_aside)
         if body is not None:
             Rejection.objects.filter(pk=set_aside.pk).update(raw=body)
+    staging.blank(seal, connection, erased)
 
 
 def _blanked(seal: Sealer, erased: Erased, document: RawDocument | Rejection) -> bytes | None:

@@ -87,6 +87,15 @@ class Erased:
         record = msgspec.json.decode(raw, type=type(document.record))
         return msgspec.structs.replace(document, raw=raw, record=record)
 
+    def left(self, stream: str, raw: bytes) -> bytes:
+        """What is left of a document, of which it need not be known that it is one."""
+        if not self._tags:
+            return raw
+        try:
+            return self.blanked(stream, raw) or raw
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return raw
+
     def blanked(self, stream: str, raw: bytes) -> bytes | None:
         """The document without the erased contacts that it names; None where it names none."""
         found = _decoder.decode(raw)

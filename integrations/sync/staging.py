@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from calqsync.tenancy.secrets import Sealer, SecretUnreadable
 from integrations.models import Payment, StagedPage
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
 from integrations.sync import evidence, targets
 from integrations.sync.bulk import found
+from integrations.sync.erased import Erased
 from integrations.sync.loading.bank import load_accounts, load_statements
 from integrations.sync.loading.events import load_events
 from integrations.sync.loading.invoices import load_invoices
@@ -208,19 +210,49 @@ def held_ids(work: Work, kind: str, stream: Stream) -> set[str]:
 
 
 def _hold(work: Work, kind: str, content: msgspec.Struct) -> None:
-    body = zlib.compress(msgspec.msgpack.encode(content), 1)
     StagedPage.objects.create(
         tenant_id=work.connection.tenant_id,
         run=work.run,
         kind=kind,
-        body=work.seal.seal(body, connection_id=work.connection.pk, field=f"staged:{kind}"),
+        body=_sealed(work.seal, work.connection.pk, kind, content),
     )
 
 
 def _opened(work: Work, kind: str, body: Any) -> bytes:
-    sealed = bytes(body)
-    owner = work.connection.pk
-    return zlib.decompress(work.seal.open(sealed, connection_id=owner, field=f"staged:{kind}"))
+    return _unsealed(work.seal, work.connection.pk, kind, body)
+
+
+def _unsealed(seal: Sealer, owner: int, kind: str, body: Any) -> bytes:
+    return zlib.decompress(seal.open(bytes(body), connection_id=owner, field=f"staged:{kind}"))
+
+
+def _sealed(seal: Sealer, owner: int, kind: str, content: msgspec.Struct) -> bytes:
+    body = zlib.compress(msgspec.msgpack.encode(content), 1)
+    return seal.seal(body, connection_id=owner, field=f"staged:{kind}")
+
+
+def blank(seal: Sealer, connection_id: int, erased: Erased) -> None:
+    """Blank erased contacts in whatever runs of the connection hold back; digests stay.
+
+    Needs a running transaction that keeps those runs from going on.
+    """
+    rows = StagedPage.objects.filter(run__connection=connection_id, kind__in=list(_KINDS))
+    for row in rows.order_by("pk").iterator(chunk_size=10):
+        stream = _KINDS[row.kind].stream
+        try:
+            body = _unsealed(seal, connection_id, row.kind, row.body)
+        except SecretUnreadable:
+            continue  # nobody can read it, so no run applies it
+        held = msgspec.msgpack.decode(body, type=_Held)
+        clean = _Held(
+            [(key, erased.left(stream, raw), sha) for key, raw, sha in held.documents],
+            [(key, erased.left(stream, raw), why, sha) for key, raw, why, sha in held.rejected],
+            held.invoice_ids,
+            held.types,
+        )
+        if clean != held:
+            body = _sealed(seal, connection_id, row.kind, clean)
+            StagedPage.objects.filter(pk=row.pk).update(body=body)
 
 
 def apply(work: Work, page: Page) -> None:

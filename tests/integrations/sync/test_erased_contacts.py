@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import zlib
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from calqsync.privacy.models import Erasure, Export
@@ -21,9 +23,11 @@ from integrations.models import (
     Invoice,
     RawDocument,
     Rejection,
+    StagedPage,
 )
 from integrations.sandbox import edits
-from integrations.sync import evidence
+from integrations.sync import evidence, staging
+from tests.integrations.sync.test_promotion import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,3 +166,83 @@ def test_a_copy_that_was_taken_before_is_deleted(books):
     erase(books, most_invoiced(books))
     with scope.tenant(books.cast.tenant.pk), transaction.atomic():
         assert Export.objects.get().state == "expired"
+
+
+def held_back(books: Any) -> str:
+    """What runs hold back of documents, as text that a person could read."""
+    with scope.tenant(books.cast.tenant.pk), transaction.atomic():
+        seal, found = sealer(), []
+        for page in StagedPage.objects.all():
+            body = seal.open(
+                bytes(page.body), connection_id=books.connection.pk, field=f"staged:{page.kind}"
+            )
+            found.append(zlib.decompress(body).decode(errors="replace"))
+        return "\n".join(found)
+
+
+def test_a_run_that_holds_pages_back_holds_no_name_of_a_contact_erased_meanwhile(
+    books, koivu, sandbox, truth
+):
+    books.sync()
+    customer = most_invoiced(books)
+    said = traces(books, customer)
+    invoice = books.all(Invoice, customer=customer)[-1]
+    edits.edit_invoice(koivu, int(invoice.external_id), row_fields={"quantity": "7"})
+    new = edits.create_invoice(koivu, like=int(invoice.external_id), day="2026-11-02")
+    sandbox.fault("status", path="bankstatements", times=None, status=500)
+    assert books.sync().state == "waiting"
+    assert customer.name in held_back(books)
+    erase(books, customer)
+    assert not [one for one in said if one in held_back(books)]
+    sandbox.clear_faults()
+    assert books.sync().state.startswith("complete")
+    assert books.one(Invoice, external_id=str(new["id"])).customer_id == customer.pk
+    assert still_there(books, truth, said) == set()
+
+
+def test_an_erasure_waits_for_the_end_of_a_promotion_and_misses_nothing_of_it(
+    books, koivu, truth, monkeypatch
+):
+    books.sync()
+    customer = most_invoiced(books)
+    said = traces(books, customer)
+    invoice = books.all(Invoice, customer=customer)[-1]
+    edits.create_invoice(koivu, like=int(invoice.external_id), day="2026-11-02")
+    apply, ended = staging.apply, []
+
+    def erases():
+        try:
+            erase(books, customer)
+            ended.append("erased")
+        finally:
+            connections.close_all()
+
+    click = threading.Thread(target=erases)
+
+    def applies(work, page):
+        apply(work, page)
+        click.start()
+        wait_for_a_lock()
+        assert ended == []
+
+    monkeypatch.setattr(staging, "apply", applies)
+    assert books.sync().state.startswith("complete")
+    click.join(timeout=30)
+    assert ended == ["erased"]
+    assert still_there(books, truth, said) == set()
+
+
+def test_a_document_that_cannot_be_understood_is_set_aside_without_the_name(books, koivu, truth):
+    books.sync()
+    customer = most_invoiced(books)
+    said = traces(books, customer)
+    erase(books, customer)
+    number = int(books.all(Invoice, customer=customer)[-1].external_id)
+    edits.edit_invoice(koivu, number, row_fields={"quantity": "7"})
+    document = json.loads(koivu.invoices.details[number])
+    assert customer.name in json.dumps(document, ensure_ascii=False)
+    del document["status"]
+    koivu.invoices.details[number] = json.dumps(document).encode()
+    books.sync()
+    assert books.one(Rejection, external_id=str(number))
+    assert still_there(books, truth, said) == set()
