@@ -1,6 +1,9 @@
 """Whose books a consent opens: the calls to Procountor that connecting needs, and no others.
 
 Call it with no transaction open: none may wait while Procountor thinks.
+
+What is refused here was brought by a person, and may have been made for another client: it never
+tells that our client is suspended. The next import does, with a key that worked before.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from integrations.procountor.errors import NotFound, RightMissing
 from integrations.procountor.limits import Limiter, Usage
 from integrations.procountor.resources import Procountor
 from integrations.procountor.transport import Retries, StaticToken, Timeouts, Tokens, Transport
-from integrations.sync import breaker
 from integrations.sync.access import StoredTokens, auth
 from integrations.sync.limiter import limiter
 
@@ -62,18 +64,14 @@ def consent_from_code(kind: str, code: str) -> Consent:
     """Trade the code of a callback; raises a ProcountorError."""
     api = auth(held_by=_seat())
     if kind == GrantKind.API_KEY:
-        with breaker.watching():
-            key = api.exchange_key(code).value
-        return consent_from_key(key)
-    with breaker.watching():
-        pair = api.exchange_code(code)
+        return consent_from_key(api.exchange_key(code).value)
+    pair = api.exchange_code(code)
     return Consent(kind=GrantKind.REFRESH_TOKEN, secret=pair.refresh_token, token=pair.access)
 
 
 def consent_from_key(key: str) -> Consent:
     """See that a key works; raises a ProcountorError."""
-    with breaker.watching():
-        token = auth(held_by=_seat()).token_from_key(ApiKey(key))
+    token = auth(held_by=_seat()).token_from_key(ApiKey(key))
     return Consent(kind=GrantKind.API_KEY, secret=key, token=token)
 
 

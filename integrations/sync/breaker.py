@@ -27,7 +27,12 @@ from redis.retry import Retry
 from calqsync.tenancy import mails, scope
 from calqsync.tenancy.models import User
 from integrations.models import ClientSuspension, Connection
-from integrations.procountor.errors import ClientsNotAllowed, ClientSuspended, KeyRevoked
+from integrations.procountor.errors import (
+    ClientsNotAllowed,
+    ClientSuspended,
+    KeyRevoked,
+    RenewalLost,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -142,13 +147,16 @@ def watching() -> Iterator[None]:
 def first_call(connection: Connection) -> Iterator[None]:
     """Around the first call of a run: one company after another refused is our client refused.
 
-    Raises ClientSuspended instead of the refusal when this one is the last that was missing.
+    Raises ClientSuspended instead of the refusal when this one is the last that was missing. A
+    company that was refused before is so at each daily try, which says nothing about us.
     """
+    before = connection.trouble_kind in (ClientsNotAllowed.kind, KeyRevoked.kind, RenewalLost.kind)
     try:
         with watching():
             yield
     except (ClientsNotAllowed, KeyRevoked) as failure:
-        if not _everybody_is_refused(connection):
+        # Without a status it was not Procountor who refused.
+        if before or failure.status is None or not _everybody_is_refused(connection):
             raise
         detail = f"{COMPANIES} companies in a row, last {failure}"[:300]
         suspend(reason="companies", detail=detail, now=timezone.now())

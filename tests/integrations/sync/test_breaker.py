@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from calqsync.tenancy import scope
 from integrations import selectors
 from integrations.models import ClientSuspension, Connection, Credential
-from integrations.procountor.errors import ClientSuspended
+from integrations.models.connections import GrantKind
+from integrations.procountor.errors import ClientSuspended, ProcountorError
 from integrations.procountor.limits import NoLimit
 from integrations.sandbox import build_company, start_server
 from integrations.services import identity
@@ -151,11 +152,17 @@ def test_a_person_who_connects_meanwhile_is_told_and_nothing_leaves(both, sandbo
     assert calls(sandbox) == before
 
 
-def test_a_person_who_connects_may_be_the_first_to_notice(both, sandbox):
+def test_what_a_person_brings_stops_nobody_whatever_procountor_says_of_it(both, sandbox):
+    """Anybody may paste a key that was made for another client."""
     sandbox.suspend("token")
     with scope.tenant(both[0].connection.tenant_id), pytest.raises(ClientSuspended):
         identity.consent_from_key("a-key")
-    assert len(suspensions()) == 1
+    for kind in GrantKind:
+        with scope.tenant(both[0].connection.tenant_id), pytest.raises(ProcountorError):
+            identity.consent_from_code(kind, "a-code")
+    assert suspensions() == []
+    assert both[0].sync().state == "waiting"
+    assert len(suspensions()) == 1, "a key that we hold tells"
 
 
 def test_one_company_after_another_refused_is_our_client_refused(both, sandbox):
@@ -185,6 +192,19 @@ def test_companies_of_one_tenant_alone_are_no_proof(both, sandbox):
     for books in same * 3:
         books.late += timedelta(days=2)
         books.sync()
+    assert suspensions() == []
+
+
+def test_companies_that_stood_refused_before_are_no_proof(both, sandbox):
+    """Dead keys are tried daily, and in a quiet hour nobody is let in between."""
+    sandbox.suspend("books")
+    for books in both[:2]:
+        assert books.sync().state == "needs_you"
+    redis.Redis.from_url(configured.REDIS_URL).delete(breaker._key())
+    for books in both[:2]:
+        books.late += timedelta(days=2)
+        assert books.sync().state == "needs_you"
+    assert both[2].sync().state == "needs_you"
     assert suspensions() == []
 
 
