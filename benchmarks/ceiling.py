@@ -3,9 +3,9 @@
 The ceiling is two things and nothing else. Each answer is decoded once by msgspec, the fastest
 JSON library at hand, into records without a check of ours. Then the same rows that the import
 stores (customers, products, invoices, lines, payments and sealed raw documents) go by plain COPY,
-from text that was made before the clock started, into tables with the same columns, defaults and
-indexes, as the tables' owner: no row-level security, no foreign keys, no upsert, one COPY a table
-for thousands of invoices.
+from text that was made before the clock started, into tables with the same columns, defaults,
+indexes and foreign keys, as the tables' owner: no row-level security, no upsert, one COPY a table
+for thousands of invoices. A second ceiling leaves the keys out, which no import may.
 
 Beside it runs what the worker does with the same bytes: cut into documents, hashed, decoded,
 compared with what is stored, mapped to rows, compressed and sealed, and written through
@@ -36,6 +36,8 @@ from calqsync.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = 5_000  # invoices of one turn
+SHIFT = 1_000_000_000
+REFERENCES = {"id", "customer_id", "invoice_id", "product_id"}
 PART = 5  # batches that are renumbered at a time, so that their copies take no memory
 MAX_RATIO = 2.5
 MIN_INVOICES_A_SECOND = 1_000
@@ -140,16 +142,18 @@ def measured() -> Result:
     first, second = Importer("First Oy"), Importer("Second Oy")
     for block in blocks:  # untimed: fills caches, and leaves the rows for the ceiling to copy
         first.load(block)
-    ceiling = Ceiling(first, second, blocks)
-    real, least = Cost(), Cost()
+    ceiling, keyless = Ceiling(first, second, blocks), Ceiling(first, second, blocks, keys=False)
+    real, least, bare = Cost(), Cost(), Cost()
     for number, block in enumerate(blocks):
         turns: list[Callable[[], None]] = [
             partial(second.timed, block, real),
             partial(ceiling.timed, number, least),
+            partial(keyless.timed, number, bare),
         ]
         for turn in turns if number % 2 else reversed(turns):
             turn()
     result = _result(sum(block.invoices for block in blocks), real, least, ceiling)
+    result.figures["ratio_to_copy_without_keys"] = round(real.busy / bare.busy, 2)
     result.figures |= ceiling.sizes(second)
     result.figures |= _grown(second, blocks)
     result.at_most("ratio", MAX_RATIO)
@@ -341,7 +345,11 @@ class Importer:
 
         from calqsync.tenancy import scope
 
-        names = ", ".join(f'"{name}"' for name in columns)
+        # Rows of another tenant have other ids, and refer to each other by them.
+        shift = 0 if owner is self else SHIFT
+        names = ", ".join(
+            f'"{name}" + {shift}' if name in REFERENCES else f'"{name}"' for name in columns
+        )
         query = (
             f"COPY (SELECT {owner.tenant.pk}, {owner.books.pk}, {names} FROM {table}"
             f" WHERE connection_id = {self.books.pk} AND {block.holds(table)}"
@@ -363,13 +371,15 @@ class Importer:
 
 
 class Ceiling:
-    """What `source` stored, as COPY text made beforehand, for tables that no rule binds.
+    """What `source` stored, as COPY text made beforehand, for tables that no policy binds.
 
     They hold the rows of `source` already, so that they grow beside the real tables; the text
     is the same rows again, under the ids of `owner`.
     """
 
-    def __init__(self, source: Importer, owner: Importer, blocks: Sequence[Answers]) -> None:
+    def __init__(
+        self, source: Importer, owner: Importer, blocks: Sequence[Answers], *, keys: bool = True
+    ) -> None:
         from django.db import connections
 
         from integrations.sync import targets
@@ -378,18 +388,33 @@ class Ceiling:
             *(targets.CUSTOMERS, targets.PRODUCTS, targets.INVOICES, targets.LINES),
             *(targets.PAYMENTS, targets.RAW),
         )
-        self.columns = {each.table: each.columns for each in loaded}
+        self.columns = {each.table: ("id", *each.columns) for each in loaded}
+        self.twins = {table: f"{'keyed' if keys else 'bare'}_{table}" for table in self.columns}
         self.database = connections["owner"]
         self.database.ensure_connection()
         self.server = _server_process("owner")
         self.blocks = blocks
         self.decoding = Cost()
         with self.database.cursor() as cursor:
-            for table in self.columns:
-                cursor.execute(f"CREATE TABLE {_twin(table)} (LIKE {table} INCLUDING ALL)")
+            for table, twin in self.twins.items():
+                cursor.execute(f"CREATE TABLE {twin} (LIKE {table} INCLUDING ALL)")
+            for table in self.twins if keys else ():
+                self._bind(cursor, table)
         for block in blocks:
             self._copy(self._texts(source, source, block))
         self.texts = [self._texts(source, owner, block) for block in blocks]
+
+    def _bind(self, cursor: Any, table: str) -> None:
+        """Give a twin the foreign keys of its table, to other twins where there are."""
+        cursor.execute(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE contype = 'f' AND conrelid = %s::regclass",
+            [table],
+        )
+        for (key,) in cursor.fetchall():
+            for other, twin in self.twins.items():
+                key = key.replace(f"REFERENCES {other}(", f"REFERENCES {twin}(")
+            cursor.execute(f"ALTER TABLE {self.twins[table]} ADD {key}")
 
     def _texts(self, source: Importer, owner: Importer, block: Answers) -> dict[str, bytes]:
         return {
@@ -419,7 +444,9 @@ class Ceiling:
             for table, text in texts.items():
                 names = ("tenant_id", "connection_id", *self.columns[table])
                 quoted = ", ".join(f'"{name}"' for name in names)
-                cursor.copy_expert(f"COPY {_twin(table)} ({quoted}) FROM STDIN", io.BytesIO(text))
+                cursor.copy_expert(
+                    f"COPY {self.twins[table]} ({quoted}) FROM STDIN", io.BytesIO(text)
+                )
 
     def sizes(self, importer: Importer) -> dict[str, int]:
         """Rows by table; RuntimeError unless the import stored as many."""
@@ -427,17 +454,15 @@ class Ceiling:
         for table in self.columns:
             with self.database.cursor() as cursor:
                 owned = [importer.tenant.pk]
-                cursor.execute(f"SELECT count(*) FROM {_twin(table)} WHERE tenant_id = %s", owned)
+                cursor.execute(
+                    f"SELECT count(*) FROM {self.twins[table]} WHERE tenant_id = %s", owned
+                )
                 [expected] = cursor.fetchone()
             stored = importer.count(table)
             if stored != expected:
                 raise RuntimeError(f"{table}: {stored} rows stored, {expected} copied")
             found[table.removeprefix("integrations_") + "s"] = stored
         return found
-
-
-def _twin(table: str) -> str:
-    return table.replace("integrations_", "ceiling_")
 
 
 def _server_process(alias: str = "default") -> psutil.Process:
