@@ -225,6 +225,7 @@ LIMITS = {
     "search": ("60/minute", "240/minute"),
     "figures": ("60/minute", "240/minute"),
     "connect": ("30/hour", "60/hour"),
+    "sync": ("60/hour", "120/hour"),
 }
 LIMITS_STORAGE = REDIS_URL
 PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")

@@ -221,6 +221,7 @@ def _streams(words: Words, view: RunView) -> dict[str, Any]:
 
 @tenant_view(Role.MEMBER)
 @posted
+@limits.limited("sync")
 def connection_sync(request: TenantRequest, public_id: UUID) -> HttpResponse:
     shown = connection_of(public_id)
     if said := stands_still(request, shown):

@@ -20,6 +20,7 @@ from billing.gate import PlanNeeded
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.secrets import SecretUnreadable
+from calqsync.tenancy.web.limits import limited
 from integrations import selectors
 from integrations.forms import ChosenForm, IgnoreForm
 from integrations.models import Connection
@@ -213,6 +214,7 @@ def _document_crumbs(words: Words, shown: Connection, number: str) -> list[dict[
 
 @tenant_view(Role.MEMBER)
 @posted
+@limited("sync")
 def connection_retry(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Ask Procountor again for one document, or for all with one reason."""
     shown = connection_of(public_id)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from billing.gate import PlanNeeded
 from calqsync.tenancy.access import TenantRequest, tenant_view
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.web.limits import limited
 from integrations import selectors
 from integrations.models import Connection, RemovalHold
 from integrations.services import removals
@@ -53,6 +54,7 @@ def connection_removals(request: TenantRequest, public_id: UUID, hold: UUID) -> 
 
 @tenant_view(Role.MEMBER)
 @posted
+@limited("sync")
 def connection_recheck(request: TenantRequest, public_id: UUID, hold: UUID) -> HttpResponse:
     """Have a full import look once more without removing anything."""
     shown = connection_of(public_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -80,6 +81,9 @@ def test_each_kind_is_limited_as_shipped() -> None:
         ("figures", "get", "api/figures/", {}),
         ("connect", "post", "settings/integrations/connect/", {}),
         ("connect", "post", "settings/integrations/connect/key/", {"key": ""}),
+        ("sync", "post", f"settings/integrations/{UUID(int=1)}/sync/", {}),
+        ("sync", "post", f"settings/integrations/{UUID(int=1)}/rejected/retry/", {}),
+        ("sync", "post", f"settings/integrations/{UUID(int=1)}/removals/{UUID(int=2)}/again/", {}),
     ],
 )
 def test_w17c_everything_that_costs_much_is_limited(

@@ -25,7 +25,7 @@ from limits.strategies import MovingWindowRateLimiter
 log = structlog.get_logger(__name__)
 
 # What settings.LIMITS may limit. Another word is a mistake, which would go without any limit.
-Kind = Literal["export", "search", "figures", "connect"]
+Kind = Literal["export", "search", "figures", "connect", "sync"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
