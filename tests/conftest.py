@@ -89,6 +89,19 @@ def truth(django_db_setup: None, database_name: str) -> Iterator[Any]:
     connection.close()
 
 
+def until_blocked(truth: Any) -> None:
+    """Returns when somebody in this database waits for another one's lock."""
+    for _ in range(1000):
+        truth.execute(
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        if truth.fetchone():
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
 KEEP = {"django_migrations", "django_content_type", "auth_permission"}
 
 

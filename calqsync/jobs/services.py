@@ -138,29 +138,30 @@ def enqueue(
     wish = doing.get() if priority is None else priority
     lane = lanes.lane_of(_QUEUES[kind], wish)
     due: Any = run_after or Now()
+    again = Case(When(state=JobState.LEASED, then=Value(True)), default=F("wanted_again"))
     job: Job
-    job, created = Job.objects.get_or_create(
-        kind=kind,
-        key=key,
-        state__in=LIVE,
-        defaults={
-            "tenant_id": scope.required(),
-            "queue": lane,
-            "priority": wish,
-            "payload": payload or {},
-            "state": JobState.QUEUED,
-            **({"run_after": run_after} if run_after else {}),
-        },
-    )
-    if not created:
-        Job.objects.filter(pk=job.pk).update(
+    joined = 0
+    while not joined:
+        job, created = Job.objects.get_or_create(
+            kind=kind,
+            key=key,
+            state__in=LIVE,
+            defaults={
+                "tenant_id": scope.required(),
+                "queue": lane,
+                "priority": wish,
+                "payload": payload or {},
+                "state": JobState.QUEUED,
+                **({"run_after": run_after} if run_after else {}),
+            },
+        )
+        # One that ended while this waited for its row is not joined: nobody would run it again.
+        joined = created or Job.objects.filter(pk=job.pk, state__in=LIVE).update(
             run_after=Least(F("run_after"), due),
             payload=payload if payload is not None else F("payload"),
-            wanted_again=Case(
-                When(state=JobState.LEASED, then=Value(run_after is None)),
-                default=F("wanted_again"),
-            ),
+            wanted_again=F("wanted_again") if run_after else again,
         )
+    if not created:
         # Rung for in its old lane it may have to wait there; the new one rings again.
         Job.objects.filter(pk=job.pk, state=JobState.QUEUED, priority__gt=wish).update(
             queue=lane, priority=wish, admitted_at=None, nudged_at=None

@@ -16,7 +16,7 @@ from calqsync.jobs.models import Job, JobState, Priority
 from calqsync.jobs.services import LostLease, Outcome
 from calqsync.tenancy import scope
 from integrations.models import Connection
-from tests.conftest import superuser_connection
+from tests.conftest import superuser_connection, until_blocked
 
 KIND = "tests.fault"
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -292,6 +292,39 @@ def test_s26c_a_heartbeat_and_a_wish_to_cancel_reach_a_job_in_the_middle_of_a_wr
         thread.start()
         thread.join(10)
         assert reached == [True, "cancelled"]
+
+
+def test_a_request_that_meets_a_job_in_its_end_is_not_lost(committed_cast, truth):
+    job = queued(committed_cast.tenant)
+    work = claimed(job)
+    asked = []
+
+    def outside():
+        try:
+            asked.append(queued(committed_cast.tenant).pk)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=outside)
+    with scope.tenant(job.tenant_id), transaction.atomic():
+        services.finish(work, Outcome.done())
+        thread.start()
+        until_blocked(truth)
+    thread.join(10)
+    assert row(job).state == JobState.DONE
+    assert asked != [job.pk], "joined to a job that nobody runs any more"
+    with scope.tenant(job.tenant_id), transaction.atomic():
+        assert Job.objects.get(pk=asked[0]).state == JobState.QUEUED
+
+
+def test_a_later_wish_does_not_take_back_that_a_running_job_is_wanted_again(committed_cast):
+    job = queued(committed_cast.tenant)
+    work = claimed(job)
+    queued(committed_cast.tenant)
+    queued(committed_cast.tenant, run_after=timezone.now() + timedelta(hours=1))
+    with scope.tenant(job.tenant_id):
+        services.finish(work, Outcome.done())
+    assert claimed(job) is not None
 
 
 # -- clocks ----------------------------------------------------------------------------------------
