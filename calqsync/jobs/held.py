@@ -88,20 +88,34 @@ class ClaimedJob:
         """
         if self.lost.is_set():
             raise LostLease(self.id)
-        silent = round(2000 * settings.JOB_LEASE_SECONDS)
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT cancel_requested,"
                 " set_config('idle_in_transaction_session_timeout', %s, true)"
                 " FROM jobs_job WHERE tenant_id = %s AND id = %s"
                 " AND epoch = %s AND state = 'leased' FOR KEY SHARE",
-                [str(silent), self.tenant_id, self.id, self.epoch],
+                [_most_silent(), self.tenant_id, self.id, self.epoch],
             )
             row = cursor.fetchone()
         if row is None:
             raise LostLease(self.id)
         if row[0]:
             raise Cancelled(self.id)
+
+    def end_if_silent(self) -> None:
+        """First statement of a transaction that is fenced at its end: what the fence says there
+        of a process that falls silent holds from the beginning.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+                [_most_silent()],
+            )
+
+
+def _most_silent() -> str:
+    """Milliseconds: two leases."""
+    return str(round(2000 * settings.JOB_LEASE_SECONDS))
 
 
 def lease() -> Any:

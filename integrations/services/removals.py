@@ -10,6 +10,7 @@ from calqsync.tenancy.models import User
 from calqsync.tenancy.services import audit
 from integrations.models import RemovalHold, SyncRun
 from integrations.services.runs import sync_request
+from integrations.sync.work import take
 
 
 @transaction.atomic
@@ -32,6 +33,8 @@ def removals_check(*, hold: RemovalHold, by: User, now: datetime) -> SyncRun | N
 
 
 def _said(hold: RemovalHold, *, by: User, now: datetime, confirmed: bool) -> SyncRun | None:
+    # First the connection, then what belongs to it, as a worker does.
+    take(hold.connection)
     open_ = RemovalHold.objects.filter(pk=hold.pk, ended_at=None)
     changed = open_.update(
         confirmed_at=now if confirmed else None, confirmed_by=by if confirmed else None

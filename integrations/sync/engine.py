@@ -140,7 +140,9 @@ class _Slice:
         except RunStopped:
             return self._stopped()
         except Cancelled:
-            self._stopped()
+            # Whoever claims this job is refused at the first fence, so the run is nobody else's.
+            with transaction.atomic():
+                self._cancelled()
             raise
         except (TryLater, Nonsense) as error:
             return self._wait(error)
@@ -209,8 +211,9 @@ class _Slice:
             now = page.now
             if not work.direct:
                 staging.apply(work, page)
+                # A person who answers for what vanished locks the connection first, too.
+                take(self.connection)
                 vanished.settle(work, page)
-                staging.drop(self.run.pk)
             work.move_cursors()
             rejects = Rejection.objects.filter(connection=self.connection, ignored_at=None)
             state = RunState.COMPLETE_WITH_REJECTS if rejects.exists() else RunState.COMPLETE
@@ -235,20 +238,29 @@ class _Slice:
 
     def _stopped(self) -> Outcome:
         """The run was cancelled: the schedule lives on, unless the connection is gone."""
-        now = self.clock()
         with transaction.atomic():
-            SyncRun.objects.filter(pk=self.run.pk, state__in=OPEN_STATES).update(
-                state=RunState.CANCELLED, finished_at=now
-            )
-            staging.drop(self.run.pk)
+            take(self.connection)
+            # A worker that lost its lease may find the run waiting under its new holder.
+            self.job.fence()
+            self._cancelled()
+        now = self.clock()
         return Outcome.again(next_slot(self.connection, now) - now)
+
+    def _cancelled(self) -> None:
+        SyncRun.objects.filter(pk=self.run.pk, state__in=OPEN_STATES).update(
+            state=RunState.CANCELLED, finished_at=self.clock()
+        )
+        staging.drop(self.run.pk)
 
     def _wait(self, error: TryLater | Nonsense) -> Outcome:
         """Come back later: as long again as the trouble has lasted, within bounds."""
         now = self.clock()
         with transaction.atomic():
             stands = Connection.objects.filter(pk=self.connection.pk)
-            since = stands.values_list("trouble_since", flat=True).first()
+            what, since = stands.values_list("trouble", "trouble_since").first() or ("", None)
+        if what == Trouble.NEEDS_YOU:
+            # That is another matter, and may stand for months while the rest is imported.
+            since = max(since or now, self.run.started_at)
         lasted = now - since if since else timedelta(0)
         if isinstance(error, Nonsense) and lasted > PATIENCE:
             return self._our_fault(error.kind, str(error))

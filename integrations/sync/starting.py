@@ -20,7 +20,9 @@ FULL_EVERY = timedelta(days=7)
 
 def run_to_work_on(connection: Connection, *, now: datetime) -> tuple[SyncRun | None, timedelta]:
     """The open run, or a new one when the schedule says so; else how long until it does."""
-    newest = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk").first()
+    runs = SyncRun.objects.filter(connection=connection).order_by("-started_at", "-pk")
+    # Locked against a person who cancels it in the same moment: an ended run is not taken up.
+    newest = runs.select_for_update(no_key=True).first()
     if newest is not None and newest.state not in OPEN_STATES:
         due = due_at(connection, newest.finished_at or newest.started_at)
         paused = newest.state == RunState.PAUSED_NO_PLAN and _may_import(now)

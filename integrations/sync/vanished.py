@@ -66,12 +66,10 @@ def settle(work: Work, page: Page) -> None:
         if stream in work.finished():
             _register(work, page, stream, model)
     if work.run.mode == "full":
-        # It read everything: what it did not set aside again is understood, or gone.
-        Rejection.objects.filter(
-            connection=work.connection,
-            stream__in=work.finished(),
-            last_seen_at__lt=work.run.started_at,
-        ).delete()
+        # It read everything: what it did not set aside again, in this very transaction, is
+        # understood, or gone. Told by no clock's order: another worker's may go differently.
+        rows = Rejection.objects.filter(connection=work.connection, stream__in=work.finished())
+        rows.exclude(last_seen_at=page.now).delete()
 
 
 def _invoices(work: Work, page: Page) -> None:

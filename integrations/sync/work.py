@@ -17,7 +17,7 @@ from django.db.models import F, Max
 
 from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy.secrets import Sealer
-from integrations.models import Connection, Product, StreamCursor, SyncRun, SyncStream
+from integrations.models import Connection, Product, StagedPage, StreamCursor, SyncRun, SyncStream
 from integrations.models.runs import RunState, Stream
 from integrations.procountor.limits import Usage
 from integrations.procountor.resources import Procountor
@@ -158,10 +158,13 @@ class Work:
         """
         with transaction.atomic():
             hold_books(self.connection.pk)
+            self.job.end_if_silent()
             page = Page(self.clock())
             yield page
             self._count(page)
             self._hold_run()
+            # After the run's own row, as whoever cancels it does.
+            StagedPage.objects.filter(run=self.run).delete()
             if page.ending:
                 SyncRun.objects.filter(pk=self.run.pk).update(**page.ending)
             self.job.fence()

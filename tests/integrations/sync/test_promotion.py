@@ -8,9 +8,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections, transaction
+from django.db.models import F
 
 from billing.services import trial_extend
 from calqsync.jobs.models import Job
+from calqsync.jobs.services import LostLease
 from calqsync.tenancy import scope
 from integrations.models import (
     Connection,
@@ -18,6 +20,7 @@ from integrations.models import (
     InvoiceLine,
     Payment,
     Product,
+    Rejection,
     RemovalHold,
     StagedPage,
     StreamCursor,
@@ -26,7 +29,10 @@ from integrations.models import (
 from integrations.models.runs import OPEN_STATES, RunState
 from integrations.sandbox import edits
 from integrations.services import runs
+from integrations.services.removals import removals_confirm
 from integrations.sync import engine, staging
+from integrations.sync.work import take
+from tests.conftest import until_blocked
 from tests.integrations.sync.conftest import contents
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -147,6 +153,145 @@ def test_q19b_a_cancellation_during_the_promotion_counts(books, koivu, monkeypat
     monkeypatch.setattr(staging, "apply", applies)
     assert books.sync().state == RunState.CANCELLED
     assert contents(books) == before
+
+
+def elsewhere(books, do):
+    """In another process, which must not wait for what this one is doing."""
+
+    def does():
+        try:
+            with scope.tenant(books.connection.tenant_id), transaction.atomic():
+                do()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=does)
+    thread.start()
+    return thread
+
+
+def test_q19c_a_cancellation_at_the_very_end_of_the_promotion_waits_for_nothing(
+    books, koivu, monkeypatch
+):
+    before = contents(imported(books))
+    changes(koivu, books)
+    works = engine.trouble.works
+
+    def last(connection, *, first):
+        works(connection, first=first)
+        click = elsewhere(books, lambda: runs.sync_cancel(connection=connection, by=None))
+        click.join(timeout=10)
+        assert not click.is_alive()
+
+    monkeypatch.setattr(engine.trouble, "works", last)
+    assert books.sync().state == RunState.CANCELLED
+    assert contents(books) == before
+    assert staged(books) == 0
+
+
+def test_q19d_a_run_cancelled_while_a_worker_takes_it_up_stays_cancelled(books, koivu, truth):
+    before = contents(imported(books))
+    changes(koivu, books)
+    requested(books)
+    with scope.tenant(books.connection.tenant_id):
+        with transaction.atomic():
+            job = books.claim()
+        with transaction.atomic():
+            assert runs.sync_cancel(connection=books.connection, by=None)
+
+            def worker():
+                try:
+                    with scope.tenant(books.connection.tenant_id):
+                        engine.sync_slice(job, clock=books.now)
+                finally:
+                    connections.close_all()
+
+            slice_ = threading.Thread(target=worker)
+            slice_.start()
+            until_blocked(truth)
+    slice_.join(60)
+    assert books.run().state == RunState.CANCELLED
+    assert contents(books) == before
+
+
+def test_a_worker_that_lost_its_lease_in_the_promotion_cancels_nobodys_run(
+    books, koivu, monkeypatch
+):
+    imported(books)
+    changes(koivu, books)
+    apply = staging.apply
+
+    def goes_on():
+        Job.objects.filter(kind=engine.KIND).update(epoch=F("epoch") + 1)
+        SyncRun.objects.filter(state=RunState.RUNNING).update(state=RunState.WAITING)
+
+    def applies(work, page):
+        apply(work, page)
+        elsewhere(books, goes_on).join(30)
+
+    monkeypatch.setattr(staging, "apply", applies)
+    with pytest.raises(LostLease):
+        books.sync()
+    assert books.run().state == RunState.WAITING
+    assert staged(books) > 0
+
+
+def test_a_process_frozen_in_the_promotion_holds_nothing_for_ever(books, koivu, monkeypatch):
+    imported(books)
+    changes(koivu, books)
+    apply, found = staging.apply, []
+
+    def applies(work, page):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            found.append(cursor.fetchone()[0])
+        apply(work, page)
+
+    monkeypatch.setattr(staging, "apply", applies)
+    assert books.sync().state == RunState.COMPLETE
+    assert found == ["3min"]
+
+
+def test_what_a_full_run_sets_aside_stays_when_clocks_differ(books, koivu, monkeypatch):
+    imported(books)
+    number = int(books.all(Invoice, issued=True)[0].external_id)
+    edits.edit_invoice(koivu, number, fields={"notes": "unreadable"})
+    spoil(koivu, number)
+    begin = engine.Work.begin
+
+    def begins(work, stream):
+        # Another worker goes on, whose clock is an hour behind.
+        books.late -= timedelta(hours=1) if stream == "bank" else timedelta(0)
+        begin(work, stream)
+
+    monkeypatch.setattr(engine.Work, "begin", begins)
+    requested(books, full=True)
+    books.slice()
+    assert (books.run().mode, books.run().state) == ("full", RunState.COMPLETE_WITH_REJECTS)
+    assert [r.external_id for r in books.all(Rejection)] == [str(number)]
+
+
+def test_a_person_who_answers_for_what_vanished_locks_in_the_workers_order(books, truth):
+    imported(books)
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        hold = RemovalHold.objects.create(
+            tenant_id=books.connection.tenant_id,
+            connection=books.connection,
+            stream="invoices",
+            found_at=books.now(),
+            missing=30,
+            stored=60,
+        )
+        assert hold.pk
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        take(books.connection)
+        word = elsewhere(
+            books, lambda: removals_confirm(hold=hold, by=books.cast.alice, now=books.now())
+        )
+        until_blocked(truth)
+        assert RemovalHold.objects.select_for_update(nowait=True).get(pk=hold.pk)
+    word.join(30)
+    assert books.one(RemovalHold, pk=hold.pk).confirmed_at is not None
 
 
 def test_s35_the_counts_of_an_update_are_what_happened_to_the_documents(books, koivu):

@@ -103,6 +103,21 @@ def test_t6_a_dead_key_is_told_once_and_tried_daily_and_the_data_stay(
     assert len(books.all(Customer)) == stored
 
 
+def test_a_short_wait_beside_a_right_that_is_missing_for_long_is_short(books, sandbox, tenant):
+    books.sync()
+    long_ago = books.now() - timedelta(days=90)
+    tenant(
+        lambda: Connection.objects.update(
+            trouble="needs_you", trouble_kind=trouble.PARTLY, trouble_since=long_ago
+        )
+    )
+    sandbox.fault("status", status=503, times=None, path="sessioninfo")
+    tenant(books.request)
+    assert books.slice().again_in < timedelta(minutes=1)
+    books.late = timedelta(minutes=10)
+    assert books.slice().again_in > timedelta(minutes=5)
+
+
 def test_t6b_a_woken_job_asks_nothing_before_the_next_probe(books, sandbox, koivu, tenant):
     sandbox.revoke(koivu)
     books.sync()
