@@ -43,6 +43,9 @@ LOOK_EVERY = 1.0
 LOOK_AGAIN = timedelta(minutes=10)
 # So many companies refused, of so many tenants, within so long and none let in between.
 COMPANIES, TENANTS, WITHIN_SECONDS = 3, 2, 1800
+# And not all in one moment: somebody with a few companies of their own cannot keep the others,
+# which are let in all the time, from being asked for so long.
+SPREAD_SECONDS = 300
 
 
 def client_name() -> str:
@@ -183,14 +186,15 @@ def _everybody_is_refused(connection: Connection) -> bool:
         now = time.time()
         pipe.zadd(_key(), {f"{connection.tenant_id}:{connection.company_id}": now})
         pipe.zremrangebyscore(_key(), "-inf", now - WITHIN_SECONDS)
-        pipe.zrange(_key(), 0, -1)
+        pipe.zrange(_key(), 0, -1, withscores=True)
         pipe.expire(_key(), WITHIN_SECONDS)
-        refused = [member.decode() for member in pipe.execute()[2]]
+        refused = {member.decode(): at for member, at in pipe.execute()[2]}
     except redis.RedisError as error:
         log.warning("breaker.evidence_lost", error=type(error).__name__)
         return False
     tenants = {member.partition(":")[0] for member in refused}
-    return len(refused) >= COMPANIES and len(tenants) >= TENANTS
+    lasted = now - min(refused.values())
+    return len(refused) >= COMPANIES and len(tenants) >= TENANTS and lasted >= SPREAD_SECONDS
 
 
 def _forget_refusals() -> None:

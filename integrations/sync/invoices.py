@@ -207,7 +207,9 @@ def _look_for_missing(work: Work) -> None:
         believed = vanished.believed(
             work, page, Stream.INVOICES, missing=len(unseen), stored=len(stored)
         )
-    asked = sorted(map(int, aside | unseen if believed else aside))
+        # What an earlier slice asked for is held already.
+        known = held_ids(work, GONE, Stream.INVOICES)
+    asked = sorted(map(int, (aside | unseen if believed else aside) - known))
     for start in range(0, len(asked), BATCH):
         details = work.client.invoice_details(asked[start : start + BATCH])
         with work.page() as page:
@@ -217,3 +219,5 @@ def _look_for_missing(work: Work) -> None:
                 Bundle(kind=INVOICES, documents=details.documents, rejected=details.rejected),
             )
             hold_ids(work, GONE, Stream.INVOICES, map(str, details.missing))
+            hold_ids(work, SEEN, Stream.INVOICES, map(str, details.ids))
+        work.breathe()

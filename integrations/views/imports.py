@@ -64,7 +64,7 @@ def history(request: TenantRequest, words: Words, shown: Connection) -> dict[str
 
 
 def _held_back() -> str:
-    return _("How long requests waited in order to keep to Procountor's limit")
+    return _("How long requests waited, side by side, in order to keep to Procountor's limit")
 
 
 def _count_columns() -> list[dict[str, Any]]:

@@ -74,23 +74,17 @@ def _stream_row(
 
 
 def _work_row(words: Words, view: RunView) -> dict[str, Any]:
-    """Where the time went: at work, held back by the limit, and with no worker at it."""
+    """Where the time went: a worker was at it, or none was."""
     length = max(view.length(now=words.now), timedelta(seconds=1))
     # How long a slice was is written down at its end, so a running one counts as at work.
     running = view.state == RunState.RUNNING
-    busy = length if running else min(max(view.busy, view.waited), length)
-    # Requests that wait side by side wait longer together than the clock.
-    waited = min(view.waited, busy)
-    working = busy - waited
-    bars, at = [], 0.0
-    for kind, took in (("work", working), ("limit", waited)):
-        width = took / length * 100
-        if width >= 0.05:
-            bars.append({"kind": kind, "x": _percent(at), "width": _percent(width)})
-        at += width
-    said = _("%(working)s at work, %(waited)s held back by the limit") % {
-        "working": words.length(working),
-        "waited": words.length(waited),
+    busy = length if running else min(view.busy, length)
+    width = busy / length * 100
+    bars = [{"kind": "work", "x": _percent(0.0), "width": _percent(width)}] if width >= 0.05 else []
+    # Requests wait side by side, so their waits are no part of the clock's time.
+    said = _("%(working)s at work; requests waited %(waited)s for the limit, side by side") % {
+        "working": words.length(busy),
+        "waited": words.length(view.waited),
     }
     return {"label": _("Time"), "text": said, "bars": bars}
 

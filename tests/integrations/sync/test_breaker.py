@@ -165,12 +165,20 @@ def test_what_a_person_brings_stops_nobody_whatever_procountor_says_of_it(both, 
     assert len(suspensions()) == 1, "a key that we hold tells"
 
 
-def test_one_company_after_another_refused_is_our_client_refused(both, sandbox):
+def test_one_company_after_another_refused_is_our_client_refused(both, sandbox, monkeypatch):
+    monkeypatch.setattr(breaker, "SPREAD_SECONDS", 0)
     sandbox.suspend("books")
     states = [books.sync().state for books in both]
     assert states == ["needs_you", "needs_you", "waiting"]
     [found] = suspensions()
     assert found.reason == "companies"
+
+
+def test_companies_refused_in_one_moment_are_no_proof(both, sandbox):
+    """Whoever owns a few companies may have them refused, but not for as long as this."""
+    sandbox.suspend("books")
+    assert [books.sync().state for books in both] == ["needs_you"] * 3
+    assert suspensions() == []
 
 
 def test_one_company_let_in_clears_the_suspicion(both, sandbox):
