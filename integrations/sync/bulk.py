@@ -137,22 +137,6 @@ def found(
         return dict(cursor.fetchall())
 
 
-def mark_unseen(
-    target: Target, seen: Iterable[str], *, now: datetime, tenant_id: int, connection_id: int
-) -> int:
-    """Mark as removed what a complete list, with these external ids, no longer has."""
-    with database.cursor() as cursor:
-        incoming = copy_in(cursor, target.table, ("external_id",), [(key,) for key in seen])
-        cursor.execute(
-            sql.SQL(
-                "UPDATE {} t SET removed_at = %s WHERE {} AND removed_at IS NULL"
-                " AND NOT EXISTS (SELECT FROM {} n WHERE n.external_id = t.external_id)"
-            ).format(sql.Identifier(target.table), OWNED, incoming),
-            [now, tenant_id, connection_id],
-        )
-        return int(cursor.rowcount)
-
-
 def _write(
     target: Target,
     rows: Sequence[Sequence[Any]],

@@ -38,7 +38,7 @@ from integrations.sync.bank import bank
 from integrations.sync.invoices import invoices
 from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
-from integrations.sync.schedule import next_slot
+from integrations.sync.schedule import PROBE_EVERY, next_slot
 from integrations.sync.starting import run_to_work_on
 from integrations.sync.work import RunStopped, SliceOver, Work, take
 
@@ -58,8 +58,6 @@ STREAMS: tuple[tuple[Stream, Callable[[Work], None]], ...] = (
 OPTIONAL = frozenset({Stream.PRODUCTS, Stream.BANK})
 SHORTEST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
-# A dead key is tried once a day, in case someone mended it in Procountor.
-PROBE_EVERY = timedelta(days=1)
 # Answers that make no sense for so long are a fault of ours.
 PATIENCE = timedelta(hours=2)
 

@@ -49,8 +49,7 @@ def hold_books(connection_id: int) -> None:
 def take(connection: Connection) -> Connection | None:
     """The connection's row, locked until the transaction ends; None where it is disconnected.
 
-    Worker and person lock the connection first, then its run, then the job: neither can hold
-    what the other waits for.
+    Worker and person both begin with it, so that neither can hold what the other waits for.
     """
     rows = Connection.objects.select_for_update(no_key=True, of=("self",))
     held: Connection | None = rows.filter(pk=connection.pk, disconnected_at=None).first()
