@@ -27,6 +27,7 @@ LEFT_OUT = {
     "integrations.TokenRenewal": "a key to the accounting system on its way",
     "integrations.ConnectFlow": "a login at the accounting system on its way",
     "integrations.ErasedContact": "hashes that keep erased contacts from coming back",
+    "integrations.StagedPage": "what a running import has read and not yet applied",
     "jobs.Job": "how our workers go about their work",
     "privacy.Export": "the list of these copies",
     "privacy.ExportPart": "these copies themselves",
