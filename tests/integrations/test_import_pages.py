@@ -102,13 +102,12 @@ class TestOneRun:
                 for bar in svg.iter("rect")
                 if bar.get("class") == kind
             ]
-            for kind in ("read", "apply", "work", "limit")
+            for kind in ("read", "apply", "work")
         }
         assert bars == {
             "read": [(f"{n * 18}.00%", "18.00%") for n in range(5)],
             "apply": [("90.00%", "10.00%")],
-            "work": [("0.00%", "60.00%")],
-            "limit": [("60.00%", "20.00%")],
+            "work": [("0.00%", "80.00%")],
         }
         [mark] = svg.iter("line")
         assert mark.get("x1") == mark.get("x2") == "90.00%"
