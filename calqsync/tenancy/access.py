@@ -23,6 +23,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.models import Membership, Role, SupportGrant, Tenant, User
 from calqsync.tenancy.support import looking
+from calqsync.tenancy.web import limits
 
 
 class TenantRequest(HttpRequest):
@@ -95,6 +96,16 @@ def tenant_page(min_role: Role = Role.VIEWER) -> Callable[[View], View]:
         return cast(View, transaction.non_atomic_requests(framed))
 
     return decorate
+
+
+def before_file(request: TenantRequest) -> HttpResponse | None:
+    """What stands before a file: who is it, for an old sign-in. Raises above the limits."""
+    # Support is refused every file, however lately it signed in.
+    asking = None if request.support_grant else sign_in.ask_before_export(request)
+    if asking is None:
+        limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
+        limits.one_at_a_time("export", tenant_id=request.tenant.pk)
+    return asking
 
 
 def _judged(request: TenantRequest, min_role: Role, fresh: bool) -> HttpResponse | None:

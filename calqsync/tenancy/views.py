@@ -19,14 +19,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from calqsync.tenancy import scope, services, sheets
-from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.access import TenantRequest, before_file, tenant_view
 from calqsync.tenancy.audit import trail
 from calqsync.tenancy.forms import INVITED, CompanyForm, InvitationForm
 from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import Invitation, Membership, Role, Tenant, User
 from calqsync.tenancy.support import consent
-from calqsync.tenancy.web import limits
 
 
 @require_safe
@@ -308,10 +306,8 @@ def audit_log(request: TenantRequest) -> HttpResponse:
     if kind not in {sheets.CSV, sheets.XLSX, "json"}:
         page = trail.trail(tenant=request.tenant, query=request.GET)
         return render(request, "tenancy/audit.html", {"page": page})
-    if asking := sign_in.ask_before_export(request):
+    if asking := before_file(request):
         return asking
-    limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
-    limits.one_at_a_time("export", tenant_id=request.tenant.pk)
     wanted = trail.asked(request.GET)
     services.audit(
         act="audit.exported",

@@ -6,10 +6,17 @@ from typing import Any
 
 from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.secrets import sealed_column
-from integrations.models import ConnectFlow, Credential, RawDocument, Rejection, TokenRenewal
+from integrations.models import (
+    ConnectFlow,
+    Credential,
+    RawDocument,
+    Rejection,
+    StagedPage,
+    TokenRenewal,
+)
 from integrations.procountor import redaction
 from integrations.services.connect import FLOW_SECRET
-from integrations.sync import prepared, renewals
+from integrations.sync import prepared, renewals, staging
 
 
 def register() -> None:
@@ -25,6 +32,14 @@ def register() -> None:
     named = ("connection_id", "stream", "external_id")
     sealed_column(RawDocument, "body", field=_document, needs=named, bulky=True)
     sealed_column(Rejection, "raw", field=_document, needs=named, bulky=True)
+    sealed_column(
+        StagedPage,
+        "body",
+        connection_id=lambda row: row.run.connection_id,
+        field=lambda row: staging.sealed_as(row.kind),
+        needs=("run_id", "kind"),
+        bulky=True,
+    )
 
 
 def _document(row: Any) -> str:

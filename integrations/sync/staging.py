@@ -7,7 +7,6 @@ run that ends otherwise has changed nothing.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,7 @@ from integrations.sync.loading.bank import load_accounts, load_statements
 from integrations.sync.loading.events import load_events
 from integrations.sync.loading.invoices import load_invoices
 from integrations.sync.loading.registers import load_partners, load_products
+from integrations.sync.packing import packed, unpacked
 from integrations.sync.settling import Events
 from integrations.sync.work import Page, Work
 
@@ -223,12 +223,17 @@ def _opened(work: Work, kind: str, body: Any) -> bytes:
 
 
 def _unsealed(seal: Sealer, owner: int, kind: str, body: Any) -> bytes:
-    return zlib.decompress(seal.open(bytes(body), connection_id=owner, field=f"staged:{kind}"))
+    return unpacked(seal.open(bytes(body), connection_id=owner, field=sealed_as(kind)))
 
 
 def _sealed(seal: Sealer, owner: int, kind: str, content: msgspec.Struct) -> bytes:
-    body = zlib.compress(msgspec.msgpack.encode(content), 1)
-    return seal.seal(body, connection_id=owner, field=f"staged:{kind}")
+    body = packed(msgspec.msgpack.encode(content))
+    return seal.seal(body, connection_id=owner, field=sealed_as(kind))
+
+
+def sealed_as(kind: str) -> str:
+    """The field that a held page is bound to."""
+    return f"staged:{kind}"
 
 
 def blank(seal: Sealer, connection_id: int, erased: Erased) -> None:

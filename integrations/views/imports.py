@@ -16,8 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.gate import PlanNeeded
 from calqsync.tenancy import sheets
-from calqsync.tenancy.access import TenantRequest, tenant_view
-from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.access import TenantRequest, before_file, tenant_view
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.services import audit
 from calqsync.tenancy.web import limits
@@ -99,13 +98,8 @@ def _row(words: Words, shown: Connection, view: RunView) -> dict[str, Any]:
 
 def history_file(request: TenantRequest, shown: Connection, kind: str) -> HttpResponse:
     """The whole history as a file."""
-    who = {"user_id": request.user.pk, "tenant_id": request.tenant.pk}
-    # Support is refused every file, however lately it signed in.
-    asking = None if request.support_grant else sign_in.ask_before_export(request)
-    if asking:
+    if asking := before_file(request):
         return asking
-    limits.consume("export", **who)
-    limits.one_at_a_time("export", tenant_id=request.tenant.pk)
     now, name = timezone.now(), _("Imports of %(name)s") % {"name": shown.name}
     audit(act="list.exported", by=request.user, target=name, after={"format": kind})
     views = selectors.run_views(shown, selectors.runs_of(shown), now=now)

@@ -17,8 +17,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy import sheets
-from calqsync.tenancy.access import TenantRequest
-from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.access import TenantRequest, before_file
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.services import audit
 from calqsync.tenancy.web import limits
@@ -48,16 +47,6 @@ def answer(request: TenantRequest, template: str, **context: Any) -> HttpRespons
     """A page of documents with the freshness note above it."""
     note = frame.freshness_note(request.tenant, frame.published(), now=timezone.now())
     return render(request, template, {"freshness": note, **context})
-
-
-def before_file(request: TenantRequest) -> HttpResponse | None:
-    """What stands before a file: who is it, for an old sign-in. Raises above the limits."""
-    # Support is refused every file, however lately it signed in.
-    asking = None if request.support_grant else sign_in.ask_before_export(request)
-    if asking is None:
-        limits.consume("export", user_id=request.user.pk, tenant_id=request.tenant.pk)
-        limits.one_at_a_time("export", tenant_id=request.tenant.pk)
-    return asking
 
 
 def answer_file(

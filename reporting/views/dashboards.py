@@ -12,14 +12,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy import sheets
-from calqsync.tenancy.access import TenantRequest, tenant_page
+from calqsync.tenancy.access import TenantRequest, before_file, tenant_page
 from calqsync.tenancy.models import Role
 from reporting import exports
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
-from reporting.views.answering import answer, answer_file, before_file
+from reporting.views.answering import answer, answer_file
 
 
 @tenant_page(Role.INVESTOR)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import zlib
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from integrations.models import (
 )
 from integrations.sandbox import edits
 from integrations.sync import evidence, staging
+from integrations.sync.packing import unpacked
 from tests.integrations.sync.test_promotion import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,7 +176,7 @@ def held_back(books: Any) -> str:
             body = seal.open(
                 bytes(page.body), connection_id=books.connection.pk, field=f"staged:{page.kind}"
             )
-            found.append(zlib.decompress(body).decode(errors="replace"))
+            found.append(unpacked(body).decode(errors="replace"))
         return "\n".join(found)
 
 

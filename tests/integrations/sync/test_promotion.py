@@ -238,7 +238,10 @@ def test_a_worker_that_lost_its_lease_in_the_promotion_cancels_nobodys_run(
     assert staged(books) > 0
 
 
-def test_a_process_frozen_in_the_promotion_holds_nothing_for_ever(books, koivu, monkeypatch):
+def test_a_process_frozen_in_the_promotion_holds_nothing_for_ever(
+    books, koivu, monkeypatch, settings
+):
+    settings.JOB_LEASE_SECONDS = 90
     imported(books)
     changes(koivu, books)
     apply, found = staging.apply, []

@@ -169,7 +169,7 @@ def batches(count, listed):
 def plain(monkeypatch):
     """Nothing but the order of reading."""
 
-    def fetch(client, batch, kinds, each):
+    def fetch(client, batch, kinds, each, prepare):
         return Fetched(batch, client.invoice_details([]), Events([]))
 
     monkeypatch.setattr(reading, "fetch", fetch)
@@ -215,7 +215,7 @@ def test_a_failure_of_the_list_comes_after_what_was_listed_before_it():
 
 
 def test_a_failure_of_one_reader_ends_the_reading(monkeypatch):
-    def fetch(client, batch, kinds, each):
+    def fetch(client, batch, kinds, each, prepare):
         if batch.ids == [3]:
             raise RateLimited("stop")
         return Fetched(batch, Page(()), Events([]))
