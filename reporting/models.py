@@ -35,6 +35,53 @@ class ReportSettings(TenantOwned):
     )
     tolerance_bp = models.PositiveIntegerField(default=0)
     reactivation_months = models.PositiveSmallIntegerField(null=True)
+    # Days of grace by nominal period where they differ from the default, keyed "1", "12", "-1".
+    grace_days = models.JSONField(default=dict, db_default={})
+    # A pause is a churn flagged as one, or stands outside churn.
+    pause_handling = models.CharField(
+        max_length=10,
+        default="churn",
+        db_default="churn",
+        choices=[("churn", _("Counts as churn")), ("excluded", _("Left out of churn"))],
+    )
+    # What a line discounted by 100 % does to a subscription.
+    free_plans = models.CharField(
+        max_length=10,
+        default="ended",
+        db_default="ended",
+        choices=[("ended", _("Ends it")), ("kept", _("Keeps it at 0"))],
+    )
+    # An invoice unpaid this many days after it fell due no longer counts; None: it counts.
+    overdue_days = models.PositiveSmallIntegerField(null=True)
+    period_view = models.CharField(
+        max_length=12,
+        default="reclassified",
+        db_default="reclassified",
+        choices=[
+            ("reclassified", _("From the period's own first and last day")),
+            ("summed", _("Sum of its months")),
+        ],
+    )
+    recognition = models.CharField(
+        max_length=10,
+        default="monthly",
+        db_default="monthly",
+        choices=[("monthly", _("Equal parts a month")), ("daily", _("By the day"))],
+    )
+    ltv = models.CharField(
+        max_length=12,
+        default="ours",
+        db_default="ours",
+        choices=[
+            ("ours", _("ARPA × gross margin ÷ customer churn of six months")),
+            ("chartmogul", _("ARPA ÷ customer churn of six months")),
+            ("calqulate", _("ARPA × gross margin ÷ net MRR churn")),
+        ],
+    )
+    # Parts of ten thousand; None until somebody says it: figures that need it have no value.
+    gross_margin_bp = models.PositiveIntegerField(null=True)
+    # CAC divides the cost of this many months earlier by the new customers of a month.
+    cac_lag_months = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Set once the checklist of the first days is finished or put away.
     checklist_done_at = models.DateTimeField(null=True)
     subscriptions_reviewed_at = models.DateTimeField(null=True)
@@ -85,6 +132,10 @@ class SubscriptionDecision(TenantOwned):
     start = models.DateField(null=True, blank=True)
     end = models.DateField(null=True, blank=True)
     paused = models.BooleanField(default=False)
+    # How likely it is renewed, in percent; None asks its history.
+    renewal_percent = models.PositiveSmallIntegerField(null=True, blank=True)
+    # The key of the subscription that this one continues, or is a part of.
+    merged_into = models.CharField(max_length=400, blank=True, db_default="")
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     at = models.DateTimeField(auto_now=True)
 
@@ -95,6 +146,90 @@ class SubscriptionDecision(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.key} {self.verdict}"
+
+
+class LineDecision(TenantOwned):
+    """A person's word on one invoice line: what it is, for when, and whose part.
+
+    A line's place in its invoice is its identity, so the word outlives every import.
+    """
+
+    line = models.ForeignKey(InvoiceLine, models.CASCADE, related_name="+")
+    # Blank: as detection finds it.
+    type = models.CharField(max_length=12, blank=True)
+    # The subscription it is a part of, where a person split or made one by hand; else blank.
+    subscription_key = models.CharField(max_length=400, blank=True)
+    start = models.DateField(null=True, blank=True)
+    end = models.DateField(null=True, blank=True)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "line"], name="line_decision_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.type or self.subscription_key
+
+
+class CustomerMerge(TenantOwned):
+    """Two customers of the books that are one: figures of `customer` count for `into`."""
+
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    into = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "customer"], name="customer_merge_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} into {self.into_id}"
+
+
+class AcquisitionCost(TenantOwned):
+    """What winning customers cost in one month, entered by hand."""
+
+    month = models.IntegerField()
+    amount_minor = models.BigIntegerField()
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "month"], name="acquisition_cost_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month} {self.amount_minor}"
+
+
+class Edit(TenantOwned):
+    """One act of a person on the figures, with what was said before and after it, to undo it.
+
+    `before` and `after` map a table's name to its rows by key: ids, codes and amounts, no names.
+    """
+
+    public_id = public_id_field()
+    act = models.CharField(max_length=40)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="edit_public_id")
+        ]
+        indexes = [models.Index(fields=["tenant", "-at"], name="edit_newest")]
+
+    def __str__(self) -> str:
+        return self.act
 
 
 class CashMark(TenantOwned):
@@ -144,6 +279,10 @@ class Subscription(TenantOwned):
     reason = models.CharField(max_length=30)
     reason_params = models.JSONField(default=dict)
     line_count = models.PositiveIntegerField(default=0)
+    # 0 to 100: how sure detection is; and every reason, surest first: {"code", "params"}.
+    score = models.PositiveSmallIntegerField(default=0, db_default=0)
+    evidence = models.JSONField(default=list, db_default=[])
+    renewal_percent = models.PositiveSmallIntegerField(default=100, db_default=100)
 
     class Meta(TenantOwned.Meta):
         constraints = [
@@ -218,6 +357,8 @@ class CustomerFigure(TenantOwned):
     invoiced_minor = models.BigIntegerField(default=0)
     open_minor = models.BigIntegerField(default=0)
     overdue_minor = models.BigIntegerField(default=0)
+    # Invoiced and not yet recognised on the report's day, by the tenant's method.
+    deferred_minor = models.BigIntegerField(default=0, db_default=0)
     subscriptions = models.PositiveIntegerField(default=0)
     first_invoice = models.DateField(null=True)
     last_invoice = models.DateField(null=True)
@@ -244,6 +385,7 @@ class InvoiceFigure(TenantOwned):
     # not_due, up_to_30, up_to_60, up_to_90, over_90; blank when settled.
     age = models.CharField(max_length=10, blank=True)
     recurring_minor = models.BigIntegerField(default=0)
+    deferred_minor = models.BigIntegerField(default=0, db_default=0)
 
     class Meta(TenantOwned.Meta):
         constraints = [
@@ -299,3 +441,58 @@ class Report(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.as_of} v{self.version}"
+
+
+class ReportPart(TenantOwned):
+    """A part of the published report that only some pages read; published with it, at once.
+
+    `name` and the shape of `body` are those of `reporting.parts`.
+    """
+
+    name = models.CharField(max_length=40)
+    body = models.JSONField(default=dict)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="report_part_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ReportVersion(TenantOwned):
+    """The report as it was last known on one day; its body names no customer."""
+
+    day = models.DateField()
+    published_at = models.DateTimeField()
+    body = models.JSONField(default=dict)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "day"], name="report_version_once")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+
+class Restatement(TenantOwned):
+    """A closed month's figure that a later computation changed, and the documents behind it."""
+
+    public_id = public_id_field()
+    at = models.DateTimeField()
+    month = models.IntegerField()
+    # A name of `body.Month` without its unit: mrr, new, churn, …
+    metric = models.CharField(max_length=20)
+    before_minor = models.BigIntegerField()
+    after_minor = models.BigIntegerField()
+    # Why: [{"code", "params"}]; documents by public id and number, with the amount of each.
+    causes = models.JSONField(default=list)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="restatement_public_id")
+        ]
+        indexes = [models.Index(fields=["tenant", "-at", "month"], name="restatement_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.month}: {self.before_minor} to {self.after_minor}"
