@@ -43,11 +43,16 @@ class ProductMark:
     period_months: int | None = None
 
 
+OWN = "own:"
+"""Begins the product of a subscription that a person made or split off by hand."""
+
+
 class SubscriptionKey(NamedTuple):
     """Names one subscription across imports.
 
     `band` is 0 when the customer has one chain of this product in this currency; when there
-    are several side by side it is the first unit price of each, in 1/100 of a minor unit.
+    are several side by side it is the first unit price of each, in 1/100 of a minor unit. One
+    made by hand has a product of its own ("own:3f2a") and band 0.
     """
 
     customer_id: int
@@ -71,7 +76,8 @@ class Decision:
 
     A key with band 0 speaks for every chain of that customer, product and currency.
     `end` is the first day without service and beats every computed end; `start` moves the
-    beginning. A paused subscription has no grace after its last period.
+    beginning. A paused subscription has no grace after its last period. `merged_into` names the
+    subscription that this one is a part of: its lines, its verdict and its key are that one's.
     """
 
     key: SubscriptionKey
@@ -80,12 +86,32 @@ class Decision:
     start: date | None = None
     end: date | None = None
     paused: bool = False
+    renewal_percent: int | None = None
+    """How likely its next period is; None: nobody said it."""
+    merged_into: SubscriptionKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineWord:
+    """A person's word on one invoice line; what is None stays as detection finds it.
+
+    `subscription` moves the line to the subscription of that key. A key whose product begins
+    with `OWN` names one that exists by such words alone. `start` and `end` (the first day
+    without service) are the line's service period.
+    """
+
+    line_id: int
+    type: Mark | None = None
+    subscription: SubscriptionKey | None = None
+    start: date | None = None
+    end: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserWords:
     products: tuple[ProductMark, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    lines: tuple[LineWord, ...] = ()
 
 
 DEFAULT_GRACE: Mapping[int, int] = {WEEK: 7, TWO_WEEKS: 10, 1: 30, 2: 35, 3: 45, 6: 60, 12: 60}
