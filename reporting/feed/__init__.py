@@ -7,12 +7,13 @@ days since 1970-01-01.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import CharField, F, Func, QuerySet, Value
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
@@ -23,6 +24,7 @@ from reporting.domain.choices import (
     Average,
     Confidence,
     Decision,
+    LineWord,
     Mark,
     ProductMark,
     Settings,
@@ -37,8 +39,8 @@ from reporting.feed.bank import read_accounts, read_bank
 from reporting.feed.lines import read_lines
 from reporting.feed.reading import plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
+from reporting.models import CustomerMerge, ReportSettings, SubscriptionDecision
 from reporting.models import ProductMark as ProductMarkRow
-from reporting.models import ReportSettings, SubscriptionDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +62,29 @@ class Books:
     notes: list[Note]
 
 
-def books(*, tenant: Tenant, as_of: date) -> Books:
+def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None = None) -> Books:
     """The tenant's books on `as_of`, a day of the company's own calendar.
 
     Needs the tenant's scope and a transaction. Connections in another currency than the
     tenant's, and a further connection whose first import is still running, are left out and
-    noted.
+    noted. With `customer_ids` they are narrowed to those customers and whoever is merged into
+    them: without the bank, and without what people said about others.
     """
-    plan_for_whole_tables()
+    chosen = None if customer_ids is None else _with_merged(customer_ids)
+    if chosen is None:
+        plan_for_whole_tables()
     all_connections = list(Connection.objects.order_by("pk"))
     included, notes = _choose(all_connections, tenant.currency)
     ids = [one.pk for one in included]
-    accounts, account_notes = read_accounts(ids, tenant.currency)
-    lines, names = read_lines(ids)
-    receivables, paid = read_receivables(ids)
-    without_customer = _count_without_customer(ids)
+    accounts, account_notes = read_accounts(ids if chosen is None else [], tenant.currency)
+    lines, names = read_lines(ids, chosen)
+    receivables, paid = read_receivables(ids, chosen)
+    without_customer = _count_without_customer(ids) if chosen is None else 0
     if without_customer:
         notes.append({"code": "invoices_without_customer", "params": {"count": without_customer}})
     return Books(
         settings=_settings(tenant, as_of, included),
-        words=_words(),
+        words=_words(customer_ids),
         lines=lines,
         line_names=names,
         receivables=receivables,
@@ -157,7 +162,13 @@ def _settings(tenant: Tenant, as_of: date, included: list[Connection]) -> Settin
     )
 
 
-def _words() -> UserWords:
+def _with_merged(customer_ids: Collection[int]) -> list[int]:
+    """The customers, and those whose invoices count as theirs."""
+    merged = CustomerMerge.objects.filter(into__in=customer_ids)
+    return sorted({*customer_ids, *merged.values_list("customer_id", flat=True)})
+
+
+def _words(customer_ids: Collection[int] | None) -> UserWords:
     return UserWords(
         products=tuple(
             ProductMark(
@@ -174,9 +185,19 @@ def _words() -> UserWords:
                 end=row.end,
                 paused=row.paused,
             )
-            for row in SubscriptionDecision.objects.order_by("pk")
+            for row in _decided(customer_ids)
         ),
     )
+
+
+def _decided(customer_ids: Collection[int] | None) -> QuerySet[SubscriptionDecision]:
+    rows = SubscriptionDecision.objects.order_by("pk")
+    if customer_ids is None:
+        return rows
+    # A key begins with its customer.
+    parts = (F("key"), Value("|"), Value(1))
+    owner = Func(*parts, function="split_part", output_field=CharField())
+    return rows.annotate(owner=owner).filter(owner__in=[str(one) for one in customer_ids])
 
 
 _WITHOUT_CUSTOMER = """

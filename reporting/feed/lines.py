@@ -13,7 +13,7 @@ from reporting.domain.units import unit_code
 from reporting.feed.reading import IntegerColumns, chunks
 
 _LINES = """
-    SELECT l.id, l.invoice_id, i.customer_id, coalesce(l.product_id, -1),
+    SELECT l.id, l.invoice_id, coalesce(m.into_id, i.customer_id), coalesce(l.product_id, -1),
         i.date - DATE '1970-01-01', l.net_minor, l.net_acc_minor,
         round(l.quantity * 10000)::bigint,
         coalesce(l.start - DATE '1970-01-01', %(absent)s),
@@ -24,9 +24,12 @@ _LINES = """
         l.unit, i.currency, l.name, l.text
     FROM integrations_invoiceline l
     JOIN integrations_invoice i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
+    LEFT JOIN reporting_customermerge m
+        ON m.tenant_id = i.tenant_id AND m.customer_id = i.customer_id
     WHERE l.tenant_id = %(tenant)s AND i.tenant_id = %(tenant)s
         AND i.connection_id = ANY(%(connections)s) AND i.issued AND i.removed_at IS NULL
         AND i.customer_id IS NOT NULL
+        AND (%(customers)s::bigint[] IS NULL OR i.customer_id = ANY(%(customers)s))
     ORDER BY l.id
 """
 _TYPES = {
@@ -50,12 +53,18 @@ _TYPES = {
 }
 
 
-def read_lines(connection_ids: list[int]) -> tuple[Lines, tuple[Sequence[str], Ints]]:
-    """Lines of issued invoices, and their names as printed (distinct names, index per line)."""
+def read_lines(
+    connection_ids: list[int], customer_ids: list[int] | None
+) -> tuple[Lines, tuple[Sequence[str], Ints]]:
+    """Lines of issued invoices, and their names as printed (distinct names, index per line).
+
+    Only those of the given customers, or of all; a merged customer's are those of its target.
+    """
     width = len(_TYPES)
     numbers = IntegerColumns(_TYPES)
     units, currencies, names, texts = (_Codes() for _ in range(4))
-    for rows in chunks(_LINES, {"connections": connection_ids, "absent": NO_DAY}):
+    params = {"connections": connection_ids, "customers": customer_ids, "absent": NO_DAY}
+    for rows in chunks(_LINES, params):
         numbers.add(rows)
         units.add(row[width] for row in rows)
         currencies.add(row[width + 1] for row in rows)

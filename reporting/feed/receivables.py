@@ -22,7 +22,7 @@ class Paid:
 
 
 _RECEIVABLES = """
-    SELECT i.id, coalesce(i.customer_id, -1), i.date - DATE '1970-01-01',
+    SELECT i.id, coalesce(m.into_id, i.customer_id, -1), i.date - DATE '1970-01-01',
         coalesce(i.due_date, i.date) - DATE '1970-01-01',
         i.total_minor, i.total_acc_minor, i.status = ANY(%(settled)s),
         coalesce(p.paid, 0), coalesce(p.paid_acc, 0), coalesce(p.own_currency, true),
@@ -36,10 +36,14 @@ _RECEIVABLES = """
         FROM integrations_payment y
         JOIN integrations_invoice v ON v.tenant_id = y.tenant_id AND v.id = y.invoice_id
         WHERE y.tenant_id = %(tenant)s AND v.tenant_id = %(tenant)s AND y.removed_at IS NULL
+            AND (%(customers)s::bigint[] IS NULL OR v.customer_id = ANY(%(customers)s))
         GROUP BY y.invoice_id
     ) p ON p.invoice_id = i.id
+    LEFT JOIN reporting_customermerge m
+        ON m.tenant_id = i.tenant_id AND m.customer_id = i.customer_id
     WHERE i.tenant_id = %(tenant)s AND i.connection_id = ANY(%(connections)s)
         AND i.issued AND i.removed_at IS NULL
+        AND (%(customers)s::bigint[] IS NULL OR i.customer_id = ANY(%(customers)s))
     ORDER BY i.id
 """
 CREDIT_LOSS = ["CREDITLOSS", "CREDIT_LOSS", "credit_loss"]
@@ -52,7 +56,9 @@ _TYPES: dict[str, type[np.generic]] = {
 }
 
 
-def read_receivables(connection_ids: list[int]) -> tuple[Receivables, Paid]:
+def read_receivables(
+    connection_ids: list[int], customer_ids: list[int] | None
+) -> tuple[Receivables, Paid]:
     """Every issued invoice with what is open on it, in the tenant's currency, VAT included.
 
     Open is measured in the invoice's own currency, so that a move of exchange rates between
@@ -61,6 +67,7 @@ def read_receivables(connection_ids: list[int]) -> tuple[Receivables, Paid]:
     """
     params = {
         "connections": connection_ids,
+        "customers": customer_ids,
         "absent": NO_DAY,
         "settled": sorted(SETTLED),
         "lost": CREDIT_LOSS,

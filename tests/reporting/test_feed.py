@@ -13,7 +13,7 @@ from reporting import feed
 from reporting.domain.arrays import NO_DAY
 from reporting.domain.choices import Mark, Verdict
 from reporting.domain.periods import day_number
-from reporting.models import ProductMark, SubscriptionDecision
+from reporting.models import CustomerMerge, ProductMark, SubscriptionDecision
 from tests.conftest import Cast
 from tests.factories import (
     Row,
@@ -67,6 +67,29 @@ def test_only_issued_documents_that_still_exist_are_read(kuura: Any) -> None:
     read = books_of(kuura)
     assert read.lines.invoice_id.tolist() == [kept.pk]
     assert read.receivables.invoice_id.tolist() == [kept.pk]
+
+
+def test_books_narrowed_to_customers_hold_theirs_and_those_of_who_is_merged_into_them(
+    kuura: Any,
+) -> None:
+    connection = connection_make()
+    product = product_make(connection, "Alusta")
+    first, second, third = (customer_make(connection, name) for name in ("Aalto", "Berg", "Cor"))
+    mine = monthly_make(first, product, ["2026-01", "2026-02"])
+    merged = monthly_make(second, product, ["2026-02"])
+    monthly_make(third, product, ["2026-03"])
+    CustomerMerge.objects.create(tenant_id=kuura.pk, customer=second, into=first)
+    for customer in (first, third):
+        SubscriptionDecision.objects.create(
+            tenant_id=kuura.pk, key=f"{customer.pk}|p{product.pk}|EUR|0", verdict="confirmed"
+        )
+    whole = books_of(kuura)
+    read = feed.books(tenant=kuura, as_of=DAY, customer_ids=[first.pk])
+    assert set(whole.lines.customer_id.tolist()) == {first.pk, third.pk}
+    assert sorted(read.lines.invoice_id.tolist()) == sorted(one.pk for one in [*mine, *merged])
+    assert set(read.lines.customer_id.tolist()) == {first.pk}
+    assert set(read.receivables.customer_id.tolist()) == {first.pk}
+    assert [one.key.customer_id for one in read.words.decisions] == [first.pk]
 
 
 def test_nothing_of_another_tenant_is_read(cast: Cast) -> None:
