@@ -13,25 +13,13 @@ from datetime import date
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import CharField, F, Func, QuerySet, Value
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
 from integrations.models import BankAccount, Connection, Customer
 from reporting.body import Freshness, Note
 from reporting.domain.arrays import Ints
-from reporting.domain.choices import (
-    Average,
-    Confidence,
-    Decision,
-    LineWord,
-    Mark,
-    ProductMark,
-    Settings,
-    SubscriptionKey,
-    UserWords,
-    Verdict,
-)
+from reporting.domain.choices import Average, Confidence, Settings, UserWords
 from reporting.domain.lines import Lines
 from reporting.domain.receivables import Receivables
 from reporting.domain.runway import Bank
@@ -39,8 +27,8 @@ from reporting.feed.bank import read_accounts, read_bank
 from reporting.feed.lines import read_lines
 from reporting.feed.reading import plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
-from reporting.models import CustomerMerge, ReportSettings, SubscriptionDecision
-from reporting.models import ProductMark as ProductMarkRow
+from reporting.feed.words import read_words, with_merged
+from reporting.models import ReportSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +58,7 @@ def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None =
     noted. With `customer_ids` they are narrowed to those customers and whoever is merged into
     them: without the bank, and without what people said about others.
     """
-    chosen = None if customer_ids is None else _with_merged(customer_ids)
+    chosen = None if customer_ids is None else with_merged(customer_ids)
     if chosen is None:
         plan_for_whole_tables()
     all_connections = list(Connection.objects.order_by("pk"))
@@ -84,7 +72,7 @@ def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None =
         notes.append({"code": "invoices_without_customer", "params": {"count": without_customer}})
     return Books(
         settings=_settings(tenant, as_of, included),
-        words=_words(customer_ids),
+        words=read_words(chosen),
         lines=lines,
         line_names=names,
         receivables=receivables,
@@ -160,44 +148,6 @@ def _settings(tenant: Tenant, as_of: date, included: list[Connection]) -> Settin
         reactivation_months=chosen.reactivation_months,
         complete_from=max((day for day in loading if day is not None), default=None),
     )
-
-
-def _with_merged(customer_ids: Collection[int]) -> list[int]:
-    """The customers, and those whose invoices count as theirs."""
-    merged = CustomerMerge.objects.filter(into__in=customer_ids)
-    return sorted({*customer_ids, *merged.values_list("customer_id", flat=True)})
-
-
-def _words(customer_ids: Collection[int] | None) -> UserWords:
-    return UserWords(
-        products=tuple(
-            ProductMark(
-                product=f"p{row.product_id}", mark=Mark(row.mark), period_months=row.period_months
-            )
-            for row in ProductMarkRow.objects.order_by("pk")
-        ),
-        decisions=tuple(
-            Decision(
-                key=SubscriptionKey.parse(row.key),
-                verdict=Verdict(row.verdict) if row.verdict else None,
-                period_months=row.period_months,
-                start=row.start,
-                end=row.end,
-                paused=row.paused,
-            )
-            for row in _decided(customer_ids)
-        ),
-    )
-
-
-def _decided(customer_ids: Collection[int] | None) -> QuerySet[SubscriptionDecision]:
-    rows = SubscriptionDecision.objects.order_by("pk")
-    if customer_ids is None:
-        return rows
-    # A key begins with its customer.
-    parts = (F("key"), Value("|"), Value(1))
-    owner = Func(*parts, function="split_part", output_field=CharField())
-    return rows.annotate(owner=owner).filter(owner__in=[str(one) for one in customer_ids])
 
 
 _WITHOUT_CUSTOMER = """

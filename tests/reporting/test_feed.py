@@ -9,11 +9,12 @@ import pytest
 from django.db import connection
 
 from calqsync.tenancy import scope
+from integrations.models import InvoiceLine
 from reporting import feed
 from reporting.domain.arrays import NO_DAY
-from reporting.domain.choices import Mark, Verdict
+from reporting.domain.choices import Decision, LineWord, Mark, SubscriptionKey, Verdict
 from reporting.domain.periods import day_number
-from reporting.models import CustomerMerge, ProductMark, SubscriptionDecision
+from reporting.models import CustomerMerge, LineDecision, ProductMark, SubscriptionDecision
 from tests.conftest import Cast
 from tests.factories import (
     Row,
@@ -209,6 +210,55 @@ def test_words_of_people_are_read(kuura: Any) -> None:
     ]
     assert [(one.key.customer_id, one.verdict) for one in words.decisions] == [
         (7, Verdict.REJECTED)
+    ]
+
+
+def test_words_on_lines_merges_and_renewals_are_read(kuura: Any) -> None:
+    first, second = (customer_make(connection_make(name)) for name in ("EU", "US"))
+    product = product_make(first.connection)
+    invoice = invoice_make(second, "2026-01-02", [Row(net="9.00")])
+    line = InvoiceLine.objects.get(invoice=invoice)
+    CustomerMerge.objects.create(tenant_id=kuura.pk, customer=second, into=first)
+    SubscriptionDecision.objects.create(
+        key=f"{second.pk}|p{product.pk}|EUR|0",
+        renewal_percent=80,
+        merged_into=f"{second.pk}|n:alusta|EUR|0",
+    )
+    LineDecision.objects.create(
+        line=line,
+        type="recurring",
+        subscription_key=f"{second.pk}|own:3f|EUR|0",
+        end=date(2026, 3, 1),
+    )
+    for words in (
+        books_of(kuura).words,
+        feed.books(tenant=kuura, as_of=DAY, customer_ids=[first.pk]).words,
+    ):
+        assert words.decisions == (
+            Decision(
+                key=SubscriptionKey(first.pk, f"p{product.pk}", "EUR"),
+                renewal_percent=80,
+                merged_into=SubscriptionKey(first.pk, "n:alusta", "EUR"),
+            ),
+        )
+        assert words.lines == (
+            LineWord(
+                line_id=line.pk,
+                type=Mark.RECURRING,
+                subscription=SubscriptionKey(first.pk, "own:3f", "EUR"),
+                end=date(2026, 3, 1),
+            ),
+        )
+
+
+def test_a_merged_customers_own_word_gives_way_to_its_targets(kuura: Any) -> None:
+    first, second = (customer_make(connection_make(name)) for name in ("EU", "US"))
+    CustomerMerge.objects.create(tenant_id=kuura.pk, customer=second, into=first)
+    for customer, verdict in ((first, "confirmed"), (second, "rejected")):
+        SubscriptionDecision.objects.create(key=f"{customer.pk}|n:alusta|EUR|0", verdict=verdict)
+    assert [one.verdict for one in books_of(kuura).words.decisions] == [
+        Verdict.REJECTED,
+        Verdict.CONFIRMED,
     ]
 
 
