@@ -5,6 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+MILLION = 1_000_000
+
+
+def ppm(rate: Fraction | None) -> int | None:
+    """A rate in whole parts per million, half away from zero."""
+    return None if rate is None else rounded(rate * MILLION)
+
+
+def rounded(value: Fraction) -> int:
+    """The nearest whole number, half away from zero."""
+    size = int(abs(value) + Fraction(1, 2))
+    return size if value >= 0 else -size
+
 
 def ratio(part: int, whole: int) -> Fraction | None:
     return Fraction(int(part), int(whole)) if whole else None
@@ -21,15 +34,18 @@ class Flow:
     churn: int = 0
     reactivation: int = 0
     fx: int = 0
+    paused: int = 0
+    """What pauses stopped where they stand outside churn; those customers pay nothing now, so
+    retention counts it."""
 
     @property
     def net_new(self) -> int:
-        """Without the exchange-rate effect, which stands on its own row."""
+        """Without the exchange-rate effect and pauses, which stand on their own rows."""
         return self.new + self.expansion + self.reactivation - self.contraction - self.churn
 
     @property
     def end(self) -> int:
-        return self.start + self.net_new + self.fx
+        return self.start + self.net_new - self.paused + self.fx
 
     @property
     def gross_churn_rate(self) -> Fraction | None:
@@ -49,13 +65,13 @@ class Flow:
     @property
     def nrr(self) -> Fraction | None:
         """Net revenue retention of those who paid at the start; no new, no reactivation."""
-        kept = self.start + self.expansion - self.contraction - self.churn
+        kept = self.start + self.expansion - self.contraction - self.churn - self.paused
         return ratio(kept, self.start)
 
     @property
     def grr(self) -> Fraction | None:
         """Gross revenue retention: each customer capped at its own start."""
-        return ratio(self.start - self.contraction - self.churn, self.start)
+        return ratio(self.start - self.contraction - self.churn - self.paused, self.start)
 
     @property
     def quick_ratio(self) -> Fraction | None:

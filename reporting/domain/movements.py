@@ -1,7 +1,7 @@
 """What changed between two snapshots: five movements and the exchange-rate effect.
 
 Between any two snapshots, exactly:
-end = start + new + expansion − contraction − churn + reactivation + fx + tolerated.
+end = start + new + expansion − contraction − churn − paused + reactivation + fx + tolerated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 
 from reporting.domain.arrays import Flags, Ints, Small, as_int64
 from reporting.domain.mrr import CustomerMonths
-from reporting.domain.rounding import minor, share_out
 
 
 class Movement(IntEnum):
@@ -25,6 +24,8 @@ class Movement(IntEnum):
     REACTIVATION = 5
     TOLERATED = 6
     """A change too small to be called one; 0 unless the tenant sets a tolerance."""
+    PAUSE = 7
+    """All stopped because a person paused it, where the tenant keeps pauses out of churn."""
 
 
 KINDS = (
@@ -40,20 +41,34 @@ SIGNS = {
     Movement.CONTRACTION: -1,
     Movement.CHURN: -1,
     Movement.REACTIVATION: 1,
+    Movement.PAUSE: -1,
 }
 
 
-def classify(prev: Ints, now: Ints, ever_before: Flags, fx: Ints | int = 0) -> Small:
-    """The movement of each customer between two snapshots, exchange rates left out."""
+def classify(
+    prev: Ints,
+    now: Ints,
+    ever_before: Flags,
+    fx: Ints | int = 0,
+    *,
+    was: Flags | None = None,
+    remains: Flags | None = None,
+) -> Small:
+    """The movement of each customer between two snapshots, exchange rates left out.
+
+    `was` and `remains` say who is a customer at the two snapshots: by default who pays. A sum
+    below zero, which only a segment of a customer can have, counts as not paying.
+    """
+    was = prev > 0 if was is None else was
+    remains = now > 0 if remains is None else remains
     change = now - prev - fx
     kind = np.full(np.shape(now), Movement.NONE, dtype=np.int8)
-    arrives, leaves = (prev == 0) & (now > 0), (prev > 0) & (now == 0)
+    kind[change > 0] = Movement.EXPANSION
+    kind[change < 0] = Movement.CONTRACTION
+    arrives = ~was & remains
     kind[arrives & ~ever_before] = Movement.NEW
     kind[arrives & ever_before] = Movement.REACTIVATION
-    kind[leaves] = Movement.CHURN
-    stays = (prev > 0) & (now > 0)
-    kind[stays & (change > 0)] = Movement.EXPANSION
-    kind[stays & (change < 0)] = Movement.CONTRACTION
+    kind[was & ~remains] = Movement.CHURN
     return kind
 
 
@@ -70,6 +85,8 @@ class Movements:
     kind: Small
     change: Ints
     fx: Ints
+    paused: Flags
+    """Churn that a pause made; where pauses stand outside churn it is PAUSE instead."""
 
     def total(self, kind: Movement) -> Ints:
         """Magnitude of one movement in each step; signed for TOLERATED."""
@@ -92,6 +109,7 @@ def movements(
     *,
     tolerance_bp: int = 0,
     reactivation_months: int | None = None,
+    pauses_churn: bool = True,
 ) -> Movements:
     """Movements up to each chosen snapshot, from `before` or from the one chosen before it.
 
@@ -104,13 +122,26 @@ def movements(
     prev, now = padded[:, before + 1], padded[:, columns + 1]
     fx = _fx(table, before, columns, prev, now)
     known = _known(padded > 0, before, columns, reactivation_months)
-    kind = classify(prev, now, known, fx)
+    was, remains = _at(table.customer, before), _at(table.customer, columns)
+    kind = classify(prev, now, known, fx, was=was, remains=remains)
     change = now - prev - fx
     if tolerance_bp:
         small = np.abs(change) * 10_000 <= tolerance_bp * prev
         steady = (kind == Movement.EXPANSION) | (kind == Movement.CONTRACTION)
         kind[small & steady] = Movement.TOLERATED
-    return Movements(columns=columns, before=before, kind=kind, change=change, fx=fx)
+    paused = np.zeros(np.shape(kind), dtype=np.bool_)
+    if table.away is not None:
+        paused = (kind == Movement.CHURN) & _at(table.away, columns)
+        if not pauses_churn:
+            kind[paused] = Movement.PAUSE
+    return Movements(columns=columns, before=before, kind=kind, change=change, fx=fx, paused=paused)
+
+
+def _at(flags: Flags, columns: Ints) -> Flags:
+    """The flags of the chosen columns; before the first column there are none."""
+    if not flags.shape[1]:
+        return np.zeros((len(flags), len(columns)), dtype=np.bool_)
+    return flags[:, np.maximum(columns, 0)] & (columns >= 0)
 
 
 def _known(paying: Flags, before: Ints, columns: Ints, window: int | None) -> Flags:
@@ -145,48 +176,3 @@ def _fx(table: CustomerMonths, before: Ints, columns: Ints, prev: Ints, now: Int
     ]
     np.add.at(fx, table.pair_customer, np.where(both, ours_c - expected, 0))
     return fx
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One period's movements in whole minor units that satisfy the identity to the cent."""
-
-    start: int
-    new: int
-    expansion: int
-    contraction: int
-    churn: int
-    reactivation: int
-    fx: int
-    end: int
-    tolerated: int = 0
-
-
-def steps_minor(table: CustomerMonths, moves: Movements) -> tuple[Step, ...]:
-    """The figures to display: each within one unit of its exact value, the identity exact."""
-    total = table.mrr.sum(axis=0)
-    signed = [moves.total(kind) * SIGNS[kind] for kind in KINDS]
-    rows = np.array([*signed, moves.fx_total, moves.total(Movement.TOLERATED)])
-    result = []
-    for place, (before, column) in enumerate(zip(moves.before, moves.columns, strict=True)):
-        start = minor(int(total[before])) if before >= 0 else 0
-        end = minor(int(total[column]))
-        parts = rows[:, place]
-        moving = np.flatnonzero(parts)
-        shared = np.zeros(len(parts), dtype=np.int64)
-        shared[moving] = share_out(parts[moving], end - start)
-        new, expansion, contraction, churn, reactivation, fx, tolerated = shared.tolist()
-        result.append(
-            Step(
-                start=start,
-                new=new,
-                expansion=expansion,
-                contraction=-contraction,
-                churn=-churn,
-                reactivation=reactivation,
-                fx=fx,
-                end=end,
-                tolerated=tolerated,
-            )
-        )
-    return tuple(result)

@@ -7,7 +7,6 @@ all other amounts are whole minor units of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -16,18 +15,15 @@ from reporting.domain.arrays import Flags, Ints, as_int64
 from reporting.domain.choices import Settings, UserWords
 from reporting.domain.detection import detect
 from reporting.domain.findings import Findings, LineType, Subscriptions, Why
+from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
 from reporting.domain.lines import Lines
-from reporting.domain.metrics import Flow, arpa, customer_churn_rate
-from reporting.domain.movements import Movement, Movements, Step, movements, steps_minor
+from reporting.domain.movements import Movement, Movements, movements
 from reporting.domain.mrr import CustomerMonths, customer_months, line_mrr
-from reporting.domain.periods import day_number, last_day, month_of
+from reporting.domain.periods import day_number, month_of
 from reporting.domain.receivables import OpenReceivables, Receivables, open_receivables
 from reporting.domain.recognition import deferred_by_month, future_by_month
 from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
-
-TRAILING = 12
-RETAINED = (Movement.EXPANSION, Movement.CONTRACTION, Movement.CHURN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,41 +41,6 @@ class Parts:
     @property
     def total(self) -> int:
         return int(self.amounts.sum())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """One period's rates; None where there is nothing to divide by."""
-
-    gross_churn: Fraction | None
-    net_churn: Fraction | None
-    net_churn_without_reactivation: Fraction | None
-    customer_churn: Fraction | None
-    nrr: Fraction | None
-    grr: Fraction | None
-    quick_ratio: Fraction | None
-    arpa_minor: Fraction | None
-    """MRR per paying customer at the end, per month."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """One month, quarter or year of the growth view."""
-
-    first_month: int
-    last_month: int
-    complete: bool
-    step: Step
-    """Movements in minor units; the identity holds to the cent."""
-    customers: int
-    """Paying at the end."""
-    new_customers: int
-    churned_customers: int
-    reactivated_customers: int
-    rates: Rates
-    trailing_nrr: Fraction | None
-    """Customers paying twelve months earlier: their MRR now, without fx, ÷ then."""
-    trailing_grr: Fraction | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +64,17 @@ class Report:
         return self.table.months
 
     @cached_property
+    def calendar(self) -> Calendar:
+        return Calendar(months=self.months, as_of_day=day_number(self.settings.as_of))
+
+    @cached_property
     def complete(self) -> Flags:
         """False for the running month only (unless as_of is its last day)."""
-        return last_day(self.months) <= day_number(self.settings.as_of)
+        return self.calendar.complete
 
     @cached_property
     def snapshot_days(self) -> Ints:
-        return np.minimum(last_day(self.months), day_number(self.settings.as_of))
+        return self.calendar.snapshot_days
 
     @cached_property
     def total_e4(self) -> Ints:
@@ -123,7 +88,7 @@ class Report:
 
     @cached_property
     def customer_count(self) -> Ints:
-        return as_int64((self.table.mrr > 0).sum(axis=0))
+        return as_int64(self.table.customer.sum(axis=0))
 
     @cached_property
     def detected_e4(self) -> Ints:
@@ -166,19 +131,33 @@ class Report:
         return dict(zip(names, sums, strict=True)) | {"total": sums.sum(axis=0)}
 
     @cached_property
+    def monthly_sums(self) -> GrowthSums:
+        return growth_sums(self.table, self.monthly)
+
+    @cached_property
+    def trailing_sums(self) -> GrowthSums:
+        """Of the steps over twelve months that retention looks at."""
+        before, columns = self.calendar.year_before()
+        return growth_sums(self.table, self._moves(columns, before))
+
+    def growth_sums(self, length: int) -> GrowthSums:
+        """Sums of the steps between the ends of quarters (3), halves (6) or years (12)."""
+        return growth_sums(self.table, self._moves(self.calendar.ends(length)))
+
+    @cached_property
     def periods(self) -> tuple[Period, ...]:
         """The growth view by month, the running one last."""
-        return self._periods(self.monthly, 1)
+        return periods(self.monthly_sums, self.trailing_sums, self.calendar)
 
     def by(self, length: int) -> tuple[Period, ...]:
-        """The growth view by calendar quarter (3), half (6) or year (12).
+        """By quarter (3), half (6) or year (12), each classified anew from its own snapshots."""
+        own = self.monthly_sums if length == 1 else self.growth_sums(length)
+        return periods(own, self.trailing_sums, self.calendar, length)
 
-        Each period is classified anew from its own first and last snapshots.
-        """
-        last = (self.months + 1) % length == 0
-        if len(last):
-            last[-1] = True
-        return self._periods(self._moves(np.flatnonzero(last)), length)
+    def summed(self, length: int) -> tuple[Period, ...]:
+        """By quarter, half or year as the sum of the months' movements."""
+        own = self.growth_sums(length)
+        return summed(self.monthly_sums, own, self.trailing_sums, self.calendar, length)
 
     def explain_mrr(self, month: int) -> Parts:
         """The lines (and floor adjustments) that make up a month's MRR, in e4 units."""
@@ -241,83 +220,18 @@ class Report:
         return np.cumsum(steps)[:-1]
 
     def _moves(self, columns: Ints, before: Ints | None = None) -> Movements:
-        return movements(
-            self.table,
-            columns,
-            before,
-            tolerance_bp=self.settings.tolerance_bp,
-            reactivation_months=self.settings.reactivation_months,
-        )
-
-    def _periods(self, moves: Movements, length: int) -> tuple[Period, ...]:
-        steps = steps_minor(self.table, moves)
-        totals = {kind: moves.total(kind) for kind in Movement}
-        counts = {kind: moves.count(kind) for kind in Movement}
-        trailing = self._trailing
-        result = []
-        for place, column in enumerate(moves.columns):
-            before = int(moves.before[place])
-            start = int(self.total_e4[before]) if before >= 0 else 0
-            paying = int(self.customer_count[before]) if before >= 0 else 0
-            flow = Flow(
-                start=start,
-                new=int(totals[Movement.NEW][place]),
-                expansion=int(totals[Movement.EXPANSION][place]),
-                contraction=int(totals[Movement.CONTRACTION][place]),
-                churn=int(totals[Movement.CHURN][place]),
-                reactivation=int(totals[Movement.REACTIVATION][place]),
-                fx=int(moves.fx_total[place]),
-            )
-            month = int(self.months[column])
-            lost = int(counts[Movement.CHURN][place])
-            customers = int(self.customer_count[column])
-            result.append(
-                Period(
-                    first_month=month - month % length,
-                    last_month=month,
-                    complete=bool(self.complete[column]) and (month + 1) % length == 0,
-                    step=steps[place],
-                    customers=customers,
-                    new_customers=int(counts[Movement.NEW][place]),
-                    churned_customers=lost,
-                    reactivated_customers=int(counts[Movement.REACTIVATION][place]),
-                    rates=_rates(flow, paying, lost, steps[place].end, customers),
-                    trailing_nrr=trailing[column][0],
-                    trailing_grr=trailing[column][1],
-                )
-            )
-        return tuple(result)
-
-    @cached_property
-    def _trailing(self) -> tuple[tuple[Fraction | None, Fraction | None], ...]:
-        """(NRR, GRR) of each month against the snapshot twelve months earlier."""
-        width = len(self.months)
-        columns = np.arange(TRAILING, width, dtype=np.int64)
-        moves = self._moves(columns, columns - TRAILING)
-        totals = {kind: moves.total(kind).tolist() for kind in RETAINED}
-        rates: list[tuple[Fraction | None, Fraction | None]] = [(None, None)] * min(TRAILING, width)
-        for place, before in enumerate(moves.before.tolist()):
-            flow = Flow(
-                start=int(self.total_e4[before]),
-                expansion=totals[Movement.EXPANSION][place],
-                contraction=totals[Movement.CONTRACTION][place],
-                churn=totals[Movement.CHURN][place],
-            )
-            rates.append((flow.nrr, flow.grr))
-        return tuple(rates)
+        return _movements(self.table, columns, before, self.settings)
 
 
-def _rates(flow: Flow, paying: int, lost: int, end_minor: int, customers: int) -> Rates:
-    return Rates(
-        gross_churn=flow.gross_churn_rate,
-        net_churn=flow.net_churn_rate,
-        net_churn_without_reactivation=flow.net_churn_rate_without_reactivation,
-        # Between snapshots nobody both joins and leaves, so nothing has to be taken out.
-        customer_churn=customer_churn_rate(start=paying, lost=lost),
-        nrr=flow.nrr,
-        grr=flow.grr,
-        quick_ratio=flow.quick_ratio,
-        arpa_minor=arpa(end_minor, customers),
+def _movements(
+    table: CustomerMonths, columns: Ints, before: Ints | None, settings: Settings
+) -> Movements:
+    return movements(
+        table,
+        columns,
+        before,
+        tolerance_bp=settings.tolerance_bp,
+        reactivation_months=settings.reactivation_months,
     )
 
 
@@ -344,12 +258,7 @@ def measure(
         subscriptions=subscriptions,
         mrr_e4=mrr,
         table=table,
-        monthly=movements(
-            table,
-            np.arange(len(months), dtype=np.int64),
-            tolerance_bp=settings.tolerance_bp,
-            reactivation_months=settings.reactivation_months,
-        ),
+        monthly=_movements(table, np.arange(len(months), dtype=np.int64), None, settings),
         cash=cashflow(bank, settings),
         receivables=open_receivables(receivables, day_number(settings.as_of)),
     )

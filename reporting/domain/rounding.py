@@ -51,6 +51,17 @@ def share_out(parts_e4: Sequence[int] | Ints, total_minor: int) -> Ints:
     return result
 
 
+def share_rows(parts_e4: Ints, totals_minor: Ints) -> Ints:
+    """`share_out` for each row of a table, among its parts other than 0."""
+    moving = parts_e4 != 0
+    low, rest = np.divmod(parts_e4, E4)
+    missing = totals_minor - low.sum(axis=1)
+    every, extra = np.divmod(missing, np.maximum(moving.sum(axis=1), 1))
+    order = np.argsort(np.where(moving, -rest, E4), axis=1, kind="stable")
+    rank = np.argsort(order, axis=1, kind="stable")
+    return as_int64(np.where(moving, low + every[:, None] + (rank < extra[:, None]), 0))
+
+
 def list_minor(parts_e4: Sequence[int] | Ints) -> Ints:
     """The parts under one displayed figure: they add up to the figure's rounded value."""
     parts = as_int64(parts_e4)
