@@ -24,7 +24,7 @@ from reporting.selectors.products import (
     products_list,
 )
 from reporting.selectors.subscriptions import recomputing
-from reporting.services import product_mark
+from reporting.services import acts, change_save
 from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
 
 
@@ -88,8 +88,8 @@ def products_mark(request: TenantRequest) -> HttpResponse:
     if not found:
         messages.warning(request, _("Tick the products to mark first."))
         return back(request, to)
-    for one in found:
-        product_mark(product=one, mark=mark, period_months=months, by=request.user)
+    change = acts.products_marked(products=found, mark=mark, period_months=months)
+    change_save(change=change, by=request.user)
     done = ngettext("%(n)d product marked.", "%(n)d products marked.", len(found))
     changed(request, done % {"n": len(found)})
     page = reverse("product", args=[request.tenant.slug, found[0].public_id])

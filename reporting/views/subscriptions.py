@@ -148,14 +148,14 @@ def subscription_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
         return _page(request, found, form, status=422)
     last = form.cleaned_data["last"]
     try:
-        services.subscription_edit(
+        change = services.acts.edited(
             subscription=found,
-            by=request.user,
             period_months=form.cleaned_data["period_months"],
             start=form.cleaned_data["start"],
             end=last + timedelta(days=1) if last else None,
             paused=form.cleaned_data["paused"],
         )
+        services.change_save(change=change, by=request.user)
     except ValidationError as mistake:
         form.add_error(None, mistake.messages)
         return _page(request, found, form, status=422)
@@ -170,14 +170,16 @@ def subscriptions_say(request: TenantRequest) -> HttpResponse:
     act, _colon, public_id = request.POST.get("say", "").partition(":")
     to = reverse("subscriptions", args=[request.tenant.slug])
     if act == "confirm-certain":
-        count = services.subscriptions_confirm_certain(by=request.user)
+        change = services.acts.certain()
+        count = change.counted["count"]
+        services.change_save(change=change, by=request.user)
         done = ngettext("%(n)d subscription confirmed.", "%(n)d subscriptions confirmed.", count)
         changed(request, done % {"n": count})
         return back(request, to)
     acts = {
-        "confirm": (services.subscription_confirm, _("Confirmed.")),
-        "reject": (services.subscription_reject, _("Rejected.")),
-        "clear": (services.subscription_clear, _("Cleared; detection decides again.")),
+        "confirm": (services.acts.confirmed, _("Confirmed.")),
+        "reject": (services.acts.rejected, _("Rejected.")),
+        "clear": (services.acts.cleared, _("Cleared; detection decides again.")),
     }
     if act not in acts:
         raise Http404
@@ -186,7 +188,7 @@ def subscriptions_say(request: TenantRequest) -> HttpResponse:
     except ValueError:
         raise Http404 from None
     does, says = acts[act]
-    does(subscription=found, by=request.user)
+    services.change_save(change=does(subscription=found), by=request.user)
     changed(request, says)
     if request.POST.get("from") == "subscription":
         to = reverse("subscription", args=[request.tenant.slug, found.public_id])

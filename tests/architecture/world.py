@@ -296,10 +296,12 @@ def _decided(company: Company) -> None:
     refreshed(NOON)
     found = figures.Subscription.objects.filter(customer=things["customer"]).first()
     assert found is not None, "the marked books hold no subscription"
-    deciding.product_mark(product=things["product"], mark="recurring", period_months=1, by=owner)
-    deciding.subscription_edit(
-        subscription=found, by=owner, period_months=1, start=None, end=None, paused=False
+    marked = deciding.acts.products_marked(
+        products=[things["product"]], mark="recurring", period_months=1
     )
+    deciding.change_save(change=marked, by=owner)
+    edited = deciding.acts.edited(subscription=found, period_months=1)
+    deciding.change_save(change=edited, by=owner)
     deciding.cash_mark(event=things["event"], financing=True, by=owner)
     deciding.settings_change(by=owner, burn_months=6)
     refreshed(NOON)

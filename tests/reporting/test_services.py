@@ -28,7 +28,7 @@ from reporting.models import (
     Report,
     Subscription,
 )
-from reporting.services import storing
+from reporting.services import Change, acts, change_save, storing
 from tests.conftest import Cast
 from tests.factories import Row, connection_make, customer_make, invoice_make
 from tests.reporting.conftest import NOON, refreshed
@@ -252,11 +252,15 @@ def test_as_of_is_the_company_s_own_day(books: Any) -> None:
     assert Report.objects.get().as_of == date(2026, 3, 16)
 
 
+def say(change: Change, cast: Cast) -> None:
+    change_save(change=change, by=cast.bob)
+
+
 class TestPeoplesWords:
     def test_rejected_subscription_leaves_mrr(self, books: Any, cast: Cast) -> None:
         refreshed()
         subscription = Subscription.objects.get(customer=books[1])
-        services.subscription_reject(subscription=subscription, by=cast.bob)
+        say(acts.rejected(subscription=subscription), cast)
         refreshed()
         assert body()["now"]["mrr_minor"] == 0
         assert Subscription.objects.get(customer=books[1]).status == "rejected"
@@ -264,48 +268,43 @@ class TestPeoplesWords:
     def test_cleared_subscription_counts_again(self, books: Any, cast: Cast) -> None:
         refreshed()
         subscription = Subscription.objects.get(customer=books[1])
-        services.subscription_reject(subscription=subscription, by=cast.bob)
-        services.subscription_clear(subscription=subscription, by=cast.bob)
+        say(acts.rejected(subscription=subscription), cast)
+        say(acts.cleared(subscription=subscription), cast)
         refreshed()
         assert body()["now"]["mrr_minor"] == 10000
 
     def test_confirming_takes_it_out_of_the_detected_share(self, books: Any, cast: Cast) -> None:
         refreshed()
         assert body()["now"]["detected_minor"] == 10000
-        services.subscription_confirm(
-            subscription=Subscription.objects.get(customer=books[1]), by=cast.bob
-        )
+        say(acts.confirmed(subscription=Subscription.objects.get(customer=books[1])), cast)
         refreshed()
         assert body()["now"]["detected_minor"] == 0
 
     def test_all_certain_ones_are_confirmed_at_once(self, books: Any, cast: Cast) -> None:
         refreshed()
-        assert services.subscriptions_confirm_certain(by=cast.bob) == 2
+        assert acts.certain().counted == {"count": 2}
+        say(acts.certain(), cast)
         refreshed()
         assert not Subscription.objects.filter(confirmed=False).exists()
 
     def test_edited_end_ends_it(self, books: Any, cast: Cast) -> None:
         refreshed()
-        services.subscription_edit(
-            subscription=Subscription.objects.get(customer=books[1]),
-            by=cast.bob,
-            end=date(2026, 3, 10),
-        )
+        subscription = Subscription.objects.get(customer=books[1])
+        say(acts.edited(subscription=subscription, end=date(2026, 3, 10)), cast)
         refreshed()
         assert body()["now"]["mrr_minor"] == 0
 
     def test_an_end_before_the_start_is_refused(self, books: Any, cast: Cast) -> None:
         refreshed()
         with pytest.raises(ValidationError):
-            services.subscription_edit(
+            acts.edited(
                 subscription=Subscription.objects.first(),
-                by=cast.bob,
                 start=date(2026, 3, 1),
                 end=date(2026, 2, 1),
             )
 
     def test_marked_product_is_obeyed_and_audited(self, books: Any, cast: Cast) -> None:
-        services.product_mark(product=Product.objects.get(), mark="one_off", by=cast.bob)
+        say(acts.products_marked(products=[Product.objects.get()], mark="one_off"), cast)
         refreshed()
         assert body()["now"]["mrr_minor"] == 0
         event = AuditEvent.objects.get(act="product.marked")
@@ -313,7 +312,7 @@ class TestPeoplesWords:
 
     def test_unknown_mark_is_refused(self, books: Any, cast: Cast) -> None:
         with pytest.raises(ValidationError):
-            services.product_mark(product=Product.objects.get(), mark="perhaps", by=cast.bob)
+            say(acts.products_marked(products=[Product.objects.get()], mark="perhaps"), cast)
 
     def test_financing_leaves_operations(self, books: Any, cast: Cast) -> None:
         refreshed()

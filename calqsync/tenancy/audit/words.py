@@ -30,7 +30,7 @@ AREAS = {
 }
 # Other first parts of the same area.
 ALSO = {
-    "subscription": ["subscriptions"],
+    "subscription": ["subscriptions", "line"],
     "plan": ["trial"],
     "export": ["audit", "list"],
     "sync": ["rejection", "removal"],
@@ -56,6 +56,7 @@ ACTS = {
     "invitation.resent": gettext_lazy("Sent an invitation again"),
     "invitation.revoked": gettext_lazy("Withdrew an invitation"),
     "invitation.sent": gettext_lazy("Invited somebody"),
+    "line.said": gettext_lazy("Said what an invoice row is"),
     "list.exported": gettext_lazy("Downloaded a list"),
     "member.account_deleted": gettext_lazy("Deleted their account"),
     "member.left": gettext_lazy("Left the team"),
@@ -69,11 +70,17 @@ ACTS = {
     "rejection.unignored": gettext_lazy("Counted ignored documents again"),
     "removal.checked": gettext_lazy("Had vanished documents looked for again"),
     "removal.confirmed": gettext_lazy("Said that vanished documents were deleted"),
+    "report.edit_undone": gettext_lazy("Undid an edit"),
     "report.settings_changed": gettext_lazy("Changed how figures are computed"),
     "subscription.cleared": gettext_lazy("Took a decision on a subscription back"),
     "subscription.confirmed": gettext_lazy("Confirmed a subscription"),
     "subscription.edited": gettext_lazy("Edited a subscription"),
+    "subscription.made": gettext_lazy("Made a subscription by hand"),
+    "subscription.merged": gettext_lazy("Merged two subscriptions"),
     "subscription.rejected": gettext_lazy("Rejected a subscription"),
+    "subscription.rows_moved": gettext_lazy("Moved rows to another subscription"),
+    "subscription.split": gettext_lazy("Split rows off a subscription"),
+    "subscription.taken_apart": gettext_lazy("Took merged subscriptions apart"),
     "subscriptions.confirmed": gettext_lazy("Confirmed subscriptions"),
     "support.acted": gettext_lazy("Acted as support"),
     "support.approved": gettext_lazy("Let support look in"),
@@ -113,7 +120,9 @@ _FIELDS = {
     "period_months": gettext_lazy("Months billed at once"),
     "plan": gettext_lazy("Plan"),
     "reason": gettext_lazy("Reason"),
+    "renewal_percent": gettext_lazy("Renewed with a probability of, %"),
     "role": gettext_lazy("Role"),
+    "rows": gettext_lazy("Rows"),
     "staff": gettext_lazy("Support"),
     "start": gettext_lazy("Starts"),
     "stored": gettext_lazy("Stored"),
@@ -124,7 +133,7 @@ _FIELDS = {
     "verdict": gettext_lazy("Decision"),
 }
 # Ids that lead to rows: for exports, not for reading.
-_UNREAD = {"run", "grant", "export", "connection", "documents"}
+_UNREAD = {"run", "grant", "export", "connection", "documents", "merged_into", "subscription_key"}
 
 
 def act_words(act: str) -> str:

@@ -1,0 +1,260 @@
+"""What people say about subscriptions, rows and products, each act as the change that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy import scope
+from integrations.models import BankEvent, InvoiceLine, Product
+from reporting.domain.choices import OWN, Mark, SubscriptionKey
+from reporting.domain.texts import normalised_product
+from reporting.models import CustomerMerge, Subscription, SubscriptionDecision
+from reporting.services.deciding.changes import Change
+
+PERIODS = (-2, -1, 1, 2, 3, 6, 12)
+LINE_TYPES = tuple(mark.value for mark in Mark)
+
+
+def confirmed(*, subscription: Subscription) -> Change:
+    """It is a subscription; it then counts whatever its confidence."""
+    return _decided(subscription, "subscription.confirmed", {"verdict": "confirmed"})
+
+
+def rejected(*, subscription: Subscription) -> Change:
+    """It is none: it never counts, and is not proposed again until that is cleared."""
+    return _decided(subscription, "subscription.rejected", {"verdict": "rejected"})
+
+
+def cleared(*, subscription: Subscription) -> Change:
+    """Nothing was said about it; detection decides again."""
+    return _decided(subscription, "subscription.cleared", None)
+
+
+def edited(
+    *,
+    subscription: Subscription,
+    period_months: int | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    paused: bool = False,
+    renewal_percent: int | None = None,
+) -> Change:
+    """Its period, first day, first day without service, pause and how likely it is renewed.
+
+    None asks the books. Editing confirms it. Raises ValidationError for an end before the start.
+    """
+    if start is not None and end is not None and end <= start:
+        raise ValidationError({"end": _("The end must lie after the start.")})
+    if renewal_percent is not None and not 0 <= renewal_percent <= 100:
+        raise ValidationError({"renewal_percent": _("Give a percentage from 0 to 100.")})
+    values = {
+        "verdict": "confirmed",
+        "period_months": _period(period_months),
+        "start": start,
+        "end": end,
+        "paused": paused,
+        "renewal_percent": renewal_percent,
+    }
+    return _decided(subscription, "subscription.edited", values)
+
+
+def certain() -> Change:
+    """Every subscription of high confidence that nobody decided on is confirmed."""
+    keys = list(
+        Subscription.objects.filter(confirmed=False, confidence="high")
+        .exclude(status="rejected")
+        .order_by("-mrr_e4", "pk")
+        .values_list("key", flat=True)
+    )
+    return Change(
+        act="subscriptions.confirmed",
+        rows={"subscriptions": {key: {"verdict": "confirmed"} for key in keys}},
+        counted={"count": len(keys)},
+    )
+
+
+def merged(*, subscription: Subscription, into: Subscription) -> Change:
+    """It is a part of `into`: one subscription from now on, under the key of that one.
+
+    What was merged into it before goes along, so that every part names the whole itself.
+    Raises ValidationError unless both are one customer's, in one currency.
+    """
+    if into.pk == subscription.pk:
+        raise ValidationError(_("Choose another subscription than this one."))
+    if (into.customer_id, into.currency) != (subscription.customer_id, subscription.currency):
+        raise ValidationError(_("Only subscriptions of one customer in one currency are merged."))
+    parts = [subscription.key, *_parts(subscription.key)]
+    return Change(
+        act="subscription.merged",
+        target=_target(subscription),
+        rows={"subscriptions": {key: {"merged_into": into.key} for key in parts}},
+    )
+
+
+def taken_apart(*, subscription: Subscription) -> Change:
+    """Everything that was merged into it stands by itself again."""
+    parts = {key: {"merged_into": ""} for key in _parts(subscription.key)}
+    return Change(
+        act="subscription.taken_apart",
+        target=_target(subscription),
+        rows={"subscriptions": parts},
+    )
+
+
+def split(*, lines: Sequence[InvoiceLine], subscription: Subscription) -> Change:
+    """These rows of it become a subscription of their own, confirmed."""
+    key = _own_key(subscription.customer_id, subscription.currency)
+    return Change(
+        act="subscription.split",
+        target=_target(subscription),
+        rows={
+            "lines": _lines(lines, {"subscription_key": key}),
+            "subscriptions": {key: {"verdict": "confirmed"}},
+        },
+        counted={"rows": len(lines)},
+    )
+
+
+def moved(*, lines: Sequence[InvoiceLine], into: Subscription | None) -> Change:
+    """These rows become a part of another subscription of their customer; None: as found."""
+    if into is not None:
+        customers = {_customer_of(line) for line in lines}
+        currencies = {line.invoice.currency for line in lines}
+        if not (customers <= {into.customer_id} and currencies <= {into.currency}):
+            raise ValidationError(_("Rows move between subscriptions of one customer only."))
+    values = {"subscription_key": into.key if into else ""}
+    return Change(
+        act="subscription.rows_moved",
+        target=_target(into) if into else "",
+        rows={"lines": _lines(lines, values)},
+        counted={"rows": len(lines)},
+    )
+
+
+def made(
+    *,
+    line: InvoiceLine,
+    period_months: int | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> Change:
+    """This row alone is a subscription, by hand: over a period, or from day to day.
+
+    `end` is the first day without service.
+    """
+    key = _own_key(_customer_of(line), line.invoice.currency)
+    said = {"type": Mark.RECURRING.value, "subscription_key": key, **_days(start, end)}
+    decision = {"verdict": "confirmed", "period_months": _period(period_months)}
+    return Change(
+        act="subscription.made",
+        target=line.name,
+        rows={"lines": {str(line.pk): said}, "subscriptions": {key: decision}},
+        counted={"rows": 1, "period_months": period_months},
+    )
+
+
+def made_of_all_like(*, line: InvoiceLine, period_months: int | None = None) -> Change:
+    """Every row of this product for this customer is a subscription, in future invoices too."""
+    key = str(SubscriptionKey(_customer_of(line), _product_ref(line), line.invoice.currency))
+    decision = {"verdict": "confirmed", "period_months": _period(period_months)}
+    return Change(
+        act="subscription.made", target=line.name, rows={"subscriptions": {key: decision}}
+    )
+
+
+def line_said(
+    *,
+    line: InvoiceLine,
+    type: str,
+    start: date | None = None,
+    end: date | None = None,
+) -> Change:
+    """What one row is, and for when; "" leaves it to detection."""
+    if type and type not in LINE_TYPES:
+        raise ValidationError({"type": _("Choose one of the types in the list.")})
+    said = {"type": type, **_days(start, end)}
+    if not type:
+        said = dict.fromkeys(("type", "subscription_key"), "") | dict.fromkeys(("start", "end"))
+    return Change(act="line.said", target=line.name, rows={"lines": {str(line.pk): said}})
+
+
+def products_marked(
+    *, products: Sequence[Product], mark: str | None, period_months: int | None = None
+) -> Change:
+    """What products are: recurring, one_off, usage or ignore; None takes the word back."""
+    said = mark and {"mark": mark, "period_months": _period(period_months)}
+    return Change(
+        act="product.marked",
+        target=products[0].name if len(products) == 1 else "",
+        rows={"products": {str(product.pk): said or None for product in products}},
+        counted={"count": len(products), "mark": mark} if len(products) > 1 else {},
+    )
+
+
+def settings_changed(**values: Any) -> Change:
+    """Other settings of the figures: only those given."""
+    rows = {"settings": {str(scope.required()): values}}
+    return Change(act="report.settings_changed", rows=rows)
+
+
+def cash_marked(*, event: BankEvent, financing: bool | None) -> Change:
+    """Whether a bank event is financing; None takes the word back."""
+    said = None if financing is None else {"financing": financing}
+    return Change(
+        act="cash.marked",
+        target=event.counterparty or event.message,
+        rows={"cash": {str(event.pk): said}},
+    )
+
+
+def _decided(subscription: Subscription, act: str, values: Mapping[str, Any] | None) -> Change:
+    rows = {"subscriptions": {subscription.key: values}}
+    return Change(act=act, target=_target(subscription), rows=rows)
+
+
+def _target(subscription: Subscription) -> str:
+    return str(subscription.product_name)
+
+
+def _parts(key: str) -> list[str]:
+    parts = SubscriptionDecision.objects.filter(merged_into=key).order_by("pk")
+    return list(parts.values_list("key", flat=True))
+
+
+def _lines(lines: Sequence[InvoiceLine], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(line.pk): values for line in lines}
+
+
+def _own_key(customer_id: int, currency: str) -> str:
+    return str(SubscriptionKey(customer_id, f"{OWN}{uuid4().hex}", currency))
+
+
+def _customer_of(line: InvoiceLine) -> int:
+    """The customer whose figures the row counts for."""
+    merged = CustomerMerge.objects.filter(customer=line.invoice.customer_id)
+    found = merged.values_list("into_id", flat=True).first()
+    return int(found or line.invoice.customer_id)
+
+
+def _product_ref(line: InvoiceLine) -> str:
+    return f"p{line.product_id}" if line.product_id else f"n:{normalised_product(line.name)}"
+
+
+def _days(start: date | None, end: date | None) -> dict[str, date | None]:
+    if start is not None and end is not None and end <= start:
+        raise ValidationError({"end": _("The end must lie after the start.")})
+    if end is not None and start is None:
+        raise ValidationError({"start": _("Give the first day as well.")})
+    return {"start": start, "end": end}
+
+
+def _period(months: int | None) -> int | None:
+    if months is not None and months not in PERIODS:
+        raise ValidationError({"period_months": _("Choose one of the periods in the list.")})
+    return months

@@ -1,0 +1,131 @@
+"""What a change would do to MRR, before anybody says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.db import transaction
+
+from calqsync.tenancy.models import Tenant
+from integrations.models import InvoiceLine
+from reporting import feed
+from reporting.domain.arrays import Ints
+from reporting.domain.choices import SubscriptionKey
+from reporting.domain.mrr import CustomerMonths
+from reporting.domain.report import measure
+from reporting.models import CustomerFigure, Report
+from reporting.services.deciding.changes import Change, Rows, rows_write
+
+MOST = 200
+"""Customers that one preview measures; a change that concerns more is previewed on these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """MRR of the customers that a change concerns, without it and with it, month by month.
+
+    In 1/10 000 of a minor unit of the reporting currency. Only months in which some customer
+    changes are listed, oldest first; the last snapshot is always `now`.
+    """
+
+    now: tuple[int, int]
+    """At the report's last snapshot: without, with."""
+    months: Sequence[tuple[int, int, int]]
+    """Month index, without, with: of all the customers measured."""
+    customers: Sequence[tuple[int, int, int]]
+    """Customer id and the MRR now without and with, of those who change in any month; the
+    largest difference of any month first."""
+    concerned: int
+    """Customers whose figures it may change; more than `MOST` are not all measured."""
+
+    @property
+    def worst(self) -> tuple[int, int, int] | None:
+        """The month that changes most; None where none does."""
+        return max(self.months, key=lambda one: abs(one[2] - one[1]), default=None)
+
+    @property
+    def whole(self) -> bool:
+        """Every customer that it concerns was measured."""
+        return self.concerned <= MOST
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.whole and not self.customers
+
+
+def change_preview(*, tenant: Tenant, change: Change) -> Preview | None:
+    """What `change` would do on the day of the published figures; None where there are none.
+
+    The change is written, the books are read as the engine will read them, and it is taken back:
+    what is shown is what saving will do, as far as the books stay as they are.
+    """
+    report = Report.objects.only("as_of").first()
+    if report is None:
+        return None
+    ids = _concerned(change.rows)
+    chosen = ids if len(ids) <= MOST else _largest(ids)
+    before = _measured(tenant, report, chosen)
+    with transaction.atomic():
+        rows_write(change.rows, by=None)
+        after = _measured(tenant, report, chosen)
+        transaction.set_rollback(True)
+    return _compared(before, after, len(ids))
+
+
+def _measured(tenant: Tenant, report: Report, ids: list[int]) -> CustomerMonths:
+    books = feed.books(tenant=tenant, as_of=report.as_of, customer_ids=ids)
+    return measure(books.lines, books.bank, books.receivables, books.words, books.settings).table
+
+
+def _compared(before: CustomerMonths, after: CustomerMonths, concerned: int) -> Preview:
+    customers = np.union1d(before.customers, after.customers)
+    months = np.union1d(before.months, after.months)
+    was, becomes = (_laid_out(table, customers, months) for table in (before, after))
+    change = becomes - was
+    who = np.flatnonzero(change.any(axis=1))
+    who = who[np.argsort(-np.abs(change[who]).max(axis=1, initial=0), kind="stable")]
+    when = np.flatnonzero(change.any(axis=0))
+    sums = was.sum(axis=0), becomes.sum(axis=0)
+    return Preview(
+        now=(int(sums[0][-1]), int(sums[1][-1])) if len(months) else (0, 0),
+        months=[(int(months[at]), int(sums[0][at]), int(sums[1][at])) for at in when],
+        customers=[(int(customers[row]), int(was[row, -1]), int(becomes[row, -1])) for row in who],
+        concerned=concerned,
+    )
+
+
+def _laid_out(table: CustomerMonths, customers: Ints, months: Ints) -> Ints:
+    """The table's MRR over these customers and months, 0 where it has none."""
+    found = np.zeros((len(customers), len(months)), dtype=np.int64)
+    rows, columns = (
+        np.searchsorted(customers, table.customers),
+        np.searchsorted(months, table.months),
+    )
+    if table.mrr.size:
+        found[np.ix_(rows, columns)] = table.mrr
+    return found
+
+
+def _concerned(rows: Rows) -> list[int]:
+    """The customers whose figures the rows may change; for settings everybody with figures."""
+    if "settings" in rows:
+        return list(
+            CustomerFigure.objects.order_by("-mrr_now_e4").values_list("customer", flat=True)
+        )
+    ids = {SubscriptionKey.parse(key).customer_id for key in rows.get("subscriptions", ())}
+    lines = InvoiceLine.objects.filter(invoice__customer__isnull=False)
+    for name, field in (("lines", "pk__in"), ("products", "product__in")):
+        if keys := rows.get(name):
+            found = lines.filter(**{field: list(keys)}, invoice__issued=True)
+            ids.update(found.values_list("invoice__customer", flat=True).distinct())
+    for key, values in rows.get("customers", {}).items():
+        ids.update({int(key), *([values["into_id"]] if values else [])})
+    return sorted(ids)
+
+
+def _largest(ids: list[int]) -> list[int]:
+    """Of these customers the ones with the most MRR now."""
+    found = CustomerFigure.objects.filter(customer__in=ids).order_by("-mrr_now_e4", "pk")
+    return list(found.values_list("customer", flat=True)[:MOST])
