@@ -40,12 +40,19 @@ class Written:
         return self.added + self.changed + self.removed
 
 
-def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Columns) -> Written:
+def replace_rows(
+    model: type[TenantOwned],
+    *,
+    key: Sequence[str],
+    columns: Columns,
+    keep_former: bool = False,
+) -> Written:
     """Make the tenant's rows of `model` exactly these; rows that stay the same are not written.
 
     `columns` holds equal-length values by column name (`customer_id`, not `customer`), numpy
     arrays or lists, `key` among them; columns left out keep their database defaults. Runs in
-    the caller's transaction and needs a tenant in scope.
+    the caller's transaction and needs a tenant in scope. With `keep_former`, the temporary table
+    `former_table(model)` says until the commit what every row that differs was.
     """
     tenant_id = scope.required()
     table = connection.ops.quote_name(model._meta.db_table)
@@ -63,31 +70,65 @@ def replace_rows(model: type[TenantOwned], *, key: Sequence[str], columns: Colum
         for text in _copy_texts(model, columns):
             cursor.copy_expert(f"COPY pg_temp.{incoming} ({', '.join(names)}) FROM STDIN", text)
         cursor.execute(f"ANALYZE pg_temp.{incoming}")
-        cursor.execute(
+        kept = _Former(cursor, model, keys) if keep_former else None
+        removing = (
             f"DELETE FROM {table} t WHERE t.tenant_id = %s"
-            f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{incoming} i WHERE {same})",
-            [tenant_id],
+            f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{incoming} i WHERE {same})"
         )
+        cursor.execute(kept.was("t.*", removing) if kept else removing, [tenant_id])
         removed = cursor.rowcount
         changed = 0
         if others:
-            cursor.execute(
+            changing = (
                 f"UPDATE {table} t SET {', '.join(f'{name} = i.{name}' for name in others)}"
                 f" FROM pg_temp.{incoming} i WHERE t.tenant_id = %s AND {same}"
                 f" AND ({', '.join(f't.{name}' for name in others)})"
-                f" IS DISTINCT FROM ({', '.join(f'i.{name}' for name in others)})",
-                [tenant_id],
+                f" IS DISTINCT FROM ({', '.join(f'i.{name}' for name in others)})"
             )
+            cursor.execute(kept.was("old.*", changing) if kept else changing, [tenant_id])
             changed = cursor.rowcount
-        cursor.execute(
+        adding = (
             f"INSERT INTO {table} (tenant_id, {', '.join(names)})"
             f" SELECT %s, {', '.join(f'i.{name}' for name in names)} FROM pg_temp.{incoming} i"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE t.tenant_id = %s AND {same})",
-            [tenant_id, tenant_id],
+            f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE t.tenant_id = %s AND {same})"
         )
+        cursor.execute(kept.was_not(adding) if kept else adding, [tenant_id, tenant_id])
         added = cursor.rowcount
         cursor.execute(f"DROP TABLE pg_temp.{incoming}")
     return Written(added=added, changed=changed, removed=removed)
+
+
+def former_table(model: type[TenantOwned]) -> str:
+    """The quoted name of what `replace_rows(keep_former=True)` keeps until the commit.
+
+    One row for each row of `model` that was written: its former values, or its key alone, with
+    `id` NULL, where there was none.
+    """
+    return f"pg_temp.{connection.ops.quote_name(f'former_{model._meta.db_table}'[:63])}"
+
+
+class _Former:
+    """Lets a statement that writes rows leave behind what they were."""
+
+    def __init__(self, cursor: Any, model: type[TenantOwned], keys: Sequence[str]) -> None:
+        self._table, self._keys = former_table(model), ", ".join(keys)
+        cursor.execute(f"DROP TABLE IF EXISTS {self._table}")
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE {self._table.removeprefix('pg_temp.')} ON COMMIT DROP AS"
+            f" SELECT * FROM {connection.ops.quote_name(model._meta.db_table)} WITH NO DATA"
+        )
+
+    def was(self, rows: str, statement: str) -> str:
+        return (
+            f"WITH was AS ({statement} RETURNING {rows})"
+            f" INSERT INTO {self._table} SELECT * FROM was"
+        )
+
+    def was_not(self, statement: str) -> str:
+        return (
+            f"WITH made AS ({statement} RETURNING {self._keys})"
+            f" INSERT INTO {self._table} ({self._keys}) SELECT {self._keys} FROM made"
+        )
 
 
 def check_keys() -> None:

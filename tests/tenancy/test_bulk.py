@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.bulk import Written, check_keys, replace_rows
+from calqsync.tenancy.bulk import Written, check_keys, former_table, replace_rows
 from reporting.models import CustomerFigure, SubscriptionDecision
 from tests.conftest import Cast
 from tests.factories import connection_make, customer_make
@@ -100,3 +100,15 @@ def test_lists_of_numbers_are_stored(cast: Cast) -> None:
         replace_rows(CustomerFigure, key=["customer_id"], columns=figure_of(customer.pk))
         figure = CustomerFigure.objects.get()
         assert (figure.mrr_e4, figure.fx_e4, figure.moves) == ([1, -2], [], [3])
+
+
+def test_what_changed_rows_were_is_kept_until_the_commit(cast: Cast) -> None:
+    with scope.tenant(cast.tenant.pk), connection.cursor() as cursor:
+        replace(same="confirmed", changed="rejected", gone="rejected")
+        wanted = decisions(same="confirmed", changed="confirmed", new="rejected")
+        replace_rows(SubscriptionDecision, key=["key"], columns=wanted, keep_former=True)
+        former = former_table(SubscriptionDecision)
+        cursor.execute(f"SELECT key, verdict, id IS NULL FROM {former} ORDER BY key")
+        kept = [("changed", "rejected", False), ("gone", "rejected", False), ("new", None, True)]
+        assert cursor.fetchall() == kept
+        assert stored() == {"same": "confirmed", "changed": "confirmed", "new": "rejected"}
