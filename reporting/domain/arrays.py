@@ -12,6 +12,8 @@ Rates = NDArray[np.float64]
 
 NO_DAY = int(np.iinfo(np.int32).min)
 """Stands where a date is absent."""
+NEVER = int(np.iinfo(np.int32).max)
+"""A day that does not come."""
 
 
 def as_int64(values: object) -> Ints:

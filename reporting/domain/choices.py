@@ -34,6 +34,14 @@ class Average(Enum):
     MEDIAN = "median"
 
 
+class Ltv(Enum):
+    """Which customer lifetime value is compared with the cost of winning a customer."""
+
+    OURS = "ours"
+    CHARTMOGUL = "chartmogul"
+    CALQULATE = "calqulate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductMark:
     """A person's word on one product; `product` is a ref of `lines.product_refs`."""
@@ -134,5 +142,18 @@ class Settings:
     burn_average: Average = Average.MEAN
     reactivation_months: int | None = None
     """A return after more months than this is a new customer; None: always a reactivation."""
+    pauses_churn: bool = True
+    """A customer who pauses all is churn; else the pause stands on a row of its own, outside
+    the churn rates, and inside retention."""
+    keep_free: bool = False
+    """A plan discounted by 100 % keeps its customer at 0 (a contraction); else it ends."""
+    overdue_days: int | None = None
+    """An invoice unpaid for more days after it fell due no longer counts; None: it counts."""
+    daily_recognition: bool = False
+    """Revenue is recognised by the day; else in equal parts at the ends of months."""
+    ltv: Ltv = Ltv.OURS
+    gross_margin_bp: int | None = None
+    """Parts of ten thousand; None: figures that need it have no value."""
+    cac_lag_months: int = 0
     complete_from: date | None = None
     """While the first import loads newest first: the day back to which it is complete."""

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints
+from reporting.domain.arrays import NEVER, Flags, Ints
 from reporting.domain.chains import Cadence, Chains, build_chains, find_cadence, next_hit
-from reporting.domain.choices import Mark, Settings, UserWords
+from reporting.domain.choices import Settings, UserWords
 from reporting.domain.credits import link_full_credits
 from reporting.domain.draft import Draft
 from reporting.domain.evidence import MARKS, Evidence, gather
 from reporting.domain.findings import Findings, LineType, Source, Subscriptions, Sure, Why
 from reporting.domain.lines import Lines
+from reporting.domain.links import join, link
 from reporting.domain.negatives import settle_negatives
 from reporting.domain.periods import nominal_end, nominal_months
-from reporting.domain.subscriptions import Said, apply_said, find_said, finish
+from reporting.domain.said import (
+    MARK_TYPES,
+    Said,
+    apply_lines,
+    apply_said,
+    confirm_lines,
+    find_said,
+)
+from reporting.domain.subscriptions import finish
 
-_MARK_TYPES = {
-    Mark.ONE_OFF: LineType.ONE_OFF,
-    Mark.USAGE: LineType.USAGE,
-    Mark.IGNORE: LineType.IGNORE,
-}
 _DATE_REASON = {
     Source.ROW_DATES: Why.ROW_DATES,
     Source.DELIVERY: Why.DELIVERY_DATES,
@@ -32,12 +36,17 @@ _DATE_REASON = {
 }
 
 
-def detect(lines: Lines, words: UserWords, settings: Settings) -> tuple[Findings, Subscriptions]:
-    """A finding for every line and the subscriptions that they form."""
+def detect(
+    lines: Lines, words: UserWords, settings: Settings, unpaid_until: Ints | None = None
+) -> tuple[Findings, Subscriptions]:
+    """A finding for every line and the subscriptions that they form.
+
+    `unpaid_until` has the day, by line, from which it no longer counts; without it all count.
+    """
     evidence = gather(lines, words)
     credits = link_full_credits(lines)
     hits = (lines.net > 0) & ~credits.cancelled & ~lines.is_credit
-    chains = build_chains(lines, hits)
+    chains = link(lines, build_chains(lines, hits, words.decisions), hits, words)
     cadence = find_cadence(lines, chains, hits)
     said = find_said(lines, chains, words)
     draft = _judge(lines, evidence, chains, cadence)
@@ -45,7 +54,9 @@ def detect(lines: Lines, words: UserWords, settings: Settings) -> tuple[Findings
     _raise_by_company(lines, evidence, chains, draft)
     settle_negatives(lines, evidence, credits, chains, draft)
     apply_said(lines, chains, said, draft)
-    return finish(lines, draft, chains, said, settings, credits.cancelled)
+    if unpaid_until is None:
+        unpaid_until = np.full(len(lines), NEVER, dtype=np.int64)
+    return finish(lines, draft, chains, said, settings, credits.cancelled, unpaid_until)
 
 
 def _judge(lines: Lines, evidence: Evidence, chains: Chains, cadence: Cadence) -> Draft:
@@ -99,7 +110,7 @@ def _obey_marks(evidence: Evidence, draft: Draft) -> None:
         if mark is None:
             continue
         rows = evidence.mark == number
-        draft.set_type(rows, _MARK_TYPES.get(mark, LineType.SUBSCRIPTION))
+        draft.set_type(rows, MARK_TYPES[mark])
         draft.explain(rows, Why.USER_MARK)
         draft.sure[rows] = Sure.HIGH
 
@@ -170,7 +181,7 @@ def _raise_by_company(lines: Lines, evidence: Evidence, chains: Chains, draft: D
     open_rows = service & ~certain & (evidence.counter < 0) & (draft.source <= Source.CADENCE)
     if not open_rows.any():
         return
-    group = chains.group_of_chain[draft.chain]
+    group = chains.group_of_line
     certain_groups = np.zeros(int(group.max()) + 1, dtype=np.bool_)
     certain_groups[group[certain]] = True
     raised = open_rows & certain_groups[group]

@@ -34,6 +34,8 @@ class Source(IntEnum):
     FALLBACK = 7
     CREDITED_LINE = 8
     NONE = 9
+    PRODUCT_VOTE = 10
+    """How the product's other customers are billed; asked before the fallback alone."""
 
 
 class Sure(IntEnum):
@@ -77,6 +79,10 @@ class Why(IntEnum):
     CREDIT_UNMATCHED = 18
     DISCOUNT_ROW = 19
     """params: discounted_line"""
+    USER_LINE = 20
+    """A person said so of this row"""
+    PRODUCT_VOTE = 21
+    """params: recurring, customers (of those whose histories of the product can be judged)"""
 
 
 class Reason(NamedTuple):
@@ -123,6 +129,10 @@ class Findings:
     """The line stands in MRR."""
     late: Flags
     """The line counts beyond its end because its next invoice is awaited."""
+    paused: Flags
+    """The last line of a subscription that a person paused."""
+    ending: Flags
+    """The line's subscription has an end that a person set."""
     from_month: Ints
     to_month: Ints
     """The line stands in the snapshots of the month indexes from_month <= m < to_month."""
@@ -155,6 +165,8 @@ def _params(code: Why, first: int, second: int, words: tuple[str, ...]) -> dict[
         return {"hits": first, "months": second}
     if code in (Why.CREDIT_FULL, Why.CREDIT_PART):
         return {"credited_line": first}
+    if code is Why.PRODUCT_VOTE:
+        return {"recurring": first, "customers": second}
     if code is Why.DISCOUNT_ROW:
         return {"discounted_line": first}
     return {}

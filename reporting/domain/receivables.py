@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from reporting.domain.arrays import NO_DAY, Flags, Ints, Small, as_int64
+from reporting.domain.arrays import NEVER, NO_DAY, Flags, Ints, Small, as_int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,27 @@ class OpenReceivables:
     """max(today, due day + the payer's usual delay)."""
     by_age: dict[Age, int]
     total: int
+
+
+def unpaid_until(
+    receivables: Receivables, invoice_id: Ints, as_of_day: int, days: int | None
+) -> Ints:
+    """For each of the given invoices the first day on which it no longer counts: `days` after
+    it fell due and still unpaid. NEVER for the others, and where the tenant sets no limit.
+
+    A payment that comes later lets the invoice count again from its start, as SaaSync does.
+    """
+    never = np.full(len(invoice_id), NEVER, dtype=np.int64)
+    if days is None or not len(receivables):
+        return never
+    cut = as_int64(receivables.due_day) + days + 1
+    late = np.flatnonzero((receivables.open_gross > 0) & (cut <= as_of_day))
+    late = late[np.argsort(receivables.invoice_id[late], kind="stable")]
+    if not late.size:
+        return never
+    known = receivables.invoice_id[late]
+    at = np.minimum(np.searchsorted(known, invoice_id), len(known) - 1)
+    return np.where(known[at] == invoice_id, cut[late[at]], never)
 
 
 PAID_FOR_OWN_DELAY = 3

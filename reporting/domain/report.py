@@ -20,7 +20,12 @@ from reporting.domain.lines import Lines
 from reporting.domain.movements import Movement, Movements, movements
 from reporting.domain.mrr import CustomerMonths, customer_months, line_mrr
 from reporting.domain.periods import day_number, month_of
-from reporting.domain.receivables import OpenReceivables, Receivables, open_receivables
+from reporting.domain.receivables import (
+    OpenReceivables,
+    Receivables,
+    open_receivables,
+    unpaid_until,
+)
 from reporting.domain.recognition import deferred_by_month, future_by_month
 from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
@@ -232,6 +237,7 @@ def _movements(
         before,
         tolerance_bp=settings.tolerance_bp,
         reactivation_months=settings.reactivation_months,
+        pauses_churn=settings.pauses_churn,
     )
 
 
@@ -241,16 +247,33 @@ def measure(
     receivables: Receivables,
     words: UserWords,
     settings: Settings,
+    *,
+    since: int | None = None,
 ) -> Report:
-    """Every figure of one tenant on `settings.as_of`; the same input gives the same report."""
-    findings, subscriptions = detect(lines, words, settings)
+    """Every figure of one tenant on `settings.as_of`; the same input gives the same report.
+
+    Its months begin with the first invoice or service, or with the month `since` where that is
+    earlier: sums over some customers can be added to those of others when their months agree.
+    """
+    unpaid = unpaid_until(
+        receivables, lines.invoice_id, day_number(settings.as_of), settings.overdue_days
+    )
+    findings, subscriptions = detect(lines, words, settings, unpaid)
     counted = findings.counted
     mrr = np.zeros(len(lines), dtype=np.int64)
     mrr[counted] = line_mrr(
         lines.net_acc[counted], findings.months_num[counted], findings.months_den[counted]
     )
-    months = _month_range(lines, findings, settings)
-    table = customer_months(lines, findings, mrr, months, settings.currency)
+    months = _month_range(lines, findings, settings, since)
+    table = customer_months(
+        lines,
+        findings,
+        mrr,
+        months,
+        settings.currency,
+        keep_free=settings.keep_free,
+        paused=findings.paused,
+    )
     return Report(
         settings=settings,
         lines=lines,
@@ -264,11 +287,11 @@ def measure(
     )
 
 
-def _month_range(lines: Lines, findings: Findings, settings: Settings) -> Ints:
+def _month_range(lines: Lines, findings: Findings, settings: Settings, since: int | None) -> Ints:
     last = int(month_of(day_number(settings.as_of)))
-    if not len(lines):
-        return np.array([last], dtype=np.int64)
-    first = int(month_of(as_int64(lines.invoice_day).min()))
+    first = last if since is None else since
+    if len(lines):
+        first = min(first, int(month_of(as_int64(lines.invoice_day).min())))
     if findings.counted.any():
         first = min(first, int(findings.from_month[findings.counted].min()))
     return np.arange(min(first, last), last + 1, dtype=np.int64)

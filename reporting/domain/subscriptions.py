@@ -1,4 +1,4 @@
-"""From judged lines to subscriptions: the person's verdicts, lateness, status."""
+"""From judged lines to subscriptions: what counts when, lateness, status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.chains import DAY_SPAN, Chains
-from reporting.domain.choices import Confidence, Settings, UserWords, Verdict
+from reporting.domain.choices import Confidence, Settings
 from reporting.domain.draft import Draft
 from reporting.domain.findings import (
     Findings,
@@ -22,79 +22,11 @@ from reporting.domain.findings import (
 from reporting.domain.lines import Lines, product_refs
 from reporting.domain.mrr import line_mrr
 from reporting.domain.periods import day_number, month_of
+from reporting.domain.said import Said
 
 SURE_OF = {Confidence.LOW: Sure.LOW, Confidence.MEDIUM: Sure.MEDIUM, Confidence.HIGH: Sure.HIGH}
 REPLACED_DAYS = 3
 _PERIODS = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What people said about each chain."""
-
-    confirmed: Flags
-    rejected: Flags
-    paused: Flags
-    period: Ints
-    """Nominal months, 0 where nothing was said."""
-    start: Ints
-    end: Ints
-    """NO_DAY where nothing was said."""
-
-
-def find_said(lines: Lines, chains: Chains, words: UserWords) -> Said:
-    """Decisions laid on the chains they name; a key with band 0 names a whole group.
-
-    A decision on one band is obeyed after one on the whole group, so it wins.
-    """
-    none = np.zeros(chains.count, dtype=np.bool_)
-    said = Said(
-        confirmed=none,
-        rejected=none.copy(),
-        paused=none.copy(),
-        period=np.zeros(chains.count, dtype=np.int64),
-        start=np.full(chains.count, NO_DAY, dtype=np.int64),
-        end=np.full(chains.count, NO_DAY, dtype=np.int64),
-    )
-    if not words.decisions:
-        return said
-    refs = {ref: key for key, ref in enumerate(product_refs(lines))}
-    names = {name: code for code, name in enumerate(lines.currencies)}
-    customer = lines.customer_id[chains.first_line]
-    product = lines.product_key[chains.first_line]
-    currency = lines.currency[chains.first_line]
-    for decision in sorted(words.decisions, key=lambda one: one.key.band != 0):
-        key = decision.key
-        if key.product not in refs or key.currency not in names:
-            continue
-        mine = (customer == key.customer_id) & (product == refs[key.product])
-        mine &= currency == names[key.currency]
-        if key.band:
-            mine &= chains.band == key.band
-        said.confirmed[mine] = decision.verdict is Verdict.CONFIRMED
-        said.rejected[mine] = decision.verdict is Verdict.REJECTED
-        said.paused[mine] = decision.paused
-        said.period[mine] = decision.period_months or 0
-        said.start[mine] = NO_DAY if decision.start is None else day_number(decision.start)
-        said.end[mine] = NO_DAY if decision.end is None else day_number(decision.end)
-    return said
-
-
-def apply_said(lines: Lines, chains: Chains, said: Said, draft: Draft) -> None:
-    """Confirmed chains are subscriptions whatever the signs say; starts are moved."""
-    confirmed = said.confirmed[draft.chain]
-    draft.type[confirmed] = LineType.SUBSCRIPTION
-    draft.sure[confirmed] = Sure.HIGH
-    draft.explain(confirmed & (lines.net > 0), Why.USER_CONFIRMED)
-    for chain in np.flatnonzero(said.start != NO_DAY):
-        rows = np.flatnonzero(draft.chain == chain)
-        start = draft.start[rows]
-        first = int(start.min())
-        moved = np.where(start == first, said.start[chain], np.maximum(start, said.start[chain]))
-        draft.start[rows] = np.minimum(moved, draft.end[rows])
-    ends = said.end[draft.chain]
-    cut = ends != NO_DAY
-    draft.end[cut] = np.maximum(np.minimum(draft.end[cut], ends[cut]), draft.start[cut])
 
 
 def finish(
@@ -104,8 +36,12 @@ def finish(
     said: Said,
     settings: Settings,
     cancelled: Flags,
+    unpaid_until: Ints,
 ) -> tuple[Findings, Subscriptions]:
-    """Which lines count when, and the subscriptions with their state on `as_of`."""
+    """Which lines count when, and the subscriptions with their state on `as_of`.
+
+    A line counts on no day from `unpaid_until` on.
+    """
     as_of = day_number(settings.as_of)
     candidate = draft.type == LineType.SUBSCRIPTION
     rejected = said.rejected[draft.chain]
@@ -114,10 +50,10 @@ def finish(
     life = _life(draft, chains, candidate & (lines.net >= 0), ~cancelled)
     late_chain = _late(life, chains, said, settings, as_of)
     late = service & late_chain[draft.chain] & (draft.end == life.last_end[draft.chain])
-    late &= draft.end > draft.start
-    from_month, to_month = snapshot_months(
-        draft.start, np.where(late, as_of + 1, draft.end), as_of, service
-    )
+    late &= (draft.end > draft.start) & (unpaid_until > as_of)
+    stop = np.maximum(np.where(late, as_of + 1, draft.end), draft.start)
+    stop = np.clip(unpaid_until, draft.start, stop)
+    from_month, to_month = snapshot_months(draft.start, stop, as_of, service)
     running = int(month_of(as_of))
     now = service & (from_month <= running) & (running < to_month)
     shown = candidate & life.alive[draft.chain]
@@ -136,6 +72,8 @@ def finish(
         subscription=np.where(shown, number[draft.chain], -1),
         counted=counted,
         late=late & counted,
+        paused=counted & said.paused[draft.chain] & (draft.end == life.last_end[draft.chain]),
+        ending=counted & (said.end[draft.chain] != NO_DAY),
         from_month=np.where(counted, from_month, 0),
         to_month=np.where(counted, to_month, 0),
         word_names=draft.word_names,

@@ -19,7 +19,14 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import BankAccount, Connection, Customer
 from reporting.body import Freshness, Note
 from reporting.domain.arrays import Ints
-from reporting.domain.choices import Average, Confidence, Settings, UserWords
+from reporting.domain.choices import (
+    DEFAULT_GRACE,
+    Average,
+    Confidence,
+    Ltv,
+    Settings,
+    UserWords,
+)
 from reporting.domain.lines import Lines
 from reporting.domain.receivables import Receivables
 from reporting.domain.runway import Bank
@@ -146,6 +153,14 @@ def _settings(tenant: Tenant, as_of: date, included: list[Connection]) -> Settin
         burn_months=chosen.burn_months,
         burn_average=Average(chosen.burn_average),
         reactivation_months=chosen.reactivation_months,
+        grace_days={**DEFAULT_GRACE, **{int(key): n for key, n in chosen.grace_days.items()}},
+        pauses_churn=chosen.pause_handling == "churn",
+        keep_free=chosen.free_plans == "kept",
+        overdue_days=chosen.overdue_days,
+        daily_recognition=chosen.recognition == "daily",
+        ltv=Ltv(chosen.ltv),
+        gross_margin_bp=chosen.gross_margin_bp,
+        cac_lag_months=chosen.cac_lag_months,
         complete_from=max((day for day in loading if day is not None), default=None),
     )
 
