@@ -7,13 +7,15 @@ that alternate are chains side by side (three yearly contracts are not one quart
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reporting.domain.arrays import Flags, Ints, as_int64
-from reporting.domain.lines import Lines
+from reporting.domain.choices import Decision, SubscriptionKey
+from reporting.domain.lines import Lines, product_refs
 from reporting.domain.periods import TWO_WEEKS, WEEK
 
 # Gap bands in days, with the nominal period each one stands for.
@@ -37,12 +39,17 @@ class Chains:
     """One chain per (group, cluster side by side)."""
 
     of_line: Ints
+    group_of_line: Ints
     group_of_chain: Ints
     band: Ints
     """0 for the only chain of a group, else its first unit price."""
     first_line: Ints
     """A line that names the chain's customer, product and currency."""
+    part_of_line: Ints
+    """The chain of each line before people's words merged some."""
     count: int
+    own: tuple[SubscriptionKey, ...] = ()
+    """Keys of the last chains: those that exist by people's words alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,22 +91,27 @@ def unit_prices(lines: Lines) -> Ints:
     return lines.net * 1_000_000 // quantity
 
 
-def build_chains(lines: Lines, hits: Flags) -> Chains:
-    """Chains of all lines; only `hits` (positive, not credited in full) shape the clusters."""
+def build_chains(lines: Lines, hits: Flags, decisions: Sequence[Decision] = ()) -> Chains:
+    """Chains of all lines; only `hits` (positive, not credited in full) shape the clusters.
+
+    A group of which people named a part (a band) stays split however its rhythm changes.
+    """
     group, first = codes(lines.customer_id, lines.product_key, lines.currency)
     groups = len(first)
     rows = np.flatnonzero(hits)
     price = unit_prices(lines)
     rows = rows[_varied(group[rows], price[rows], groups)]
     cluster = _clusters(group[rows], price[rows])
-    split = _split_groups(lines, group, rows, cluster, groups)
+    split = _split_groups(lines, group, rows, cluster, _named_apart(lines, first, decisions))
     inside = split[group[rows]]
     if not inside.any():
         return Chains(
             of_line=group,
+            group_of_line=group,
             group_of_chain=np.arange(groups, dtype=np.int64),
             band=np.zeros(groups, dtype=np.int64),
             first_line=first,
+            part_of_line=group,
             count=groups,
         )
     return _side_by_side(lines, group, first, rows[inside], cluster[inside], split)
@@ -126,8 +138,11 @@ def _side_by_side(
     number = np.cumsum(kept) - 1
     first_line = np.append(first, rows[opening])[kept]
     band = np.append(np.zeros(groups, dtype=np.int64), np.maximum(price[rows[opening]], 1))
+    of_line = number[of_line]
     return Chains(
-        of_line=number[of_line],
+        of_line=of_line,
+        part_of_line=of_line,
+        group_of_line=group,
         group_of_chain=group[first_line],
         band=band[kept],
         first_line=first_line,
@@ -166,15 +181,31 @@ def _clusters(group: Ints, price: Ints) -> Ints:
     return cluster
 
 
+def _named_apart(lines: Lines, first: Ints, decisions: Sequence[Decision]) -> Flags:
+    """Groups of which a person named a part."""
+    named = {one.key[:3] for one in decisions if one.key.band}
+    apart = np.zeros(len(first), dtype=np.bool_)
+    if not named:
+        return apart
+    refs = product_refs(lines)
+    customers = lines.customer_id[first]
+    for place in np.flatnonzero(np.isin(customers, [customer for customer, _, _ in named])):
+        row = first[place]
+        product, currency = refs[lines.product_key[row]], lines.currencies[lines.currency[row]]
+        apart[place] = (int(customers[place]), product, currency) in named
+    return apart
+
+
 def _split_groups(
-    lines: Lines, group: Ints, rows: NDArray[np.intp], cluster: Ints, groups: int
+    lines: Lines, group: Ints, rows: NDArray[np.intp], cluster: Ints, apart: Flags
 ) -> Flags:
-    """Groups whose clusters alternate rather than follow one another.
+    """Groups whose clusters alternate rather than follow one another, or that are `apart`.
 
     One cluster can leave and come back (a campaign of some months), so a group with k
     clusters is taken as one chain up to 2 (k - 1) changes of price, and always when its
     days and their sums keep a rhythm (one month's fee split over two rows).
     """
+    groups = len(apart)
     own, day = group[rows], as_int64(lines.invoice_day[rows])
     kinds = np.bincount(own[np.unique(cluster, return_index=True)[1]], minlength=groups)
     order = np.flatnonzero(kinds[own] > 1)
@@ -190,7 +221,7 @@ def _split_groups(
         doubtful = np.zeros(len(lines), dtype=np.bool_)
         doubtful[rows] = split[own]
         split &= rhythm(lines, np.flatnonzero(doubtful), group, groups).nominal == 0
-    return split
+    return split | (apart & (kinds > 1))
 
 
 def find_cadence(lines: Lines, chains: Chains, hits: Flags) -> Cadence:

@@ -52,8 +52,12 @@ def detect(
     draft = _judge(lines, evidence, chains, cadence)
     _give_periods(lines, evidence, cadence, said, settings, draft)
     _raise_by_company(lines, evidence, chains, draft)
+    confirm_lines(lines, said, draft)
+    apply_lines(lines, words.lines, draft)
     settle_negatives(lines, evidence, credits, chains, draft)
     apply_said(lines, chains, said, draft)
+    apply_lines(lines, words.lines, draft)
+    join(lines, chains, settings, credits.cancelled, draft)
     if unpaid_until is None:
         unpaid_until = np.full(len(lines), NEVER, dtype=np.int64)
     return finish(lines, draft, chains, said, settings, credits.cancelled, unpaid_until)

@@ -50,7 +50,7 @@ def _follow_dated(lines: Lines, rows: Ints, chains: Chains, service: Flags, draf
     """Own dates stand; type, confidence and chain come from the line that runs at their start."""
     if rows.size == 0:
         return
-    group = chains.group_of_chain[chains.of_line]
+    group = chains.group_of_line
     day = draft.start[rows]
     parents = covering_lines(lines, rows, day, group, draft.start, draft.end, service)
     customer, _ = codes(lines.customer_id, lines.currency)
@@ -78,7 +78,7 @@ def _follow_running(
     """Credit the rest of a running line's period; returns the rows that found none."""
     if rows.size == 0:
         return rows
-    group = chains.group_of_chain[chains.of_line]
+    group = chains.group_of_line
     among = (lines.net > 0) & ~cancelled
     day = lines.invoice_day[rows].astype(np.int64)
     parents = covering_lines(lines, rows, day, group, draft.start, draft.end, among)
@@ -101,7 +101,7 @@ def _leave_unmatched(
     """
     if rows.size == 0:
         return
-    group = chains.group_of_chain[chains.of_line]
+    group = chains.group_of_line
     against = evidence.work_unit[rows] | (evidence.counter[rows] >= 0)
     known = np.isin(group[rows], group[lines.net > 0])
     draft.type[rows[~against]] = LineType.SUBSCRIPTION
