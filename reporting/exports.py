@@ -17,8 +17,8 @@ from reporting.domain import rounding
 from reporting.models import CustomerFigure
 from reporting.selectors import frame
 from reporting.selectors.frame import Published
-from reporting.selectors.growth import loading_notes
 from reporting.selectors.listing import major
+from reporting.selectors.notes import loading_notes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -32,6 +32,11 @@ DIMENSIONS: tuple[Dimension, ...] = (
 )
 
 
+def segments_by(dimension: Dimension) -> str:
+    """The name of the part with the segments of this dimension."""
+    return f"{SEGMENTS}.{dimension}"
+
+
 class View(TypedDict):
     """Quarters or years, classified anew from their own first and last snapshots.
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from django.urls import reverse
 
 from calqsync.tenancy.models import Tenant
+from reporting import parts
 from reporting.body import Body, Note
 
 Page = TypeVar("Page")
@@ -37,6 +38,19 @@ EMPTIED: dict[str, Any] = {
     "accounts": [],
     "to_review": {"subscriptions": 0, "deposits": 0, "credits": 0},
 }
+# Parts without names; segments by product, group and connection name them.
+PARTS = frozenset(
+    {
+        parts.QUARTERS,
+        parts.YEARS,
+        parts.COHORTS,
+        parts.RECOGNITION,
+        parts.ECONOMICS,
+        parts.REFUNDS,
+        parts.segments_by("country"),
+        parts.segments_by("currency"),
+    }
+)
 _NOTE_PARAMS = {"count", "currency"}
 _DASHBOARDS = ("financial", "growth", "cashflow")
 
@@ -60,7 +74,7 @@ def freshness_of(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def linked_to_aggregates(page: Page, tenant: Tenant) -> Page:
     """The page whose links lead to its own parts and to the dashboards, and nowhere else."""
     open_to_all = {reverse(name, args=[tenant.slug]) for name in _DASHBOARDS}
-    return with_links(page, lambda url: url.startswith("#") or url in open_to_all)
+    return with_links(page, lambda url: url.startswith(("#", "?")) or url in open_to_all)
 
 
 def without_links(page: Page) -> Page:
@@ -70,7 +84,7 @@ def without_links(page: Page) -> Page:
 
 def with_links(page: Page, keep: Callable[[str], bool]) -> Page:
     """The page with those links of its figures that `keep` allows."""
-    untouched = {"checklist", "freshness", "period"}
+    untouched = {"checklist", "freshness", "period", "tabs"}
     values = {
         field.name: _linked(getattr(page, field.name), keep)
         for field in fields(page)  # type: ignore[arg-type]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import Body, CashMonth
+from reporting.body import Body
 from reporting.selectors import aggregates, frame
 from reporting.selectors.financial import receivables_by_age
 from reporting.selectors.frame import Period, Published, Words, behind
-from reporting.selectors.growth import loading_notes
+from reporting.selectors.months import Months, Row
+from reporting.selectors.notes import loading_notes
 from reporting.selectors.tiles import runway_words
 
 
@@ -44,15 +45,21 @@ def cashflow_page(
         return CashflowPage(freshness, None, [], None, None, None, None, 0, [])
     body = found.body
     words = frame.words_for(tenant, body["currency"])
-    shown, rows = None, body["cash"]
-    if rows:
+    shown = cash = None
+    if rows := body["cash"]:
         shown = frame.period(query, [row["month"] for row in rows], words)
-        rows = [row for row in rows if shown.shows(row["month"])]
+        cash = Months(
+            tenant=tenant,
+            words=words,
+            rows=[row for row in rows if shown.shows(row["month"])],
+            known=rows,
+            compare=shown.comparison,
+        )
     page = CashflowPage(
         freshness=freshness,
         period=shown,
         tiles=_tiles(tenant, body, words),
-        cash=_cash_chart(tenant, rows, body, words) if rows else None,
+        cash=_cash_chart(cash) if cash else None,
         expected=_expected(tenant, found, words),
         receivables=receivables_by_age(tenant, body, words),
         accounts=_accounts(body, words),
@@ -122,96 +129,64 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
     ]
 
 
-def _cash_chart(tenant: Tenant, rows: list[CashMonth], body: Body, words: Words) -> dict[str, Any]:
-    kinds = [
-        ("money-in", _("Money in"), "money_in_minor", "money_in", 1),
-        ("money-out", _("Money out"), "money_out_minor", "money_out", -1),
+def _cash_rows() -> list[Row]:
+    """From the opening balance to the closing one, and what is burnt."""
+    return [
+        Row(label=_("Opening balance"), field="opening_minor"),
+        Row(label=_("Money in"), field="money_in_minor", kind="money-in", figure="money_in"),
+        Row(
+            label=_("Money out"),
+            field="money_out_minor",
+            kind="money-out",
+            figure="money_out",
+            sign=-1,
+        ),
+        Row(label=_("Financing"), field="financing_minor", figure="financing", optional=True),
+        Row(
+            label=_("Own transfers"),
+            field="own_transfers_minor",
+            figure="own_transfers",
+            optional=True,
+        ),
+        Row(
+            label=_("Not explained by statements"),
+            field="unexplained_minor",
+            optional=True,
+        ),
+        Row(
+            label=_("Closing balance"),
+            field="closing_minor",
+            kind="cash",
+            total=True,
+            compared=True,
+        ),
+        Row(label=_("Net burn"), field="net_burn_minor", figure="burn", compared=True),
     ]
-    series: list[dict[str, Any]] = [
-        {
-            "kind": kind,
-            "label": label,
-            "values": [row[field] for row in rows],  # type: ignore[literal-required]
-            "as": "bar",
-        }
-        for kind, label, field, _figure, _sign in kinds
-    ]
-    series.append(
-        {
-            "kind": "cash",
-            "label": _("Balance"),
-            "values": [row["closing_minor"] for row in rows],
-            "as": "line",
-            "axis": "right",
-        }
-    )
-    first, last = rows[0], rows[-1]
-    return {
-        "id": "cash",
-        "type": "inout",
-        "title": _("Balance, money in and out"),
-        "summary": _("The balance went from %(first)s to %(last)s between %(from)s and %(to)s.")
+
+
+def _cash_chart(months: Months) -> dict[str, Any]:
+    words, first, last = months.words, months.rows[0], months.rows[-1]
+    balance = Row(label=_("Balance"), field="closing_minor", kind="cash", line=True, axis="right")
+    return months.chart(
+        id="cash",
+        type="inout",
+        title=_("Balance, money in and out"),
+        summary=_("The balance went from %(first)s to %(last)s between %(from)s and %(to)s.")
         % {
-            "first": words.money(first["opening_minor"]),
-            "last": words.money(last["closing_minor"]),
-            "from": words.month(first["month"]),
-            "to": words.month(last["month"]),
+            "first": words.money(cast(int, first["opening_minor"])),
+            "last": words.money(cast(int, last["closing_minor"])),
+            "from": months.heading(first),
+            "to": months.heading(last),
         },
-        "height": "l",
-        "data": {
-            "labels": [words.month(row["month"]) for row in rows],
-            "series": series,
-            "incomplete": [i for i, row in enumerate(rows) if not row["complete"]],
-            "incomplete_word": _("so far"),
-            "axis_left": _("In and out"),
-            "axis_right": _("Balance"),
-            "format": {"style": "money", "currency": words.currency},
-        },
-        "table_shown": True,
-        "table": _cash_table(tenant, rows, words),
-    }
-
-
-def _cash_table(tenant: Tenant, rows: list[CashMonth], words: Words) -> dict[str, Any]:
-    lines: list[tuple[str, str, str, str, int]] = [
-        ("", _("Opening balance"), "opening_minor", "", 1),
-        ("money-in", _("Money in"), "money_in_minor", "money_in", 1),
-        ("money-out", _("Money out"), "money_out_minor", "money_out", -1),
-        ("", _("Financing"), "financing_minor", "financing", 1),
-        ("", _("Own transfers"), "own_transfers_minor", "own_transfers", 1),
-        ("", _("Not explained by statements"), "unexplained_minor", "", 1),
-        ("cash", _("Closing balance"), "closing_minor", "", 1),
-        ("", _("Net burn"), "net_burn_minor", "burn", 1),
-    ]
-    optional = {"financing_minor", "own_transfers_minor", "unexplained_minor"}
-    table = []
-    for kind, label, field, figure, sign in lines:
-        values: list[int] = [row[field] for row in rows]  # type: ignore[literal-required]
-        if field in optional and not any(values):
-            continue
-        cells = [
-            {
-                "text": words.amount(value * sign),
-                "url": behind(tenant, figure, row["month"]) if figure and value else "",
-                "incomplete": not row["complete"],
-            }
-            for row, value in zip(rows, values, strict=True)
-        ]
-        table.append(
-            {"label": label, "kind": kind, "cells": cells, "total": field == "closing_minor"}
-        )
-    head: list[Any] = [_("Cash")]
-    head += [
-        {"label": words.month(row["month"]), "incomplete": not row["complete"]} for row in rows
-    ]
-    return {
-        "id": "cash-table",
-        "caption": _("Cash by month"),
-        "currency": words.currency,
-        "months": True,
-        "head": head,
-        "rows": table,
-    }
+        height="l",
+        rows=[*_cash_rows()[1:3], balance],
+        data_axis_left=_("In and out"),
+        data_axis_right=_("Balance"),
+        table_shown=True,
+        table=months.table(
+            id="cash-table", caption=_("Cash by month"), what=_("Cash"), rows=_cash_rows()
+        ),
+    )
 
 
 def _expected(tenant: Tenant, found: Published, words: Words) -> dict[str, Any] | None:

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import Body, Revenue
+from reporting.body import Body
 from reporting.selectors import aggregates, checklist, frame, sample, tiles
 from reporting.selectors.frame import Period, Words, behind
-from reporting.selectors.growth import loading_notes
+from reporting.selectors.months import Months, Row
+from reporting.selectors.notes import loading_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,18 @@ def financial_page(
     body = aggregates.body_of(shown_report.body) if aggregates_only else shown_report.body
     words = frame.words_for(tenant, body["currency"])
     shown = frame.period(query, [row["month"] for row in body["revenue"]], words)
-    revenue = [row for row in body["revenue"] if shown.shows(row["month"])]
+    revenue = Months(
+        tenant=tenant,
+        words=words,
+        rows=[row for row in body["revenue"] if shown.shows(row["month"])],
+        known=body["revenue"],
+        compare=shown.comparison,
+    )
     page = FinancialPage(
         freshness=freshness,
         period=None if is_sample else shown,
         tiles=tiles.tiles(tenant, shown_report, words),
-        revenue=_revenue_chart(tenant, revenue, words),
+        revenue=_revenue_chart(revenue),
         top_customers=_top_customers(tenant, body, words),
         receivables=receivables_by_age(tenant, body, words),
         checklist=None if aggregates_only else checklist.checklist(tenant=tenant, now=now),
@@ -61,78 +68,59 @@ def financial_page(
     return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 
 
-def _revenue_chart(tenant: Tenant, rows: list[Revenue], words: Words) -> dict[str, Any] | None:
-    if not rows:
+def revenue_rows() -> list[Row]:
+    """Net invoiced in a month: its parts, and the sum of them."""
+    return [
+        Row(
+            label=_("Recurring"),
+            field="recurring_minor",
+            kind="revenue",
+            figure="recurring",
+        ),
+        Row(
+            label=_("One-off and usage"),
+            field="non_recurring_minor",
+            kind="other",
+            figure="non_recurring",
+        ),
+        Row(
+            label=_("Invoiced, net"),
+            field=_invoiced,
+            figure="revenue",
+            total=True,
+            compared=True,
+        ),
+    ]
+
+
+def _invoiced(month: Any) -> int:
+    return int(month["recurring_minor"] + month["non_recurring_minor"])
+
+
+def _revenue_chart(months: Months) -> dict[str, Any] | None:
+    if not months.rows:
         return None
-    total = sum(row["recurring_minor"] + row["non_recurring_minor"] for row in rows)
-    parts = [
-        ("revenue", _("Recurring"), "recurring_minor", "recurring"),
-        ("other", _("One-off and usage"), "non_recurring_minor", "non_recurring"),
-    ]
-
-    def cells(field: str, figure: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "text": words.amount(row[field]),  # type: ignore[literal-required]
-                "url": behind(tenant, figure, row["month"]) if row[field] else "",  # type: ignore[literal-required]
-                "incomplete": not row["complete"],
-            }
-            for row in rows
-        ]
-
-    table: list[dict[str, Any]] = [
-        {"label": label, "kind": kind, "cells": cells(field, figure)}
-        for kind, label, field, figure in parts
-    ]
-    sums = [
-        {
-            "text": words.amount(row["recurring_minor"] + row["non_recurring_minor"]),
-            "url": behind(tenant, "revenue", row["month"]),
-            "incomplete": not row["complete"],
-        }
-        for row in rows
-    ]
-    table.append({"label": _("Invoiced, net"), "cells": sums, "total": True})
-    head: list[Any] = [_("Revenue")]
-    head += [
-        {"label": words.month(row["month"]), "incomplete": not row["complete"]} for row in rows
-    ]
-    return {
-        "id": "revenue",
-        "type": "bars",
-        "title": _("Revenue by month"),
-        "note": _("Invoiced, without VAT, credit notes taken off"),
-        "summary": _("%(total)s invoiced from %(first)s to %(last)s.")
+    rows, words = revenue_rows(), months.words
+    return months.chart(
+        id="revenue",
+        type="bars",
+        title=_("Revenue by month"),
+        note=_("Invoiced, without VAT, credit notes taken off"),
+        summary=_("%(total)s invoiced from %(first)s to %(last)s.")
         % {
-            "total": words.money(total),
-            "first": words.month(rows[0]["month"]),
-            "last": words.month(rows[-1]["month"]),
+            "total": words.money(sum(_invoiced(month) for month in months.rows)),
+            "first": months.heading(months.rows[0]),
+            "last": months.heading(months.rows[-1]),
         },
-        "data": {
-            "labels": [words.month(row["month"]) for row in rows],
-            "series": [
-                {
-                    "kind": kind,
-                    "label": label,
-                    "values": [row[field] for row in rows],  # type: ignore[literal-required]
-                    "as": "bar",
-                }
-                for kind, label, field, _figure in parts
-            ],
-            "stacked": True,
-            "incomplete": [i for i, row in enumerate(rows) if not row["complete"]],
-            "incomplete_word": _("so far"),
-            "format": {"style": "money", "currency": words.currency},
-        },
-        "table": {
-            "id": "revenue-table",
-            "caption": _("Revenue by month"),
-            "currency": words.currency,
-            "months": True,
-            "head": head,
-            "rows": table,
-        },
-    }
+        rows=rows[:2],
+        data_stacked=True,
+        table=months.table(
+            id="revenue-table",
+            caption=_("Revenue by month"),
+            what=_("Revenue"),
+            rows=rows,
+        ),
+    )
 
 
 def _top_customers(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None:

@@ -116,14 +116,27 @@ def published(*, aggregates_only: bool = False) -> Published | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """The earlier months that those shown are compared with, one by one."""
+
+    shift: int
+    """How many months earlier each of them lies."""
+    against: str
+    """The words behind a change: "on a year ago"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
-    """Which months a page shows, and the controls to change it."""
+    """Which months a page shows, what they are compared with, and the controls to change it."""
 
     first: str
     last: str
     presets: list[dict[str, Any]]
     text: str
     keep: list[tuple[str, str]]
+    """State of the address that the controls carry on, such as the chosen view."""
+    compare: list[dict[str, Any]]
+    comparison: Comparison | None
 
     @property
     def start(self) -> str:
@@ -133,14 +146,22 @@ class Period:
     def end(self) -> str:
         return self.last
 
-    def shows(self, month: str) -> bool:
-        return self.first <= month <= self.last
+    def shows(self, month: str, *, length: int = 1) -> bool:
+        """Whether the month, or the period of `length` months that ends with it, is shown."""
+        begins = month_text(month_index(month) - length + 1)
+        return self.first <= month and begins <= self.last
 
 
 _PRESETS = (("12", 12), ("24", 24), ("all", None))
 
 
-def period(query: Mapping[str, str], months: Sequence[str], words: Words) -> Period:
+def period(
+    query: Mapping[str, str],
+    months: Sequence[str],
+    words: Words,
+    *,
+    keep: Sequence[tuple[str, str]] = (),
+) -> Period:
     """The period that the address asks for, within the months there are; 12 by default.
 
     Anything unreadable falls back to the default: a shared address must never break.
@@ -157,17 +178,38 @@ def period(query: Mapping[str, str], months: Sequence[str], words: Words) -> Per
         )
     else:
         chosen = ""
+    kept = [(name, value) for name, value in keep if value]
+    compare, comparison = _compared(query, month_index(last) - month_index(first) + 1)
+    asked = [("compare", query["compare"])] if comparison else []
     labels = {"12": _("12 months"), "24": _("24 months"), "all": _("All")}
     presets = [
         {
             "label": labels[key],
-            "url": "?" + urlencode({"period": key}),
+            "url": "?" + urlencode([*kept, ("period", key), *asked]),
             "active": key == chosen,
         }
         for key, _length in _PRESETS
     ]
     text = f"{words.month(first)} – {words.month(last)}"
-    return Period(first, last, presets, text, [])
+    return Period(first, last, presets, text, kept, compare, comparison)
+
+
+def _compared(
+    query: Mapping[str, str], length: int
+) -> tuple[list[dict[str, Any]], Comparison | None]:
+    """The choices of what to compare with, and the chosen one."""
+    choices = {
+        "": (_("Nothing"), None),
+        "previous": (_("The period before"), Comparison(length, _("on the period before"))),
+        "year": (_("The same months a year ago"), Comparison(12, _("on a year ago"))),
+    }
+    chosen = query.get("compare", "")
+    chosen = chosen if chosen in choices else ""
+    options = [
+        {"value": value, "label": label, "selected": value == chosen}
+        for value, (label, _comparison) in choices.items()
+    ]
+    return options, choices[chosen][1]
 
 
 def _asked(query: Mapping[str, str], oldest: str, newest: str) -> tuple[str | None, str | None]:
@@ -260,9 +302,12 @@ def _stale_lines(
     return lines
 
 
-def behind(tenant: Tenant, figure: str, month: str) -> str:
-    """The address of the documents behind one figure."""
-    return reverse("behind", args=[tenant.slug, figure, month])
+def behind(
+    tenant: Tenant, figure: str, month: str, address: Mapping[str, str] | None = None
+) -> str:
+    """The address of the documents behind one figure; `address` narrows it, to a segment say."""
+    url = reverse("behind", args=[tenant.slug, figure, month])
+    return f"{url}?{urlencode(address)}" if address else url
 
 
 def change(
@@ -288,14 +333,14 @@ def change(
 
 
 def money_change(
-    words: Words, now: int | None, before: int | None, *, against: str
+    words: Words, now: int | None, before: int | None, *, against: str, good: bool = True
 ) -> dict[str, Any] | None:
     if now is None or before is None:
         return None
     text = words.money(now - before, signed=True)
     if before > 0:
         text += f" ({words.rate((now - before) * PPM // before, signed=True)})"
-    return change(words, now, before, against=against, text=text)
+    return change(words, now, before, against=against, text=text, more_is_good=good)
 
 
 def rate_change(

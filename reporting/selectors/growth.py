@@ -1,9 +1,8 @@
-"""The Growth page: MRR with its movements, churn and retention by month."""
+"""The Growth page: MRR with its movements, churn and customers by month, quarter or year."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,324 +10,182 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import Month
-from reporting.selectors import aggregates, frame
-from reporting.selectors.frame import PPM, Period, Published, Words, behind
+from reporting import parts
+from reporting.selectors import figures
+from reporting.selectors.comparing import Line, compared_table
+from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.frame import Period
 from reporting.selectors.listing import export_links
-from reporting.selectors.movements import movements_chart, net_new
+from reporting.selectors.month_tiles import Tiles
+from reporting.selectors.months import Months, Row
+from reporting.selectors.movements import movement_rows, movements_chart, net_new
+from reporting.selectors.rates import rate_tiles, rates_chart
 
-
-@dataclass(frozen=True, slots=True)
-class GrowthPage:
-    """Everything that the page shows; None parts mean that there are no figures yet."""
-
-    freshness: Any
-    period: Period | None
-    tiles: list[dict[str, Any]]
-    movements: dict[str, Any] | None
-    rates: dict[str, Any] | None
-    customers: dict[str, Any] | None
-    notes: list[str]
-    exports: list[dict[str, str]]
-    """Files of MRR by customer and month; none for who sees no customers."""
-    sample: bool = False
+LENGTHS = {"months": 1, parts.QUARTERS: 3, parts.YEARS: 12}
+_TILES = ["gross_churn", "net_churn", "grr_12", "nrr_12"]
 
 
 def growth_page(
     *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> GrowthPage:
+) -> FiguresPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    found = frame.published(aggregates_only=aggregates_only)
-    freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
-    if found is None or not found.body["months"]:
-        return GrowthPage(freshness, None, [], None, None, None, [], [])
-    words = frame.words_for(tenant, found.body["currency"])
-    months = found.body["months"]
-    shown = frame.period(query, [month["month"] for month in months], words)
-    rows = [month for month in months if shown.shows(month["month"])]
-    files = reverse("customer_months", args=[tenant.slug])
-    page = GrowthPage(
-        freshness=freshness,
+    view = query.get("view", "")
+    view = view if view in LENGTHS else "months"
+    wanted = [] if view == "months" else [view]
+    read = figures.reading(
+        tenant=tenant, query=query, now=now, aggregates_only=aggregates_only, parts=wanted
+    )
+    lead = _("What recurring revenue is, and what moved it.")
+    if not read.months:
+        return read.page(title=_("Growth"), lead=lead)
+    way = query.get("way", "")
+    way = way if way in {"reclassified", "summed"} else read.settings.period_view
+    shown = read.period(keep=[(name, query.get(name, "")) for name in ("view", "way")])
+    return read.page(
+        title=_("Growth"),
+        lead=lead,
         period=shown,
-        tiles=_tiles(tenant, found, words),
-        movements=movements_chart(tenant, rows, words, table_shown=True),
-        rates=_rates_chart(rows, words),
-        customers=_customers_table(tenant, rows, words),
-        notes=loading_notes(found, words),
-        exports=[] if aggregates_only else export_links(lambda kind: f"{files}?format={kind}"),
+        tabs=_tabs(query, view, way),
+        tiles=_tiles(read, shown),
+        sections=_sections(read, shown, view, way),
     )
-    return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
 
 
-def loading_notes(found: Published, words: Words) -> list[str]:
-    """What a reader must know before trusting a figure: loading, left out, guessed."""
-    notes = []
-    if back_to := found.body["complete_back_to"]:
-        notes.append(
-            _("Still importing: complete back to %(month)s. “New” is provisional until then.")
-            % {"month": words.month(back_to[:7], long=True)}
-        )
-    texts = {
-        "connection_other_currency": _(
-            "%(name)s keeps its books in %(currency)s and is left out of these figures."
-        ),
-        "connection_loading": _("%(name)s is still importing and is left out until it is whole."),
-        "account_other_currency": _(
-            "The bank account %(iban)s is in %(currency)s and is left out of cash."
-        ),
-        "credits_unmatched": _(
-            "%(count)s credit notes match no invoice; each lowers one month from its date."
-        ),
-        "invoices_without_customer": _(
-            "%(count)s invoices name no customer; they stand in no MRR."
-        ),
-        "negative_customers": _(
-            "In %(count)s cases credits exceeded invoices; those customers count as 0."
-        ),
-    }
-    # For readers of aggregates the notes say that something is left out, but not which account.
-    unnamed = {"name": _("A connected account"), "iban": _("of the company")}
-    notes += [texts[note["code"]] % {**unnamed, **note["params"]} for note in found.body["notes"]]
-    return notes
+def _tabs(query: Mapping[str, str], view: str, way: str) -> list[dict[str, Any]]:
+    views = [("months", _("Months")), (parts.QUARTERS, _("Quarters")), (parts.YEARS, _("Years"))]
+    made = [{"label": _("Length"), "items": figures.tabs(query, "view", views, view)}]
+    if view != "months":
+        ways = [("reclassified", _("First and last day")), ("summed", _("Sum of months"))]
+        made.append({"label": _("Counted"), "items": figures.tabs(query, "way", ways, way)})
+    return made
 
 
-def _tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]]:
-    months = found.body["months"]
-    complete = [month for month in months if month["complete"]]
-    last = complete[-1] if complete else None
-    before = complete[-2] if len(complete) > 1 else None
-    if last is None:
+def _tiles(read: Reading, shown: Period) -> list[dict[str, Any]]:
+    made = Tiles(words=read.words, months=read.months, compare=shown.comparison)
+    if not made.complete:
         return []
-    return [
-        _net_new_tile(last, before, complete, words),
-        _rate_tile(
-            "gross-churn",
-            _("Gross MRR churn"),
-            last,
-            before,
-            complete,
-            "gross_churn_ppm",
-            words,
-            good=False,
-            definition=_("Recurring revenue lost in the month, of that at its start."),
-            formula=_("(churn + contraction) ÷ MRR at the start"),
-        ),
-        _rate_tile(
-            "net-churn",
-            _("Net MRR churn"),
-            last,
-            before,
-            complete,
-            "net_churn_ppm",
-            words,
-            good=False,
-            definition=_("Revenue lost less revenue gained from customers; below zero is growth."),
-            formula=_("(churn + contraction − expansion − reactivation) ÷ MRR at the start"),
-        ),
-        _rate_tile(
-            "grr",
-            _("Gross revenue retention, 12 months"),
-            last,
-            before,
-            complete,
-            "grr_12_ppm",
-            words,
-            good=True,
-            definition=_("What last year's customers still bring, growth left out."),
-            formula=_("(start − contraction − churn) ÷ start, customer by customer"),
-        ),
-        _rate_tile(
-            "nrr",
-            _("Net revenue retention, 12 months"),
-            last,
-            before,
-            complete,
-            "nrr_12_ppm",
-            words,
-            good=True,
-            definition=_("What last year's customers bring today, of what they brought then."),
-            formula=_("their MRR now ÷ their MRR twelve months ago"),
-        ),
-        _quick_ratio_tile(last, complete, words),
-    ]
-
-
-def _net_new_tile(
-    last: Month, before: Month | None, complete: list[Month], words: Words
-) -> dict[str, Any]:
-    net = net_new(last)
-    return {
-        "id": "net-new",
-        "name": _("Net new MRR"),
-        "value": words.money(net, signed=True),
-        "url": "#movements-table-caption",
-        "changes": frame.given(
-            [
-                frame.money_change(
-                    words,
-                    net,
-                    net_new(before) if before else None,
-                    against=_("on the month before"),
-                )
-            ]
-        ),
-        "points": [net_new(month) for month in complete[-24:]],
-        "note": _("in %(month)s") % {"month": words.month(last["month"], long=True)},
-        "definition": _("How much recurring revenue grew in the last complete month."),
-        "formula": _("new + expansion + reactivation − contraction − churn"),
-    }
-
-
-def _quick_ratio_tile(last: Month, complete: list[Month], words: Words) -> dict[str, Any]:
-    return {
-        "id": "quick-ratio",
-        "name": _("Quick ratio"),
-        "value": words.ratio(last["quick_ratio_ppm"]),
-        "reason": ""
-        if last["quick_ratio_ppm"] is not None
-        else _("Nothing was lost in the month, so there is nothing to divide by."),
-        "points": [month["quick_ratio_ppm"] for month in complete[-24:]],
-        "definition": _("Revenue gained, as a multiple of revenue lost."),
-        "formula": _("(new + expansion + reactivation) ÷ (contraction + churn)"),
-    }
-
-
-def _rate_tile(
-    tile_id: str,
-    name: str,
-    last: Month,
-    before: Month | None,
-    complete: list[Month],
-    field: str,
-    words: Words,
-    *,
-    good: bool,
-    definition: str,
-    formula: str,
-) -> dict[str, Any]:
-    value = last[field]  # type: ignore[literal-required]
-    return {
-        "id": tile_id,
-        "name": name,
-        "value": words.rate(value),
-        "url": "#rates-table-caption" if value is not None else "",
-        "reason": "" if value is not None else _("Needs recurring revenue at the start."),
-        "changes": frame.given(
-            [
-                frame.rate_change(
-                    words,
-                    value,
-                    before[field] if before else None,  # type: ignore[literal-required]
-                    against=_("on the month before"),
-                    more_is_good=good,
-                )
-            ]
-        ),
-        "points": [month[field] for month in complete[-24:]],  # type: ignore[literal-required]
-        "definition": definition,
-        "formula": formula,
-    }
-
-
-def _rates_chart(rows: list[Month], words: Words) -> dict[str, Any]:
-    lines = [
-        ("churn", _("Customer churn"), "customer_churn_ppm"),
-        ("contraction", _("Gross MRR churn"), "gross_churn_ppm"),
-        ("mrr", _("NRR, month"), "nrr_ppm"),
-        ("new", _("NRR, 12 months"), "nrr_12_ppm"),
-        ("expansion", _("GRR, 12 months"), "grr_12_ppm"),
-    ]
-    drawn = lines[:2]
-    series = [
-        {
-            "kind": kind,
-            "label": label,
-            "values": [
-                None if month[field] is None else month[field] / PPM  # type: ignore[literal-required]
-                for month in rows
-            ],
-        }
-        for kind, label, field in drawn
-    ]
-    table_rows = [
-        {
-            "label": label,
-            "kind": kind,
-            "line": True,
-            "cells": [
-                {
-                    "text": words.rate(month[field]),  # type: ignore[literal-required]
-                    "incomplete": not month["complete"],
-                }
-                for month in rows
-            ],
-        }
-        for kind, label, field in lines
-    ]
-    head: list[Any] = [_("Rate")]
-    head += [
-        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
-        for month in rows
-    ]
-    return {
-        "id": "rates",
-        "type": "lines",
-        "title": _("Churn and retention by month"),
-        "summary": _("Customer churn and gross MRR churn for each month shown."),
-        "data": {
-            "labels": [words.month(month["month"]) for month in rows],
-            "series": series,
-            "incomplete": [i for i, month in enumerate(rows) if not month["complete"]],
-            "incomplete_word": _("so far"),
-            "format": {"style": "rate"},
-        },
-        "table_shown": True,
-        "table": {
-            "id": "rates-table",
-            "caption": _("Churn and retention by month"),
-            "months": True,
-            "head": head,
-            "rows": table_rows,
-        },
-    }
-
-
-def _customers_table(tenant: Tenant, rows: list[Month], words: Words) -> dict[str, Any]:
-    fields = [
-        (_("At the start"), "customers_start", ""),
-        (_("New"), "new_customers", "new-customers"),
-        (_("Returned"), "reactivated_customers", "reactivation-customers"),
-        (_("Left"), "churned_customers", "churn-customers"),
-        (_("At month end"), "customers", "customers"),
-    ]
-    head: list[Any] = [_("Customers")]
-    head += [
-        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
-        for month in rows
-    ]
-    table = []
-    for label, field, figure in fields:
-        cells = []
-        for month in rows:
-            value: int = month[field]  # type: ignore[literal-required]
-            url = behind(tenant, figure, month["month"]) if figure and value else ""
-            cells.append(
-                {"text": words.count(value), "url": url, "incomplete": not month["complete"]}
-            )
-        table.append({"label": label, "cells": cells, "sub": field == "customers_start"})
-    table.append(
-        {
-            "label": _("MRR per customer, %(currency)s") % {"currency": words.currency},
-            "cells": [
-                {"text": words.amount(month["arpa_minor"]), "incomplete": not month["complete"]}
-                for month in rows
-            ],
-        }
+    net = Row(label=_("Net new MRR"), field=net_new, signed=True)
+    quick = Row(
+        label=_("Quick ratio"),
+        field="quick_ratio_ppm",
+        unit="ratio",
+        reason=_("Nothing was lost in the month, so there is nothing to divide by."),
     )
-    return {
-        "id": "customers-table",
-        "caption": _("Paying customers by month"),
-        "months": True,
-        "head": head,
-        "rows": table,
-    }
+    return [
+        made.tile(
+            "net-new",
+            net,
+            url="#movements-table-caption",
+            definition=_("How much recurring revenue grew in the last complete month."),
+            formula=_("new + expansion + reactivation − contraction − churn"),
+        ),
+        *rate_tiles(made, _TILES, url="#rates-table-caption"),
+        made.tile(
+            "quick-ratio",
+            quick,
+            definition=_("Revenue gained, as a multiple of revenue lost."),
+            formula=_("(new + expansion + reactivation) ÷ (contraction + churn)"),
+        ),
+    ]
+
+
+def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[str, Any]]:
+    if view != "months" and view not in read.parts:
+        return [figures.waiting(_("Quarters and years"))]
+    rows: Sequence[Any] = read.months if view == "months" else read.parts[view][way]
+    months = read.months_of(rows, shown, length=LENGTHS[view], name=_naming(view))
+    sections: list[dict[str, Any]] = []
+    if compared := _compared(read, shown):
+        sections.append({"table": compared})
+    if not months.rows:
+        return [*sections, figures.waiting(_("Quarters and years"))]
+    sections += [
+        {"chart": movements_chart(months, note=_said(view, way))},
+        {
+            "chart": rates_chart(
+                months,
+                ["customer_churn", "gross_churn"],
+                ["customer_churn", "gross_churn", "nrr", "nrr_12", "grr_12"],
+                id="rates",
+                title=_("Churn and retention"),
+            )
+        },
+        _customers(read, months),
+    ]
+    return sections
+
+
+def _naming(view: str) -> Callable[[str], str] | None:
+    """How a period is called by its last month."""
+    if view == parts.QUARTERS:
+        return lambda month: (
+            _("Q%(quarter)d %(year)s")
+            % {
+                "quarter": (int(month[5:]) + 2) // 3,
+                "year": month[:4],
+            }
+        )
+    return (lambda month: month[:4]) if view == parts.YEARS else None
+
+
+def _said(view: str, way: str) -> str:
+    """Which of the two ways of counting a longer period is shown."""
+    if view == "months":
+        return ""
+    if way == "summed":
+        return _(
+            "Sum of months: movements of the period's months added up, as ChartMogul shows them."
+            " A customer who came and left within the period is both new and churned."
+        )
+    return _(
+        "From own first and last day: each customer is compared at the two ends of the period"
+        " alone. Who came and left within it is neither new nor churned."
+    )
+
+
+def _customers(read: Reading, months: Months) -> dict[str, Any]:
+    def counted(label: str, field: str, figure: str = "", **more: Any) -> Row:
+        return Row(label=label, field=field, unit="count", figure=figure, **more)
+
+    table = months.table(
+        id="customers-table",
+        caption=_("Paying customers"),
+        what=_("Customers"),
+        rows=[
+            counted(_("At the start"), "customers_start", "customers", back=1, sub=True),
+            counted(_("New"), "new_customers", "new-customers"),
+            counted(_("Returned"), "reactivated_customers", "reactivation-customers"),
+            counted(_("Left"), "churned_customers", "churn-customers"),
+            counted(_("At the end"), "customers", "customers", compared=True),
+            Row(label=_("MRR per customer"), field="arpa_minor"),
+        ],
+    )
+    section: dict[str, Any] = {"table": table}
+    if not read.aggregates_only:
+        files = reverse("customer_months", args=[read.tenant.slug])
+        section["more"] = {
+            "text": _("MRR by customer and month, all months"),
+            "exports": export_links(lambda kind: f"{files}?format={kind}"),
+        }
+    return section
+
+
+def _compared(read: Reading, shown: Period) -> dict[str, Any] | None:
+    moved = [row for row in movement_rows() if row.kind]
+    return compared_table(
+        read,
+        shown,
+        read.months,
+        id="growth-compared",
+        caption=_("Growth compared"),
+        lines=[
+            *(Line(row, "sum") for row in moved),
+            Line(Row(label=_("Net new"), field=net_new), "sum"),
+            Line(Row(label=_("MRR at the end"), field="mrr_minor", total=True), "last"),
+            Line(Row(label=_("New customers"), field="new_customers", unit="count"), "sum"),
+            Line(
+                Row(label=_("Customers who left"), field="churned_customers", unit="count"), "sum"
+            ),
+            Line(Row(label=_("Customers at the end"), field="customers", unit="count"), "last"),
+        ],
+    )

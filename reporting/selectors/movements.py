@@ -6,14 +6,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Tenant
-from reporting.body import Month
-from reporting.selectors import frame
-from reporting.selectors.frame import Words, behind
+from reporting.selectors.months import Months, Row
 
-# Field of a month, colour kind, name; in the order in which they are read and drawn.
-GAINS = (("new", "new"), ("reactivation", "reactivation"), ("expansion", "expansion"))
-LOSSES = (("contraction", "contraction"), ("churn", "churn"))
+# Field of a month and colour kind, in the order in which they are read and drawn.
+GAINS = ("new", "reactivation", "expansion")
+LOSSES = ("contraction", "churn")
 
 
 def movement_names() -> dict[str, str]:
@@ -29,132 +26,70 @@ def movement_names() -> dict[str, str]:
     }
 
 
-def net_new(month: Month) -> int:
+def net_new(month: Any) -> int:
     """new + expansion + reactivation − contraction − churn, without FX."""
-    return (
-        month["new_minor"]
-        + month["expansion_minor"]
-        + month["reactivation_minor"]
-        - month["contraction_minor"]
-        - month["churn_minor"]
-    )
+    gained = sum(month[f"{name}_minor"] for name in GAINS)
+    return int(gained - sum(month[f"{name}_minor"] for name in LOSSES))
+
+
+def movement_rows() -> list[Row]:
+    """From what stood at the start to what stands at the end; losses with their sign."""
+    names = movement_names()
+    moved = [
+        Row(
+            label=names[name],
+            field=f"{name}_minor",
+            kind=name,
+            figure=name,
+            sign=-1 if name in LOSSES else 1,
+            optional=name == "fx",
+        )
+        for name in (*GAINS, *LOSSES, "fx")
+    ]
+    return [
+        Row(label=_("MRR at the start"), field="start_minor", figure="mrr", back=1, sub=True),
+        *moved,
+        Row(label=_("Changes too small to count"), field="tolerated_minor", optional=True),
+        Row(
+            label=_("MRR at the end"),
+            field="mrr_minor",
+            figure="mrr",
+            total=True,
+            compared=True,
+        ),
+    ]
 
 
 def movements_chart(
-    tenant: Tenant, rows: list[Month], words: Words, *, table_shown: bool
+    months: Months, *, title: str = "", caption: str = "", note: str = ""
 ) -> dict[str, Any]:
-    """MRR by month with what moved it, as a chart with the same numbers in a table."""
+    """MRR with what moved it, as a chart with the same numbers in a table."""
     names = movement_names()
-    incomplete = [i for i, month in enumerate(rows) if not month["complete"]]
-    with_fx = any(month["fx_minor"] for month in rows)
-    kinds = [*GAINS, *LOSSES, *((("fx", "fx"),) if with_fx else ())]
-    series: list[dict[str, Any]] = [
-        {
-            "kind": kind,
-            "label": names[kind],
-            "values": [month[f"{field}_minor"] for month in rows],  # type: ignore[literal-required]
-            "as": "bar",
-        }
-        for field, kind in kinds
-    ]
-    series.append(
-        {
-            "kind": "mrr",
-            "label": names["mrr"],
-            "values": [month["mrr_minor"] for month in rows],
-            "as": "line",
-            "axis": "right",
-        }
-    )
-    series.append(
-        {
-            "kind": "other",
-            "label": names["net"],
-            "values": [net_new(month) for month in rows],
-            "as": "line",
-            "hidden": True,
-        }
-    )
-    first, last = rows[0], rows[-1]
-    return {
-        "id": "movements",
-        "type": "movements",
-        "title": _("What moved recurring revenue"),
-        "summary": _("MRR went from %(first)s in %(from)s to %(last)s in %(to)s.")
+    rows = movement_rows()
+    first, last = months.rows[0], months.rows[-1]
+    mrr = Row(label=names["mrr"], field="mrr_minor", kind="mrr", line=True, axis="right")
+    net = Row(label=names["net"], field=net_new, kind="other", line=True, hidden=True)
+    return months.chart(
+        id="movements",
+        type="movements",
+        title=title or _("What moved recurring revenue"),
+        summary=_("MRR went from %(first)s at the start of %(from)s to %(last)s in %(to)s.")
         % {
-            "first": words.money(first["start_minor"]),
-            "from": words.month(first["month"]),
-            "last": words.money(last["mrr_minor"]),
-            "to": words.month(last["month"]),
+            "first": months.words.money(rows[0].value(first)),
+            "from": months.heading(first),
+            "last": months.words.money(rows[-1].value(last)),
+            "to": months.heading(last),
         },
-        "height": "l",
-        "data": {
-            "labels": [words.month(month["month"]) for month in rows],
-            "series": series,
-            "incomplete": incomplete,
-            "incomplete_word": _("so far"),
-            "axis_left": _("Movements"),
-            "axis_right": names["mrr"],
-            "format": {"style": "money", "currency": words.currency},
-        },
-        "table_shown": table_shown,
-        "table": _movements_table(tenant, rows, words, kinds, names),
-    }
-
-
-def _movements_table(
-    tenant: Tenant,
-    rows: list[Month],
-    words: Words,
-    kinds: list[tuple[str, str]],
-    names: dict[str, str],
-) -> dict[str, Any]:
-    def cells(
-        field: str, figure: str | None, *, sign: int = 1, months_back: int = 0
-    ) -> list[dict[str, Any]]:
-        made = []
-        for month in rows:
-            value: int = month[field] * sign  # type: ignore[literal-required]
-            of = frame.month_text(frame.month_index(month["month"]) - months_back)
-            url = behind(tenant, figure, of) if figure and value else ""
-            made.append(
-                {"text": words.amount(value), "url": url, "incomplete": not month["complete"]}
-            )
-        return made
-
-    losses = {field for field, _kind in LOSSES}
-    table = [
-        {
-            "label": _("MRR at the start"),
-            "cells": cells("start_minor", "mrr", months_back=1),
-            "sub": True,
-        }
-    ]
-    table += [
-        {
-            "label": names[kind],
-            "kind": kind,
-            "cells": cells(f"{field}_minor", field, sign=-1 if field in losses else 1),
-        }
-        for field, kind in kinds
-    ]
-    if any(month["tolerated_minor"] for month in rows):
-        table.append(
-            {"label": _("Changes too small to count"), "cells": cells("tolerated_minor", None)}
-        )
-    table.append(
-        {"label": _("MRR at month end"), "cells": cells("mrr_minor", "mrr"), "total": True}
+        note=note,
+        height="l",
+        rows=[*(row for row in rows if row.kind), mrr, net],
+        data_axis_left=_("Movements"),
+        data_axis_right=names["mrr"],
+        table_shown=True,
+        table=months.table(
+            id="movements-table",
+            caption=caption or _("MRR and its movements by month"),
+            what=_("Movement"),
+            rows=rows,
+        ),
     )
-    head: list[Any] = [_("Movement")]
-    head += [
-        {"label": words.month(month["month"]), "incomplete": not month["complete"]}
-        for month in rows
-    ]
-    return {
-        "id": "movements-table",
-        "caption": _("MRR and its movements by month"),
-        "currency": words.currency,
-        "months": True,
-        "head": head,
-        "rows": table,
-    }

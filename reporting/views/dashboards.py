@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,6 +18,7 @@ from calqsync.tenancy.models import Role
 from reporting import exports
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
+from reporting.selectors.figures import offer_files, tables_of
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
 from reporting.views.answering import answer, answer_file
@@ -29,7 +31,7 @@ def financial(request: TenantRequest) -> HttpResponse:
 
 @tenant_page(Role.INVESTOR)
 def growth(request: TenantRequest) -> HttpResponse:
-    return _dashboard(request, growth_page, "reporting/growth.html")
+    return _dashboard(request, growth_page)
 
 
 @tenant_page(Role.INVESTOR)
@@ -52,13 +54,29 @@ def customer_months(request: TenantRequest) -> HttpResponse:
     return answer_file(request, kind, caption, table.head, table.rows, day=table.as_of)
 
 
-def _dashboard(request: TenantRequest, page_of: Callable[..., Any], template: str) -> HttpResponse:
+def _dashboard(
+    request: TenantRequest, page_of: Callable[..., Any], template: str = "reporting/figures.html"
+) -> HttpResponse:
+    """The page, or one of its tables as a file; who sees aggregates only takes no files along."""
+    may_take = request.membership.may(Role.VIEWER)
     page = page_of(
         tenant=request.tenant,
         query=request.GET,
         now=timezone.now(),
-        aggregates_only=not request.membership.may(Role.VIEWER),
+        aggregates_only=not may_take,
     )
+    if kind := sheets.kind_asked(request.GET.get("format")):
+        if not may_take:
+            raise PermissionDenied
+        asked = request.GET.get("table")
+        file = next((one["file"] for one in tables_of(page) if one["id"] == asked), None)
+        if file is None:
+            raise Http404
+        if asking := before_file(request):
+            return asking
+        return answer_file(request, kind, file.caption, file.head, file.rows())
+    if may_take:
+        offer_files(page, request.GET)
     return render(request, template, {"page": page, "freshness": page.freshness})
 
 

@@ -1,0 +1,95 @@
+"""The months that a page shows beside earlier ones: both sums and how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.utils.translation import gettext as _
+
+from reporting.selectors import frame
+from reporting.selectors.figures import Reading
+from reporting.selectors.frame import PPM, Period
+from reporting.selectors.months import File, Month, Row, number, written
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A figure over several months: what changes adds up, a state is that of the last one."""
+
+    row: Row
+    over: Literal["sum", "last"]
+
+    def value(self, months: Sequence[Month]) -> int | None:
+        values = [self.row.value(month) for month in months]
+        if not values or None in values:
+            return None
+        return sum(one or 0 for one in values) if self.over == "sum" else values[-1]
+
+
+def compared_table(
+    read: Reading,
+    shown: Period,
+    months: Sequence[Month],
+    *,
+    id: str,
+    caption: str,
+    lines: Sequence[Line],
+) -> dict[str, Any] | None:
+    """What `parts/figure_table.html` draws; None where nothing is to be compared.
+
+    Where the earlier months are not all known, their column and the changes have no values.
+    """
+    if shown.comparison is None:
+        return None
+    words = read.words
+    now = [month for month in months if shown.shows(str(month["month"]))]
+    names = [_earlier(str(month["month"]), shown.comparison.shift) for month in now]
+    known = {str(month["month"]): month for month in months}
+    then = [known[name] for name in names if name in known]
+    then = then if len(then) == len(now) else []
+    missing = _("Not all of the earlier months are known.")
+    rows, values = [], []
+    for line in lines:
+        row, after, before = line.row, line.value(now), line.value(then)
+        if row.optional and not after and not before:
+            continue
+        difference = None if after is None or before is None else after - before
+        share = difference * PPM // before if difference is not None and before else None
+        hint = missing if before is None else ""
+        label = row.label if row.unit == "money" else _("%(what)s, count") % {"what": row.label}
+        rows.append(
+            {
+                "label": label,
+                "kind": row.kind,
+                "total": row.total,
+                "cells": [
+                    {"text": written(words, row.unit, after)},
+                    {"text": written(words, row.unit, before), "hint": hint},
+                    {"text": written(words, row.unit, difference, signed=True), "hint": hint},
+                    {"text": words.rate(share, signed=True), "hint": hint},
+                ],
+            }
+        )
+        amounts = [number(words, row.unit, one) for one in (after, before, difference)]
+        values.append([label, *amounts, number(words, "rate", share)])
+    spans = [shown.text, f"{words.month(names[0])} – {words.month(names[-1])}"]
+    running = any(not month["complete"] for month in now)
+    return {
+        "id": id,
+        "caption": caption,
+        "currency": words.currency,
+        "note": _("The running month counts as far as it has come.") if running else "",
+        "head": [_("Figure"), *spans, _("Change"), _("In percent")],
+        "rows": rows,
+        "file": File(
+            caption,
+            [_("Figure"), *spans, _("Change"), _("In percent")],
+            lambda: values,
+        ),
+    }
+
+
+def _earlier(month: str, shift: int) -> str:
+    return frame.month_text(frame.month_index(month) - shift)

@@ -1,0 +1,168 @@
+"""What every page of figures is made of: what it reads, its frame, and the files of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import Tenant
+from reporting.models import ReportPart, ReportSettings
+from reporting.selectors import aggregates, frame
+from reporting.selectors.frame import Period, Published, Words
+from reporting.selectors.listing import export_links
+from reporting.selectors.months import File, Month, Months
+from reporting.selectors.notes import loading_notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiguresPage:
+    """A page of tiles, charts and tables; without sections it says why there are none."""
+
+    title: str
+    lead: str
+    freshness: Any
+    period: Period | None = None
+    tabs: list[dict[str, Any]] = field(default_factory=list)
+    tiles: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sections: list[dict[str, Any]] = field(default_factory=list)
+    """Each with one of `chart`, `table`, `bars`, `words` or `waiting`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The published figures that a page is made from, and what the address asks of them."""
+
+    tenant: Tenant
+    query: Mapping[str, str]
+    found: Published | None
+    freshness: Any
+    words: Words
+    settings: ReportSettings
+    parts: Mapping[str, Any]
+    """By name; parts that are not published yet are missing."""
+    aggregates_only: bool
+
+    @property
+    def months(self) -> Sequence[Any]:
+        """The published months of `Body`; none before MRR can be known."""
+        return self.found.body["months"] if self.found else []
+
+    def period(self, *, keep: Sequence[tuple[str, str]] = ()) -> Period:
+        names = [row["month"] for row in self.months]
+        return frame.period(self.query, names, self.words, keep=keep)
+
+    def months_of(self, rows: Sequence[Month], shown: Period, **more: Any) -> Months:
+        """Those of the rows that the period shows, to be drawn."""
+        length = more.get("length", 1)
+        return Months(
+            tenant=self.tenant,
+            words=self.words,
+            rows=[row for row in rows if shown.shows(str(row["month"]), length=length)],
+            known=rows,
+            compare=shown.comparison,
+            **more,
+        )
+
+    def page(self, *, title: str, lead: str, **given: Any) -> FiguresPage:
+        """The page, with no more on it than its reader may see."""
+        notes = loading_notes(self.found, self.words) if self.found else []
+        page = FiguresPage(title=title, lead=lead, freshness=self.freshness, notes=notes, **given)
+        return aggregates.linked_to_aggregates(page, self.tenant) if self.aggregates_only else page
+
+    def settings_url(self) -> str:
+        """Where what the books do not say is entered; "" for who may not."""
+        if self.aggregates_only:
+            return ""
+        try:
+            return reverse("settings_figures", args=[self.tenant.slug])
+        except NoReverseMatch:
+            return ""
+
+
+def reading(
+    *,
+    tenant: Tenant,
+    query: Mapping[str, str],
+    now: datetime,
+    aggregates_only: bool,
+    parts: Sequence[str] = (),
+) -> Reading:
+    """The published figures of the tenant in scope with these parts, as far as the reader may."""
+    found = frame.published(aggregates_only=aggregates_only)
+    wanted = [name for name in parts if not aggregates_only or name in aggregates.PARTS]
+    have = found is not None and wanted
+    return Reading(
+        tenant=tenant,
+        query=query,
+        found=found,
+        freshness=frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only),
+        words=frame.words_for(tenant, found.body["currency"] if found else None),
+        settings=ReportSettings.objects.first() or ReportSettings(),
+        parts=dict(ReportPart.objects.filter(name__in=wanted).values_list("name", "body"))
+        if have
+        else {},
+        aggregates_only=aggregates_only,
+    )
+
+
+def waiting(title: str) -> dict[str, Any]:
+    """A section whose figures this version of the program has not computed yet."""
+    return {
+        "waiting": {
+            "title": title,
+            "text": _("Computed with the next refresh of the figures."),
+            "icon": "clock",
+        }
+    }
+
+
+def tabs(
+    query: Mapping[str, str], name: str, choices: Sequence[tuple[str, str]], chosen: str
+) -> list[dict[str, Any]]:
+    """Links to the same page with another choice; the rest of the address stays."""
+    kept = [(key, value) for key, value in query.items() if key in _STATE and key != name]
+    return [
+        {
+            "label": label,
+            "url": "?" + urlencode([*kept, (name, value)]),
+            "active": value == chosen,
+        }
+        for value, label in choices
+    ]
+
+
+# What the address of a page of figures may hold.
+_STATE = ("period", "from", "to", "compare", "view", "way", "by")
+
+
+def tables_of(page: Any) -> Iterator[dict[str, Any]]:
+    """The tables of a page that can be taken along as files."""
+    if is_dataclass(page):
+        for one in fields(page):
+            yield from tables_of(getattr(page, one.name))
+    elif isinstance(page, dict):
+        if isinstance(page.get("file"), File):
+            yield page
+        for value in page.values():
+            yield from tables_of(value)
+    elif isinstance(page, list):
+        for value in page:
+            yield from tables_of(value)
+
+
+def offer_files(page: Any, query: Mapping[str, str]) -> None:
+    """Put the buttons for files beneath each table of the page."""
+    kept = [(key, value) for key, value in query.items() if key in _STATE]
+    for table in tables_of(page):
+        table["exports"] = export_links(
+            lambda kind, table=table: (  # type: ignore[misc]
+                "?" + urlencode([*kept, ("table", table["id"]), ("format", kind)])
+            )
+        )
