@@ -219,13 +219,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
 # Names under which the support console may be opened; any of ALLOWED_HOSTS if empty.
 ADMIN_HOSTS = env.list("ADMIN_HOSTS", default=[])
-# What costs much: how often per person, how often per company.
+# What costs much: how often per person, how often per company. `api`: per token, per company;
+# `token`: tokens that open nothing, twice by the caller's address.
 LIMITS = {
     "export": ("10/minute", "20/minute"),
     "search": ("60/minute", "240/minute"),
     "figures": ("60/minute", "240/minute"),
     "connect": ("30/hour", "60/hour"),
     "sync": ("60/hour", "120/hour"),
+    "api": ("120/minute", "600/minute"),
+    "token": ("20/minute", "100/hour"),
 }
 LIMITS_STORAGE = REDIS_URL
 PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")

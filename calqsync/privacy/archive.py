@@ -37,6 +37,7 @@ COLUMNS_LEFT_OUT = {
     "tenancy.Tenant.data_key_wrapped": "the key that the data are encrypted with here",
     "tenancy.Tenant.key_encryption_key_id": "how the data are encrypted here",
     "tenancy.Invitation.token_hash": "what opens the invitation",
+    "tenancy.ApiToken.token_hash": "what opens the company to a program",
 }
 # Sealed columns that go out as what they say; the others would be of no use to anybody.
 DOCUMENTS = {"integrations.RawDocument": "body", "integrations.Rejection": "raw"}

@@ -10,6 +10,7 @@ class TenancyConfig(AppConfig):
 
     def ready(self) -> None:
         from calqsync.tenancy import secrets
+        from calqsync.tenancy.tokens import services  # noqa: F401 - hears of new passwords, has a letter
 
         secrets.check_configuration()
 

@@ -69,11 +69,12 @@ _SETTINGS = [
     (_("Integrations"), "integrations", "integrations"),
     (_("Subscription"), "plan", "plan"),
     (_("Security"), "settings_security", "security"),
+    (_("API tokens"), "settings_tokens", "api"),
     (_("Audit log"), "settings_audit", "audit"),
     (_("Your data"), "settings_data", "export"),
 ]
 # What people do with their company's data is nothing for support.
-_MEMBERS_ONLY = {"settings_data"}
+_MEMBERS_ONLY = {"settings_data", "settings_tokens"}
 # Rooms above this one register what the frame says about them; the first that has a line is shown.
 notices: list[Callable[[HttpRequest], Notice | None]] = []
 

@@ -30,7 +30,10 @@ _NAMES = re.compile(
 _IN_QUERY = re.compile(
     r"((?:^|[?&\s'\"])(?:code|state|key|otp)=)(?!\[hidden\])([^\s&'\"]+)", re.IGNORECASE
 )
-_BEARER = re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
+_BEARER = re.compile(
+    r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|\bcalqsync_[0-9a-z]{48}\b"
+)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", re.IGNORECASE)
 _SECRET_KEYS = re.compile(
     r"(?i)token|secret|passw|authorization|api_?key|cookie|csrf|session_?key|data_key|encryption"

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -165,6 +166,40 @@ class Invitation(TenantOwned):
 
     def __str__(self) -> str:
         return self.email
+
+
+class ApiToken(TenantOwned):
+    """A key by which a program of one member reads one company; only its keyed hash is stored.
+
+    It goes with the membership, and may at no time do more than the member.
+    """
+
+    public_id = public_id_field()
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="+")
+    name = models.CharField(_("name"), max_length=60)
+    token_hash = models.CharField(max_length=64)
+    # Its last letters, by which its owner knows it again.
+    ending = models.CharField(max_length=4)
+    # Keys of tokens.scopes.SCOPES.
+    scopes = ArrayField(models.CharField(max_length=30), default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    last_used_on = models.DateField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "public_id"], name="api_token_public_id"),
+            models.UniqueConstraint(fields=["tenant", "token_hash"], name="api_token_hash"),
+            models.CheckConstraint(
+                condition=models.Q(expires_at__lte=models.F("created_at") + timedelta(days=367)),
+                name="api_token_ends",
+            ),
+        ]
+        # Looked up before its company is known.
+        indexes = [models.Index(fields=["token_hash"], name="api_token_lookup")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class AuditEvent(TenantOwned):

@@ -2,6 +2,7 @@ from django.urls import path
 
 from calqsync.tenancy import views
 from calqsync.tenancy.support import consent
+from calqsync.tenancy.tokens import pages as tokens
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -38,6 +39,13 @@ urlpatterns = [
         "t/<slug:slug>/settings/security/support/<uuid:public_id>/end/",
         consent.grant_end,
         name="support_end",
+    ),
+    path("t/<slug:slug>/settings/tokens/", tokens.tokens, name="settings_tokens"),
+    path("t/<slug:slug>/settings/tokens/new/", tokens.token_create, name="token_create"),
+    path(
+        "t/<slug:slug>/settings/tokens/<uuid:public_id>/revoke/",
+        tokens.token_revoke,
+        name="token_revoke",
     ),
     path("t/<slug:slug>/settings/audit/", views.audit_log, name="settings_audit"),
 ]

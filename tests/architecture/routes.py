@@ -83,6 +83,9 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "support_end": ("admin", _POST),
     "two_step_rule": ("admin", _POST),
     "settings_audit": ("admin", _READ),
+    "settings_tokens": ("investor", _READ),
+    "token_create": ("investor", _POST),
+    "token_revoke": ("investor", _POST),
     "settings_data": ("investor", _READ),
     "export_create": ("owner", _POST),
     "export_progress": ("owner", _READ),
@@ -110,6 +113,7 @@ _NAMES = {
     "export_download": "export",
     "export_delete": "export",
     "contact_erase": "customer",
+    "token_revoke": "token",
 }
 
 Form = Callable[[Company], dict[str, Any]]
@@ -160,6 +164,8 @@ FORMS: dict[str, Form] = {
     "support_answer": _fixed(answer="approve"),
     "support_end": _fixed(),
     "two_step_rule": _fixed(required="on"),
+    "token_create": _fixed(name="Sheet", scopes="figures:read", days="30"),
+    "token_revoke": _fixed(),
     "export_create": _fixed(),
     "export_download": _fixed(),
     "export_delete": _fixed(),

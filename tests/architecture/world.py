@@ -30,6 +30,8 @@ from calqsync.tenancy.models import Invitation, Membership, Role, User
 from calqsync.tenancy.secrets import sealer
 from calqsync.tenancy.services import invitation_create, tenant_create, token_hash
 from calqsync.tenancy.support import grants
+from calqsync.tenancy.tokens.scopes import FIGURES
+from calqsync.tenancy.tokens.services import token_create
 from integrations import models as books
 from integrations.models.connections import GrantKind
 from integrations.sync import evidence
@@ -335,6 +337,15 @@ def _office(company: Company, helper: User) -> None:
         ticket=words.listed("ticket"),
         now=now,
     )
+    for role in ROLES:
+        things[f"token:{role}"], _text = token_create(
+            membership=Membership.objects.get(user=company.people[role]),
+            name=words.text(role),
+            scopes=[FIGURES],
+            days=30,
+            now=now,
+        )
+    things["token"] = things["token:owner"]
     things["job"] = Job.objects.create(
         kind="integrations.sync",
         key=str(things["other connection"].public_id),
@@ -430,8 +441,11 @@ def _value(company: Company, one: Any) -> Any:
 
 
 def seen_by(company: Company, role: str) -> Company:
-    """The company with the walk that this role's person began, where they may begin one."""
-    own = {"flow": company.things.get(f"flow:{role}", company.things["flow"])}
+    """The company with the walk that this role's person began, where they may, and their token."""
+    own = {
+        "flow": company.things.get(f"flow:{role}", company.things["flow"]),
+        "token": company.things[f"token:{role}"],
+    }
     return replace(company, things=company.things | own)
 
 

@@ -24,7 +24,10 @@ def soon() -> datetime:
 
 
 # Where the column's kind says too little.
-OWN = {("tenancy_supportgrant", "expires_at"): soon}
+OWN = {
+    ("tenancy_supportgrant", "expires_at"): soon,
+    ("tenancy_apitoken", "expires_at"): soon,
+}
 
 
 class CannotFill(AssertionError):

@@ -27,6 +27,7 @@ AREAS = {
     "export": gettext_lazy("Exports"),
     "contact": gettext_lazy("Personal data"),
     "support": gettext_lazy("Support"),
+    "token": gettext_lazy("API tokens"),
 }
 # Other first parts of the same area.
 ALSO = {
@@ -95,6 +96,9 @@ ACTS = {
     "tenant.deletion_requested": gettext_lazy("Asked for the company's deletion"),
     "tenant.deletion_undone": gettext_lazy("Took the company's deletion back"),
     "tenant.updated": gettext_lazy("Changed company settings"),
+    "token.created": gettext_lazy("Made an API token"),
+    "token.ended": gettext_lazy("Ended an API token by a new password"),
+    "token.revoked": gettext_lazy("Revoked an API token"),
     "trial.changed": gettext_lazy("Moved the end of the trial"),
 }
 _FIELDS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -53,7 +54,7 @@ def page(
     """The page of this status, JSON for the API; needs neither session nor database."""
     title, text = _WORDS[status]
     if _is_api(request):
-        answer: HttpResponse = _json(request, status, str(title))
+        answer: HttpResponse = problem(request, status, str(title), advice=str(text))
     else:
         context = {
             "title": title,
@@ -82,19 +83,19 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(request, 403, _("Your role does not allow this."))
+        return problem(request, 403, _("Your role does not allow this."))
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(request, 404, _("Not found."))
+        return problem(request, 404, _("Not found."))
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
-        return _json(request, 500, _("Something broke on our side."))
+        return problem(request, 500, _("Something broke on our side."))
     template = loader.get_template("500.html")
     return HttpResponse(template.render({"reference": reference_of(request)}), status=500)
 
@@ -103,6 +104,25 @@ def _is_api(request: HttpRequest) -> bool:
     return "/api/" in request.path_info
 
 
-def _json(request: HttpRequest, status: int, detail: str) -> JsonResponse:
-    body: dict[str, Any] = {"detail": detail, "reference": reference_of(request)}
-    return JsonResponse(body, status=status)
+def problem(
+    request: HttpRequest,
+    status: int,
+    detail: str,
+    *,
+    code: str = "",
+    advice: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> JsonResponse:
+    """A failure as programs read it (RFC 9457); `code` names the status where none is given."""
+    phrase = HTTPStatus(status).phrase
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": status,
+        "detail": detail,
+        "code": code or phrase.lower().replace(" ", "_"),
+        "advice": advice,
+        "reference": reference_of(request),
+    }
+    kind = "application/problem+json"
+    return JsonResponse(body, status=status, content_type=kind, headers=dict(headers or {}))

@@ -25,7 +25,7 @@ from limits.strategies import MovingWindowRateLimiter
 log = structlog.get_logger(__name__)
 
 # What settings.LIMITS may limit. Another word is a mistake, which would go without any limit.
-Kind = Literal["export", "search", "figures", "connect", "sync"]
+Kind = Literal["export", "search", "figures", "connect", "sync", "api", "token"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -39,12 +39,30 @@ class LimitReached(Exception):
 
 def consume(kind: Kind, *, user_id: int, tenant_id: int) -> None:
     """Count one use of this kind; LimitReached when the person or the company had enough."""
+    _each(kind, user=user_id, tenant=tenant_id)
+
+
+def consume_by_token(*, token_id: int, tenant_id: int) -> None:
+    """Count one request of a program; LimitReached when the token or the company had enough."""
+    _each("api", token=token_id, tenant=tenant_id)
+
+
+def _each(kind: Kind, **ids: int) -> None:
     _require_known(kind)
-    if kind not in settings.LIMITS:
-        return
-    per_user, per_tenant = settings.LIMITS[kind]
-    _count(parse(per_user), kind, "user", str(user_id))
-    _count(parse(per_tenant), kind, "tenant", str(tenant_id))
+    for rate, (per, of) in zip(settings.LIMITS.get(kind, ()), ids.items(), strict=False):
+        _count(parse(rate), kind, per, str(of))
+
+
+def guess(address: str | None, *, failed: bool) -> None:
+    """Before a token is looked up, and once more after it opened nothing; by the caller's address.
+
+    LimitReached when the address has tried too many; right tokens do not count.
+    """
+    for rate in map(parse, settings.LIMITS.get("token", ())):
+        if failed:
+            _count(rate, "token", "address", address or "")
+        else:
+            _look(rate, "token", "address", address or "")
 
 
 def limited(kind: Kind) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
@@ -92,6 +110,19 @@ def _count(rate: RateLimitItem, *names: str) -> None:
         free, reset = _own().hit(rate, *names), time.time() + 30
     if not free:
         log.warning("limits.reached", kind=names[0], per=names[1], of=names[2])
+        raise LimitReached(names[0], max(1, math.ceil(reset - time.time())))
+
+
+def _look(rate: RateLimitItem, *names: str) -> None:
+    """As `_count`, without counting."""
+    try:
+        limiter = _shared(settings.LIMITS_STORAGE)
+        free, reset = limiter.test(rate, *names), 0.0
+        if not free:
+            reset = limiter.get_window_stats(rate, *names).reset_time
+    except StorageError:
+        free, reset = _own().test(rate, *names), time.time() + 30
+    if not free:
         raise LimitReached(names[0], max(1, math.ceil(reset - time.time())))
 
 
