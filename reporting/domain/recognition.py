@@ -1,62 +1,184 @@
-"""Deferred revenue by the monthly method."""
+"""Revenue recognition: when invoiced amounts become revenue, and what is deferred or accrued.
+
+Two methods. *Monthly*, as Calqulate has it: a line in equal parts on the last day of each month
+that its period covers. *Daily*: a line evenly over the days of its period. Both round
+cumulatively, so that a line's parts make the whole to the cent. Lines that are no counted
+subscription are recognised whole, on the day on which their delivery begins or, without one, on
+the invoice's day. A credit note is a negative line over the period that it takes back.
+
+Deferred is invoiced and not yet recognised, accrued is recognised and not yet invoiced; a
+negative line reduces what it would add to.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints, as_int64
+from reporting.domain.arrays import NEVER, NO_DAY, Ints, as_int64
 from reporting.domain.findings import Findings
+from reporting.domain.growth import Calendar
 from reporting.domain.lines import Lines
-from reporting.domain.periods import month_of
+from reporting.domain.periods import last_day, month_of, month_text
 from reporting.domain.rounding import divide_half_away
+from reporting.domain.sums import Additive
+from reporting.parts import RecognisedMonth
+
+CELLS = 1 << 20
+"""How many line-months are held at once."""
 
 
-def deferred_by_month(lines: Lines, findings: Findings, months: Ints) -> tuple[Ints, Ints]:
-    """(deferred, accrued) at the end of each month, both ≥ 0, in minor units.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognitionSums(Additive):
+    """One value a month, in minor units: what was invoiced and recognised in the month, and what
+    is deferred and accrued at its end (on as_of in the running month)."""
 
-    A line is recognised in equal parts on the last day of each month that its period covers,
-    rounded cumulatively so that the parts make the whole. Deferred is invoiced but not yet
-    recognised; accrued is recognised but not yet invoiced. Only counted lines take part.
+    invoiced: Ints
+    recognised: Ints
+    deferred: Ints
+    accrued: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How each line with an amount is recognised, in a method's own steps.
+
+    A line's whole is recognised in `parts` equal steps, of which step n (from 0) is the month
+    `first` + n by the monthly method and the day `first` + n by the daily one.
     """
-    rows = np.flatnonzero(findings.counted & (lines.net_acc != 0))
-    first, parts, invoiced = _schedule(lines, findings, rows)
-    net = lines.net_acc[rows]
-    start = int(months[0]) if months.size else 0
-    width = len(months)
-    deferred, accrued = np.zeros(width, dtype=np.int64), np.zeros(width, dtype=np.int64)
-    # A line is open only between its invoice and its last part, whichever comes first and last.
-    begin = np.clip(np.minimum(first, invoiced) - start, 0, width)
-    stop = np.clip(np.maximum(first + parts - 1, invoiced) - start, 0, width)
-    spans = stop - begin
-    line = np.repeat(np.arange(len(rows)), spans)
-    offset = np.arange(len(line)) - np.repeat(np.cumsum(spans) - spans, spans)
-    column = begin[line] + offset
-    month = column + start
-    done = np.clip(month - first[line] + 1, 0, parts[line])
-    recognised = divide_half_away(net[line] * done, parts[line])
-    open_amount = np.where(month >= invoiced[line], net[line], 0) - recognised
-    ahead = np.where(net[line] < 0, -open_amount, open_amount) > 0
-    np.add.at(deferred, column, np.where(ahead, open_amount, 0))
-    np.add.at(accrued, column, np.where(ahead, 0, -open_amount))
-    return deferred, accrued
+
+    row: Ints
+    """Row in `Lines`."""
+    net: Ints
+    first: Ints
+    parts: Ints
+    invoiced: Ints
+    """Month of the invoice."""
+    at_once: Ints
+    """Day on which the whole is recognised; NEVER for a line with a period."""
+    daily: bool
+
+    def recognised_by(self, line: Ints, month: Ints, day: Ints) -> Ints:
+        """Minor units of the chosen lines that are recognised by the end of `day` of `month`."""
+        first, parts = self.first[line], self.parts[line]
+        if self.daily:
+            done = day - first + 1
+        else:
+            done = month - first + (day >= np.minimum(last_day(month), self.at_once[line]))
+        return divide_half_away(self.net[line] * np.clip(done, 0, parts), parts)
+
+    def open_on(self, line: Ints, month: Ints, day: Ints) -> tuple[Ints, Ints]:
+        """(deferred, accrued) of the chosen lines at the end of `day`."""
+        net = self.net[line]
+        left = np.where(month >= self.invoiced[line], net, 0)
+        left = left - self.recognised_by(line, month, day)
+        ahead = np.sign(left) == np.sign(net)
+        return np.where(ahead, left, 0), np.where(ahead, 0, -left)
 
 
-def _schedule(lines: Lines, findings: Findings, rows: Ints) -> tuple[Ints, Ints, Ints]:
-    """First month, number of monthly parts, and invoice month of each line.
+def schedule(lines: Lines, findings: Findings, *, daily: bool) -> Schedule:
+    """The plan of every line that has an amount."""
+    row = np.flatnonzero(lines.net_acc != 0)
+    served = findings.counted[row] & (findings.end[row] > findings.start[row])
+    delivered = np.where(
+        lines.start_day[row] != NO_DAY, lines.start_day[row], lines.delivery_start_day[row]
+    )
+    day = as_int64(np.where(delivered != NO_DAY, delivered, lines.invoice_day[row]))
+    start = np.where(served, findings.start[row], day)
+    end = np.where(served, findings.end[row], day + 1)
+    if daily:
+        first, parts = start, end - start
+    else:
+        # A period that covers no month's end is recognised whole in the month it begins in.
+        first = month_of(start)
+        parts = np.maximum(month_of(end) - first, 1)
+    return Schedule(
+        row=row,
+        net=lines.net_acc[row],
+        first=first,
+        parts=parts,
+        invoiced=month_of(lines.invoice_day[row]),
+        at_once=np.where(served, NEVER, day),
+        daily=daily,
+    )
 
-    A period that covers no month's end is recognised whole in the month in which it begins.
-    """
-    first = month_of(findings.start[rows])
-    parts = np.maximum(month_of(findings.end[rows]) - first, 1)
-    return first, parts, month_of(as_int64(lines.invoice_day[rows]))
+
+def recognition_sums(plan: Schedule, calendar: Calendar) -> RecognitionSums:
+    """The sums of all lines of a schedule."""
+    months, days = calendar.months, calendar.snapshot_days
+    width, start = len(months), int(months[0]) if len(months) else 0
+    invoiced, deferred, accrued = (np.zeros(width, dtype=np.int64) for _ in range(3))
+    seen = plan.invoiced < start + width
+    np.add.at(invoiced, plan.invoiced[seen] - start, plan.net[seen])
+    # After the later of its invoice and its last part nothing of a line is open.
+    last = plan.first + plan.parts - 1
+    opens, closes = (month_of(plan.first), month_of(last)) if plan.daily else (plan.first, last)
+    begin = np.clip(np.minimum(opens, plan.invoiced) - start, 0, width)
+    stop = np.clip(np.maximum(closes, plan.invoiced) - start, 0, width)
+    # A part that waits for the running month's last day is open on as_of.
+    if width and not calendar.complete[-1]:
+        stop = np.where(stop == width - 1, width, stop)
+    stop = np.maximum(stop, begin)
+    for line, column in _cells(begin, stop):
+        ahead, behind = plan.open_on(line, months[column], days[column])
+        np.add.at(deferred, column, ahead)
+        np.add.at(accrued, column, behind)
+    return RecognitionSums(
+        invoiced=invoiced,
+        recognised=invoiced - np.diff(deferred - accrued, prepend=0),
+        deferred=deferred,
+        accrued=accrued,
+    )
 
 
-def future_by_month(lines: Lines, findings: Findings, mrr: Ints, snapshot_days: Ints) -> Ints:
-    """Contracted MRR at each snapshot: invoiced by that day, service not yet begun."""
-    chosen: Flags = findings.counted & (lines.invoice_day < findings.start)
-    invoiced = as_int64(lines.invoice_day[chosen])
-    begins, amount = findings.start[chosen], mrr[chosen]
-    steps = np.zeros(len(snapshot_days) + 1, dtype=np.int64)
-    np.add.at(steps, np.searchsorted(snapshot_days, invoiced), amount)
-    np.subtract.at(steps, np.searchsorted(snapshot_days, begins), amount)
-    return np.cumsum(steps)[:-1]
+def _cells(begin: Ints, stop: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(line, column) of every column in which a line is open, some lines at a time."""
+    rows = np.flatnonzero(stop > begin)
+    spans = (stop - begin)[rows]
+    full = np.flatnonzero(np.diff(np.cumsum(spans) // CELLS)) + 1
+    for part, some in zip(np.split(rows, full), np.split(spans, full), strict=True):
+        line = np.repeat(part, some)
+        offset = np.arange(len(line)) - np.repeat(np.cumsum(some) - some, some)
+        yield line, begin[line] + offset
+
+
+def deferred_by_line(plan: Schedule, size: int, calendar: Calendar) -> Ints:
+    """Minor units deferred on as_of, for each of the `size` lines; add them up by customer or
+    invoice."""
+    month, day = int(calendar.months[-1]), int(calendar.snapshot_days[-1])
+    every = np.arange(len(plan.row))
+    ahead, _ = plan.open_on(
+        every, np.full(len(every), month, dtype=np.int64), np.full(len(every), day, np.int64)
+    )
+    deferred = np.zeros(size, dtype=np.int64)
+    deferred[plan.row] = ahead
+    return deferred
+
+
+def recognised_months(
+    sums: RecognitionSums, calendar: Calendar, known_from: int = 0
+) -> list[RecognisedMonth]:
+    """The months from `known_from` on, as the page shows them."""
+    columns = zip(
+        calendar.months.tolist(),
+        calendar.complete.tolist(),
+        sums.invoiced.tolist(),
+        sums.recognised.tolist(),
+        sums.deferred.tolist(),
+        sums.accrued.tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "month": month_text(month),
+            "complete": complete,
+            "invoiced_minor": invoiced,
+            "recognised_minor": recognised,
+            "deferred_minor": deferred,
+            "accrued_minor": accrued,
+        }
+        for month, complete, invoiced, recognised, deferred, accrued in columns
+        if month >= known_from
+    ]

@@ -6,6 +6,7 @@ all other amounts are whole minor units of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from reporting.domain.arrays import Flags, Ints, as_int64
 from reporting.domain.choices import Settings, UserWords
+from reporting.domain.cohorts import CohortSums, cohort_sums
+from reporting.domain.contracted import ContractedSums, contracted_sums
 from reporting.domain.detection import detect
 from reporting.domain.findings import Findings, LineType, Subscriptions, Why
 from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
@@ -26,9 +29,11 @@ from reporting.domain.receivables import (
     open_receivables,
     unpaid_until,
 )
-from reporting.domain.recognition import deferred_by_month, future_by_month
+from reporting.domain.recognition import Schedule, recognition_sums, schedule
 from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
+from reporting.domain.votes import Tallies, Vote
+from reporting.domain.weighing import Signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,10 @@ class Report:
     lines: Lines
     findings: Findings
     subscriptions: Subscriptions
+    signs: Signs
+    """Why each subscription is one, and how sure that is."""
+    tallies: Tallies
+    """What these customers vote on their products: additive, see `votes`."""
     mrr_e4: Ints
     """Per line; 0 for lines that do not count."""
     table: CustomerMonths
@@ -109,13 +118,27 @@ class Report:
 
     @cached_property
     def future_e4(self) -> Ints:
-        """Contracted MRR at each snapshot: invoiced, service not yet begun."""
-        return future_by_month(self.lines, self.findings, self.mrr_e4, self.snapshot_days)
+        """MRR at each snapshot that is invoiced and whose service has not begun."""
+        return self.contracted_sums.signed
+
+    @cached_property
+    def contracted_sums(self) -> ContractedSums:
+        return contracted_sums(self.lines, self.findings, self.mrr_e4, self.calendar)
+
+    @cached_property
+    def cohort_sums(self) -> CohortSums:
+        return cohort_sums(self.table)
+
+    def schedule(self, *, daily: bool | None = None) -> Schedule:
+        """How each line's amount becomes revenue, by the tenant's method or the one asked for."""
+        chosen = self.settings.daily_recognition if daily is None else daily
+        return schedule(self.lines, self.findings, daily=chosen)
 
     @cached_property
     def deferred(self) -> tuple[Ints, Ints]:
-        """(deferred, accrued) revenue at the end of each month, monthly method."""
-        return deferred_by_month(self.lines, self.findings, self.months)
+        """(deferred, accrued) revenue at the end of each month, by the monthly method."""
+        sums = recognition_sums(self.schedule(daily=False), self.calendar)
+        return sums.deferred, sums.accrued
 
     @cached_property
     def revenue(self) -> dict[str, Ints]:
@@ -249,8 +272,12 @@ def measure(
     settings: Settings,
     *,
     since: int | None = None,
+    votes: Mapping[str, Vote] | None = None,
 ) -> Report:
     """Every figure of one tenant on `settings.as_of`; the same input gives the same report.
+
+    `votes` are those of all the tenant's customers where the lines are those of some; without
+    them the lines' own customers vote.
 
     Its months begin with the first invoice or service, or with the month `since` where that is
     earlier: sums over some customers can be added to those of others when their months agree.
@@ -258,7 +285,7 @@ def measure(
     unpaid = unpaid_until(
         receivables, lines.invoice_id, day_number(settings.as_of), settings.overdue_days
     )
-    findings, subscriptions = detect(lines, words, settings, unpaid)
+    findings, subscriptions, signs, tallies = detect(lines, words, settings, unpaid, votes)
     counted = findings.counted
     mrr = np.zeros(len(lines), dtype=np.int64)
     mrr[counted] = line_mrr(
@@ -279,6 +306,8 @@ def measure(
         lines=lines,
         findings=findings,
         subscriptions=subscriptions,
+        signs=signs,
+        tallies=tallies,
         mrr_e4=mrr,
         table=table,
         monthly=_movements(table, np.arange(len(months), dtype=np.int64), None, settings),

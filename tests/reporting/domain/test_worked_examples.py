@@ -9,11 +9,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from reporting.domain.cohorts import cohorts
 from reporting.domain.findings import Status
 from reporting.domain.metrics import Flow, customer_churn_rate
 from reporting.domain.movements import Movement, classify
 from reporting.domain.periods import day_date, months_between
 from reporting.domain.receivables import Age
+from reporting.domain.recognition import recognition_sums
 from reporting.domain.runway import State
 from tests.reporting.domain.books import (
     Row,
@@ -179,6 +181,19 @@ def test_h14_joiners_and_returners_of_the_period_are_no_churned_customers():
     assert rate == Fraction("0.10")
 
 
+def test_h16_daily_recognition_rounds_so_that_the_parts_make_the_whole():
+    row = Row(on="2025-01-15", net="1200.00", service=("2025-01-15", "2026-01-15"))
+    report = report_on([row])
+    sums = recognition_sums(report.schedule(daily=True), report.calendar)
+    parts = ("55.89", "92.06", "101.91", "98.63", "101.92", "98.63", "101.92", "101.92", "98.63")
+    assert [euros(one) for one in sums.recognised[:13]] == [
+        *parts,
+        *("101.91", "98.63", "101.92", "46.03"),
+    ]
+    assert sums.recognised.sum() == cents("1200.00")
+    assert euros(sums.deferred[0]) == "1144.11"
+
+
 def test_h17_an_annual_invoice_sent_ahead_is_deferred_and_counts_from_its_start():
     report = report_on([Row(on="2024-12-10", net="1200.00", service=YEAR_2025)])
     december, january = (month(one) - int(report.months[0]) for one in ("2024-12", "2025-01"))
@@ -258,6 +273,25 @@ def test_h22_an_overdue_receivable_is_expected_today():
     assert found.expected_day.tolist() == [day("2025-10-15")]
     assert found.overdue_days.tolist() == [15]
     assert found.by_age[Age.UP_TO_30] == cents("1000")
+
+
+def test_h23_a_cohort_s_retention_is_its_mrr_over_its_first():
+    amounts = {"2025-01": "500.00", "2025-02": "550.00", "2025-03": "400.00"}
+    following = {"2025-01": "2025-02-01", "2025-02": "2025-03-01", "2025-03": "2025-04-01"}
+    rows = [
+        Row(on=f"{at}-01", net=net, service=(f"{at}-01", following[at]))
+        for at, net in amounts.items()
+    ]
+    report = report_on(rows, as_of="2025-03-31")
+    table = cohorts(report.cohort_sums, report.calendar)
+    assert table["mrr_ppm"] == [1_000_000, 1_100_000, 800_000]
+    assert table["cohorts"] == [
+        {
+            "month": "2025-01",
+            "customers": [1, 1, 1],
+            "mrr_minor": [cents(net) for net in amounts.values()],
+        }
+    ]
 
 
 def test_h24_a_missing_next_invoice_is_late_for_the_grace_and_then_rewrites_its_month():

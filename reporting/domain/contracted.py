@@ -1,0 +1,85 @@
+"""Contracted MRR: MRR, plus what is signed and has not begun, less what is known to end.
+
+What is signed shows as an invoice for service that starts later. Known to end is, from twelve
+months before, MRR of a subscription whose end a person set, and MRR whose successor is invoiced
+already: a renewal sent ahead replaces what it renews and adds only the difference in price. MRR
+whose next invoice is awaited stays in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reporting.domain.arrays import NEVER, Flags, Ints, as_int64
+from reporting.domain.chains import DAY_SPAN
+from reporting.domain.findings import Findings
+from reporting.domain.growth import Calendar
+from reporting.domain.lines import Lines
+from reporting.domain.periods import add_months
+from reporting.domain.sums import Additive
+
+RENEWED_DAYS = 3
+"""A successor may begin this many days before what it replaces ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractedSums(Additive):
+    """At each month's snapshot, in 1/10 000 minor units: MRR + signed - ending = contracted."""
+
+    signed: Ints
+    ending: Ints
+
+
+def contracted_sums(
+    lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar
+) -> ContractedSums:
+    """The sums of all lines."""
+    return ContractedSums(
+        signed=_signed(lines, findings, mrr, calendar.snapshot_days),
+        ending=_ending(lines, findings, mrr, calendar),
+    )
+
+
+def _signed(lines: Lines, findings: Findings, mrr: Ints, snapshot_days: Ints) -> Ints:
+    """MRR invoiced by each snapshot whose service has not begun."""
+    chosen: Flags = findings.counted & (lines.invoice_day < findings.start)
+    steps = np.zeros(len(snapshot_days) + 1, dtype=np.int64)
+    np.add.at(steps, np.searchsorted(snapshot_days, lines.invoice_day[chosen]), mrr[chosen])
+    np.subtract.at(steps, np.searchsorted(snapshot_days, findings.start[chosen]), mrr[chosen])
+    return np.cumsum(steps)[:-1]
+
+
+def _ending(lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar) -> Ints:
+    """MRR in each snapshot that is known to end."""
+    months = calendar.months
+    rows = np.flatnonzero(findings.counted & (mrr != 0) & (findings.subscription >= 0))
+    by_word = np.where(findings.ending[rows], add_months(findings.end[rows], -12), NEVER)
+    known = np.minimum(by_word, _replaced(lines, findings, rows))
+    start = int(months[0]) if len(months) else 0
+    first = np.maximum(
+        findings.from_month[rows] - start, np.searchsorted(calendar.snapshot_days, known)
+    )
+    after = findings.to_month[rows] - start
+    width = len(months)
+    steps = np.zeros(width + 1, dtype=np.int64)
+    stands = (first < after) & ~findings.late[rows]
+    np.add.at(steps, np.clip(first, 0, width)[stands], mrr[rows][stands])
+    np.subtract.at(steps, np.clip(after, 0, width)[stands], mrr[rows][stands])
+    return np.cumsum(steps)[:-1]
+
+
+def _replaced(lines: Lines, findings: Findings, rows: Ints) -> Ints:
+    """The first day on which each line's successor in its subscription is invoiced, or NEVER."""
+    owner = findings.subscription[rows]
+    key = owner * DAY_SPAN + findings.start[rows]
+    order = np.argsort(key, kind="stable")
+    # The earliest invoice day from each line on to the end of its subscription: the minimum
+    # taken from behind, made to fall from one subscription to the next.
+    day = as_int64(lines.invoice_day[rows][order]) + owner[order] * NEVER
+    earliest = np.minimum.accumulate(day[::-1])[::-1]
+    at = np.searchsorted(key[order], owner * DAY_SPAN + findings.end[rows] - RENEWED_DAYS)
+    safe = np.minimum(at, max(len(rows) - 1, 0))
+    follows = (at < len(rows)) & (owner[order][safe] == owner) if len(rows) else at < 0
+    return np.where(follows, earliest[safe] - owner * NEVER, NEVER)
