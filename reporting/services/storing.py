@@ -30,6 +30,7 @@ from reporting.models import (
     Subscription,
 )
 from reporting.services.composing import counted_events
+from reporting.services.restating import restated, version_keep
 
 KINDS = {
     EventKind.OPERATIONS: "operating",
@@ -55,11 +56,13 @@ def store(
     monotonic clock.
     """
     plan_for_whole_tables()
+    # What the rows were tells why closed months change; the first report changes none.
+    kept = {"keep_former": Report.objects.exists()}
     parts = [
         replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
-        replace_rows(LineFigure, key=["line_id"], columns=_lines(measured)),
-        replace_rows(CustomerFigure, key=["customer_id"], columns=_customers(measured)),
-        replace_rows(InvoiceFigure, key=["invoice_id"], columns=_invoices(books, measured)),
+        replace_rows(LineFigure, key=["line_id"], columns=_lines(measured), **kept),
+        replace_rows(CustomerFigure, key=["customer_id"], columns=_customers(measured), **kept),
+        replace_rows(InvoiceFigure, key=["invoice_id"], columns=_invoices(books, measured), **kept),
         replace_rows(CashFigure, key=["event_id"], columns=_cash(books, measured)),
     ]
     check_keys()
@@ -83,12 +86,15 @@ def _publish(books: Books, body: Body, *, now: datetime, began: float) -> Writte
     compute_ms = round(1000 * (time.monotonic() - began))
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
+        version_keep(body=body)
         return Written(added=1)
     if all(getattr(old, name) == value for name, value in new.items()):
         return Written()
     Report.objects.filter(pk=old.pk).update(
         version=old.version + 1, published_at=now, compute_ms=compute_ms, **new
     )
+    restated(old=old, body=body, freshness=books.freshness, now=now)
+    version_keep(body=body)
     return Written(changed=1)
 
 

@@ -1,0 +1,261 @@
+"""What a publication changes in closed months is written down with the documents behind it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from integrations.models import Connection, Invoice, InvoiceLine, Product
+from reporting import services
+from reporting.models import LineFigure, Report, ReportVersion, Restatement, Subscription
+from tests.conftest import Cast
+from tests.factories import Row, connection_make, customer_make, invoice_make
+from tests.reporting.conftest import NOON, refreshed
+
+LATER = NOON + timedelta(hours=1)
+
+
+def index(month: str) -> int:
+    return int(month[:4]) * 12 + int(month[5:]) - 1
+
+
+def of(metric: str, month: str) -> Restatement:
+    return Restatement.objects.get(metric=metric, month=index(month))
+
+
+def causes(metric: str, month: str) -> list[tuple[str, str | None, int]]:
+    """(code, the document's number, amount) of one restated figure."""
+    return [
+        (cause["code"], cause["params"].get("number"), cause["amount_minor"])
+        for cause in of(metric, month).causes
+    ]
+
+
+def restated() -> dict[str, dict[str, int]]:
+    """What changed, by month and metric."""
+    found: dict[str, dict[str, int]] = {}
+    for row in Restatement.objects.order_by("month", "metric"):
+        assert sum(cause["amount_minor"] for cause in row.causes) == (
+            row.after_minor - row.before_minor
+        ), row
+        month = f"{row.month // 12:04d}-{row.month % 12 + 1:02d}"
+        found.setdefault(month, {})[row.metric] = row.after_minor - row.before_minor
+    return found
+
+
+@pytest.fixture
+def published(books: Any) -> Any:
+    """The books of the fixture, published at noon."""
+    refreshed()
+    return books
+
+
+def year(customer: Any, product: Any, net: str = "1200.00", **more: Any) -> Any:
+    row = Row(net=net, product=product, service=("2025-11-01", "2026-11-01"))
+    return invoice_make(customer, "2025-11-01", [row], **more)
+
+
+def test_the_first_publication_restates_nothing(published: Any) -> None:
+    assert not Restatement.objects.exists()
+
+
+def test_what_only_the_running_month_gains_restates_nothing(published: Any) -> None:
+    invoice_make(
+        published[1],
+        "2026-03-02",
+        [Row(net="30.00", product=Product.objects.get(), service=("2026-03-01", "2026-04-01"))],
+    )
+    refreshed(LATER)
+    assert Report.objects.get().body["months"][-1]["expansion_minor"] == 3000
+    assert not Restatement.objects.exists()
+
+
+def test_a_month_that_ends_restates_nothing(published: Any) -> None:
+    refreshed(datetime(2026, 4, 1, 10, tzinfo=UTC))
+    months = Report.objects.get().body["months"]
+    assert [row["month"] for row in months if row["complete"]][-1] == "2026-03"
+    assert not Restatement.objects.exists()
+
+
+def test_a_credit_note_restates_the_months_it_takes_back(published: Any) -> None:
+    credit = invoice_make(
+        published[1],
+        "2026-03-10",
+        [Row(net="-40.00", product=Product.objects.get(), service=("2026-01-01", "2026-02-01"))],
+    )
+    refreshed(LATER)
+    assert restated() == {
+        "2026-01": {"mrr": -4000, "new": -4000},
+        "2026-02": {"expansion": 4000},
+    }
+    assert causes("mrr", "2026-01") == [("credit_note", credit.number, -4000)]
+    assert of("mrr", "2026-01").at == LATER
+    assert causes("new", "2026-01") == [("credit_note", credit.number, -4000)]
+    assert of("mrr", "2026-01").causes[0]["params"]["invoice"] == str(credit.public_id)
+
+
+def test_a_late_invoice_restates_customers_movements_and_revenue(published: Any) -> None:
+    late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+    refreshed(LATER)
+    changed = restated()
+    assert changed["2025-11"] == {"customers": 1, "mrr": 10000, "new": 10000, "recurring": 120000}
+    assert changed["2026-02"] == {"customers": 1, "mrr": 10000}
+    for metric, amount in (("customers", 1), ("recurring", 120000), ("new", 10000)):
+        assert causes(metric, "2025-11") == [("late_invoice", late.number, amount)]
+
+
+def test_an_edited_amount_names_its_invoice(published: Any) -> None:
+    line = InvoiceLine.objects.filter(invoice__date=date(2026, 2, 1)).get()
+    line.net_minor = line.net_acc_minor = 8000
+    line.save()
+    refreshed(LATER)
+    assert causes("mrr", "2026-02") == [("invoice_edited", line.invoice.number, -2000)]
+    assert causes("recurring", "2026-02") == [("invoice_edited", line.invoice.number, -2000)]
+    assert causes("contraction", "2026-02") == [("invoice_edited", line.invoice.number, 2000)]
+    restated()
+
+
+def test_a_removed_invoice_is_named_although_it_is_gone(published: Any) -> None:
+    gone = Invoice.objects.get(customer=published[2], date=date(2025, 11, 1))
+    gone.removed_at = NOON
+    gone.save()
+    refreshed(LATER)
+    assert ("invoice_removed", gone.number, -5000) in causes("recurring", "2025-11")
+    assert "2025-11" in restated()
+
+
+def test_a_row_taken_out_of_an_invoice_leaves_no_remainder(kuura: Any) -> None:
+    connection = connection_make()
+    customer = customer_make(connection)
+    two = [
+        Row(net=net, name=name, service=("2026-01-01", "2026-02-01"))
+        for net, name in (("100.00", "Alusta"), ("30.00", "Lisenssi"))
+    ]
+    invoice = invoice_make(customer, "2026-01-01", two)
+    refreshed()
+    InvoiceLine.objects.filter(invoice=invoice, position=1).delete()
+    assert not LineFigure.objects.filter(line__position=1).exists()
+    refreshed(LATER)
+    assert causes("mrr", "2026-01") == [("invoice_edited", invoice.number, -3000)]
+    restated()
+
+
+def test_grace_that_runs_out_names_the_last_invoice(kuura: Any) -> None:
+    customer = customer_make(connection_make())
+    last = invoice_make(
+        customer, "2026-01-01", [Row(net="100.00", service=("2026-01-28", "2026-02-28"))]
+    )
+    refreshed(datetime(2026, 3, 2, 10, tzinfo=UTC))
+    assert Report.objects.get().body["months"][-2]["mrr_minor"] > 0, "the line is not late"
+    refreshed(datetime(2026, 5, 2, 10, tzinfo=UTC))
+    assert [cause[:2] for cause in causes("mrr", "2026-02")] == [("grace_ended", last.number)]
+    assert restated()["2026-02"]["customers"] == -1
+
+
+def test_the_invoice_that_was_awaited_explains_what_it_replaces(kuura: Any) -> None:
+    connection = connection_make()
+    customer, january = customer_make(connection), ("2026-01-01", "2026-02-01")
+    invoice_make(customer, "2026-01-01", [Row(net="100.00", service=january)])
+    refreshed(datetime(2026, 3, 2, 10, tzinfo=UTC))
+    came = invoice_make(
+        customer, "2026-03-02", [Row(net="130.00", service=("2026-02-01", "2026-03-01"))]
+    )
+    refreshed(datetime(2026, 3, 3, 10, tzinfo=UTC))
+    assert causes("mrr", "2026-02") == [("late_invoice", came.number, 3000)]
+    restated()
+
+
+def test_a_person_s_word_is_named_with_its_act(published: Any, cast: Cast) -> None:
+    from reporting.services.deciding import acts, change_save
+
+    subscription = Subscription.objects.get(customer=published[2])
+    edit = change_save(change=acts.rejected(subscription=subscription), by=cast.bob)
+    assert edit is not None
+    refreshed(datetime.now(UTC).replace(year=2026, month=3, day=15))
+    params = of("mrr", "2025-12").causes[0]["params"]
+    assert of("mrr", "2025-12").causes[0]["code"] == "word"
+    assert (params["edit"], params["act"]) == (str(edit.public_id), "subscription.rejected")
+    restated()
+
+
+def test_a_change_of_settings_is_one_cause(published: Any, cast: Cast) -> None:
+    services.settings_change(by=cast.bob, tolerance_bp=10_000)
+    refreshed(LATER)
+    assert {code for row in Restatement.objects.all() for code in [row.causes[0]["code"]]} <= {
+        "settings",
+        "rounding",
+    }
+    restated()
+
+
+def test_a_second_account_is_one_cause_not_a_thousand_documents(published: Any) -> None:
+    other = connection_make("US account")
+    for name in ("Cedar Inc", "Dune Inc"):
+        year(customer_make(other, name), None)
+    refreshed(LATER)
+    assert {cause[0] for cause in causes("mrr", "2025-11")} == {"account_added"}
+    assert len(of("recurring", "2025-11").causes) == 1
+    restated()
+
+
+def test_an_account_deleted_with_its_books_leaves_its_share_behind(published: Any) -> None:
+    other = connection_make("US account")
+    year(customer_make(other, "Cedar Inc"), None)
+    refreshed(LATER)
+    Restatement.objects.all().delete()
+    Connection.objects.filter(pk=other.pk)._raw_delete("default")
+    refreshed(LATER + timedelta(hours=1))
+    assert causes("mrr", "2026-01") == [("documents_deleted", None, -10000)]
+    restated()
+
+
+def test_a_customer_lifted_to_zero_loses_no_more_than_it_had(published: Any) -> None:
+    credit = invoice_make(
+        published[2],
+        "2026-03-10",
+        [Row(net="-80.00", product=Product.objects.get(), service=("2025-12-01", "2026-01-01"))],
+    )
+    refreshed(LATER)
+    assert causes("mrr", "2025-12") == [("credit_note", credit.number, -5000)]
+    restated()
+
+
+def test_while_the_first_import_loads_nothing_is_restated(books: Any) -> None:
+    books[0].first_import_at, books[0].complete_back_to = None, date(2025, 1, 15)
+    books[0].save()
+    refreshed()
+    year(customer_make(books[0], "Kuusi Oy"), Product.objects.get())
+    books[0].first_import_at = LATER
+    books[0].save()
+    refreshed(LATER)
+    assert Report.objects.get().body["complete_back_to"] is None
+    assert not Restatement.objects.exists()
+
+
+class TestVersions:
+    def test_each_day_keeps_what_was_known_at_its_end(self, published: Any) -> None:
+        year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+        refreshed(LATER)
+        refreshed(NOON + timedelta(days=1))
+        kept = dict(ReportVersion.objects.values_list("day", "published_at"))
+        assert kept == {date(2026, 3, 15): LATER, date(2026, 3, 16): NOON + timedelta(days=1)}
+        assert ReportVersion.objects.first().body["months"] == Report.objects.get().body["months"]  # type: ignore[union-attr]
+
+    def test_no_customer_is_named_in_them(self, published: Any) -> None:
+        body = ReportVersion.objects.get().body
+        assert Report.objects.get().body["top_customers"]
+        assert [set(row) & {"name"} for row in body["top_customers"]] == [set(), set()]
+        assert "Aalto" not in str(body)
+        assert "Berg" not in str(body)
+
+    def test_old_months_keep_their_last_day_alone(self, kuura: Any) -> None:
+        days = [date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 3), date(2026, 3, 1)]
+        days.append(date(2026, 3, 2))
+        for day in days:
+            ReportVersion.objects.create(day=day, published_at=NOON, body={})
+        from reporting.services.restating import versions_thin
+
+        assert versions_thin(today=date(2026, 3, 15)) == 1
+        assert set(ReportVersion.objects.values_list("day", flat=True)) == set(days[1:])
