@@ -1,10 +1,13 @@
 """Which lines are subscriptions, for which period, how sure, and why.
 
 Layers, each a function of the ones before it: the person's word, stated dates, words and
-units, cadence. A product vote and scores over whole histories slot in after `_judge`.
+units, cadence, the vote of the product's customers, and a score with its reasons.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +31,8 @@ from reporting.domain.said import (
     find_said,
 )
 from reporting.domain.subscriptions import finish
+from reporting.domain.votes import JUDGED_HITS, Tallies, Vote, elected, vote_tallies, votes
+from reporting.domain.weighing import Signs, weigh
 
 _DATE_REASON = {
     Source.ROW_DATES: Why.ROW_DATES,
@@ -36,12 +41,27 @@ _DATE_REASON = {
 }
 
 
+class Detected(NamedTuple):
+    """What detection makes of some customers' lines."""
+
+    findings: Findings
+    subscriptions: Subscriptions
+    signs: Signs
+    tallies: Tallies
+
+
 def detect(
-    lines: Lines, words: UserWords, settings: Settings, unpaid_until: Ints | None = None
-) -> tuple[Findings, Subscriptions]:
-    """A finding for every line and the subscriptions that they form.
+    lines: Lines,
+    words: UserWords,
+    settings: Settings,
+    unpaid_until: Ints | None = None,
+    voted: Mapping[str, Vote] | None = None,
+) -> Detected:
+    """A finding for every line, the subscriptions that they form, and why.
 
     `unpaid_until` has the day, by line, from which it no longer counts; without it all count.
+    `voted` is the vote on products where the lines are not those of all customers; without it
+    the lines' own customers vote. Else each customer is judged by its own lines alone.
     """
     evidence = gather(lines, words)
     credits = link_full_credits(lines)
@@ -50,7 +70,10 @@ def detect(
     cadence = find_cadence(lines, chains, hits)
     said = find_said(lines, chains, words)
     draft = _judge(lines, evidence, chains, cadence)
-    _give_periods(lines, evidence, cadence, said, settings, draft)
+    tallies = vote_tallies(lines, chains, cadence, draft)
+    vote = elected(lines, votes(tallies) if voted is None else voted)
+    by_vote = _follow_vote(lines, evidence, cadence, vote, draft)
+    _give_periods(lines, evidence, cadence, by_vote, said, settings, draft)
     _raise_by_company(lines, evidence, chains, draft)
     confirm_lines(lines, said, draft)
     apply_lines(lines, words.lines, draft)
@@ -60,7 +83,25 @@ def detect(
     join(lines, chains, settings, credits.cancelled, draft)
     if unpaid_until is None:
         unpaid_until = np.full(len(lines), NEVER, dtype=np.int64)
-    return finish(lines, draft, chains, said, settings, credits.cancelled, unpaid_until)
+    findings, found = finish(lines, draft, chains, said, settings, credits.cancelled, unpaid_until)
+    signs = weigh(lines, evidence, cadence, draft.chain, said, vote, findings, found)
+    return Detected(findings, found, signs, tallies)
+
+
+def _follow_vote(
+    lines: Lines, evidence: Evidence, cadence: Cadence, vote: tuple[Ints, Ints, Ints], draft: Draft
+) -> Ints:
+    """Propose lines without any sign, of histories too short to judge, whose product recurs.
+
+    Returns the period of the vote for each such line, else 0.
+    """
+    period, recurring, customers = (column[lines.product_key] for column in vote)
+    young = cadence.hits[draft.chain] < JUDGED_HITS
+    rows = (period != 0) & young & (draft.why == Why.NO_SIGN) & (evidence.mark == 0)
+    rows &= lines.net > 0
+    draft.set_type(rows, LineType.SUBSCRIPTION)
+    draft.explain(rows, Why.PRODUCT_VOTE, recurring, customers)
+    return np.where(rows, period, 0)
 
 
 def _judge(lines: Lines, evidence: Evidence, chains: Chains, cadence: Cadence) -> Draft:
@@ -123,6 +164,7 @@ def _give_periods(
     lines: Lines,
     evidence: Evidence,
     cadence: Cadence,
+    by_vote: Ints,
     said: Said,
     settings: Settings,
     draft: Draft,
@@ -132,6 +174,7 @@ def _give_periods(
     draft.nominal[:] = settings.default_period_months
     draft.source[:] = Source.FALLBACK
     for source, period in (
+        (Source.PRODUCT_VOTE, by_vote),
         (Source.PRODUCT_DEFAULT, evidence.mark_period),
         (Source.CADENCE, cadence.nominal[draft.chain]),
         (Source.UNIT_WORDS, spoken),

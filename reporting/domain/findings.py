@@ -216,6 +216,8 @@ class Subscriptions:
     line_order: NDArray[np.intp]
     line_from: Ints
     """Lines of subscription i: line_order[line_from[i]:line_from[i + 1]]."""
+    own: tuple[SubscriptionKey | None, ...]
+    """The keys of those made by hand; None for all others. Empty where none is made by hand."""
     product_refs: tuple[str, ...]
     currencies: tuple[str, ...]
     findings: Findings
@@ -227,7 +229,8 @@ class Subscriptions:
         return (self[row] for row in range(len(self)))
 
     def key(self, row: int) -> SubscriptionKey:
-        return SubscriptionKey(
+        by_hand = self.own[row] if self.own else None
+        return by_hand or SubscriptionKey(
             int(self.customer_id[row]),
             self.product_refs[int(self.product_key[row])],
             self.currencies[int(self.currency[row])],

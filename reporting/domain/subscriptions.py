@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.chains import DAY_SPAN, Chains
-from reporting.domain.choices import Confidence, Settings
+from reporting.domain.choices import Confidence, Settings, SubscriptionKey
 from reporting.domain.draft import Draft
 from reporting.domain.findings import (
     Findings,
@@ -203,7 +204,15 @@ def _table(
         best_line=best,
         line_order=order,
         line_from=np.searchsorted(owner, np.arange(len(kept) + 1)),
+        own=_own_keys(chains, kept),
         product_refs=product_refs(lines),
         currencies=lines.currencies,
         findings=findings,
     )
+
+
+def _own_keys(chains: Chains, kept: NDArray[np.intp]) -> tuple[SubscriptionKey | None, ...]:
+    if not chains.own:
+        return ()
+    others = chains.count - len(chains.own)
+    return tuple(chains.own[row - others] if row >= others else None for row in kept.tolist())
