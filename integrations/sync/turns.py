@@ -160,24 +160,24 @@ end
 return 1
 """
 
-# The request of this turn may have arrived so much later: the turn counts from then.
+# The request of this turn may have arrived so much later: the turn counts from then. It moves past
+# the turns given out meanwhile, which are few beside all that a high rate keeps.
 LATE = """
-local turns = redis.call('LRANGE', KEYS[1], 0, -1)
-local found = 0
-for i = 1, #turns do
-  if turns[i] == ARGV[1] then
-    turns[i] = tonumber(turns[i]) + tonumber(ARGV[2])
-    found = 1
-  else
-    turns[i] = tonumber(turns[i])
-  end
+local moved = tonumber(ARGV[1]) + tonumber(ARGV[2])
+local left = redis.call('PTTL', KEYS[1])
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+local at, newer = 0, nil
+repeat
+  newer = redis.call('LINDEX', KEYS[1], at)
+  at = at + 1
+until not newer or tonumber(newer) <= moved
+if at == 1 then
+  redis.call('LPUSH', KEYS[1], string.format('%.0f', moved))
+elseif newer then
+  redis.call('LINSERT', KEYS[1], 'BEFORE', newer, string.format('%.0f', moved))
+else
+  redis.call('RPUSH', KEYS[1], string.format('%.0f', moved))
 end
-if found == 1 then
-  table.sort(turns, function(a, b) return a > b end)
-  local left = redis.call('PTTL', KEYS[1])
-  redis.call('DEL', KEYS[1])
-  for i = 1, #turns do redis.call('RPUSH', KEYS[1], string.format('%.0f', turns[i])) end
-  redis.call('PEXPIRE', KEYS[1], math.max(left, 1000))
-end
-return found
+redis.call('PEXPIRE', KEYS[1], math.max(left, 1000))
+return 1
 """
