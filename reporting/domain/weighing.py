@@ -19,6 +19,16 @@ STEADY_PERCENT = 5
 DATES, WORD, UNIT, RHYTHM, SURE_RHYTHM, STEADY, VOTE, COUNTER = 35, 15, 15, 20, 10, 10, 10, -30
 _RANGES = {Sure.LOW: (1, 39), Sure.MEDIUM: (40, 79), Sure.HIGH: (80, 99)}
 MADE_CERTAIN, REFUSED = 100, 0
+SIGN_CODES = (
+    "dates_found",
+    "rhythm_found",
+    "unit_found",
+    "word_found",
+    "amount_spread",
+    "product_vote",
+    "counter_word",
+)
+"""The codes of `Signs.evidence`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,31 +63,31 @@ class Signs:
 
     def evidence(self, row: int) -> list[Reason]:
         """Every sign of one subscription, the weightiest first."""
-        of = {"of": int(self.charges[row])}
         found: list[Reason] = []
+
+        def say(code: str, **params: int | str) -> None:
+            found.append(Reason(code, params))
+
+        of = int(self.charges[row])
         if self.dated[row]:
-            params = {"lines": int(self.dated[row]), "months": int(self.months[row])}
-            found.append(Reason("dates_found", params | of))
+            dated, months = int(self.dated[row]), int(self.months[row])
+            say("dates_found", lines=dated, of=of, months=months)
         if self.share[row]:
-            rhythm = {
-                "hits": int(self.hits[row]),
-                "days": int(self.gap[row]),
-                "share": int(self.share[row]),
-            }
-            found.append(Reason("rhythm_found", rhythm))
+            hits, days = int(self.hits[row]), int(self.gap[row])
+            say("rhythm_found", hits=hits, days=days, share=int(self.share[row]))
         if self.by_unit[row]:
-            unit = {"unit": UNIT_WORDS[int(self.unit[row])], "lines": int(self.by_unit[row])}
-            found.append(Reason("unit_found", unit | of))
+            unit = UNIT_WORDS[int(self.unit[row])]
+            say("unit_found", unit=unit, lines=int(self.by_unit[row]), of=of)
         if self.worded[row]:
-            word = {"word": self.words[int(self.word[row])], "lines": int(self.worded[row])}
-            found.append(Reason("word_found", word | of))
+            word = self.words[int(self.word[row])]
+            say("word_found", word=word, lines=int(self.worded[row]), of=of)
         if self.hits[row] > 1:
-            found.append(Reason("amount_spread", {"percent": int(self.spread[row])}))
+            say("amount_spread", percent=int(self.spread[row]))
         if self.customers[row]:
-            vote = {"recurring": int(self.recurring[row]), "customers": int(self.customers[row])}
-            found.append(Reason("product_vote", vote))
+            recurring, customers = int(self.recurring[row]), int(self.customers[row])
+            say("product_vote", recurring=recurring, customers=customers)
         if self.countered[row]:
-            found.append(Reason("counter_word", {"word": self.words[int(self.counter[row])]}))
+            say("counter_word", word=self.words[int(self.counter[row])])
         return found
 
 

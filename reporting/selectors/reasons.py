@@ -68,6 +68,7 @@ def source(code: str) -> str:
         "product_default": _("Your word on the product"),
         "fallback": _("Nothing said: one month"),
         "credited_line": _("The row that it credits"),
+        "product_vote": _("How often others are billed for it"),
         "none": "–",
     }
     return names.get(code, code)
@@ -76,6 +77,23 @@ def source(code: str) -> str:
 def confidence(code: str) -> str:
     names = {"high": _("Certain"), "medium": _("Likely"), "low": _("Unsure")}
     return names.get(code, code)
+
+
+def sureness(subscription: Any) -> str:
+    """How sure detection is, in a word and, where it has a score, out of a hundred."""
+    word = confidence(subscription.confidence)
+    if not subscription.score:
+        return word
+    return _("%(word)s, %(score)d of 100") % {"word": word, "score": subscription.score}
+
+
+def evidence(subscription: Any) -> list[str]:
+    """What speaks for it, surest first, each a sentence."""
+    found = subscription.evidence or [
+        {"code": subscription.reason, "params": subscription.reason_params}
+    ]
+    said = [sentence(one["code"], one.get("params", {})) for one in found]
+    return list(dict.fromkeys(said))
 
 
 def sentence(code: str, params: Mapping[str, Any]) -> str:
@@ -140,11 +158,45 @@ def _unit_and_word(params: Mapping[str, Any]) -> str:
     }
 
 
+def _some(params: Mapping[str, Any]) -> dict[str, Any]:
+    """How many of the rows, for a sentence about some of them."""
+    return {"lines": int(params.get("lines", 0)), "of": int(params.get("of", 0))}
+
+
+def _rhythm_found(params: Mapping[str, Any]) -> str:
+    values = {name: int(params.get(name, 0)) for name in ("hits", "days", "share")}
+    return (
+        _("%(hits)d invoices about every %(days)d days; %(share)d %% of the distances fit.")
+        % values
+    )
+
+
+def _amount_spread(params: Mapping[str, Any]) -> str:
+    percent = int(params.get("percent", 0))
+    if not percent:
+        return _("Every invoice has the same price.")
+    return _("Its highest price lies %(percent)d %% above its lowest.") % {"percent": percent}
+
+
 _SENTENCES: dict[str, Any] = {
     "no_sign": lambda p: _("Nothing says that it recurs."),
     "user_mark": lambda p: _("You marked the product."),
     "user_confirmed": lambda p: _("You confirmed it."),
     "user_rejected": lambda p: _("You rejected it."),
+    "user_line": lambda p: _("You said so of this row."),
+    "dates_found": lambda p: _("Rows that state their period: %(lines)d of %(of)d.") % _some(p),
+    "rhythm_found": _rhythm_found,
+    "unit_found": lambda p: (
+        _("Rows sold by the %(unit)s: %(lines)d of %(of)d.") % {**_some(p), "unit": _unit_name(p)}
+    ),
+    "word_found": lambda p: (
+        _("Rows that say “%(word)s”: %(lines)d of %(of)d.") % {**_some(p), "word": _word(p)}
+    ),
+    "amount_spread": _amount_spread,
+    "product_vote": lambda p: (
+        _("It recurs for %(recurring)d of its %(customers)d customers.")
+        % {"recurring": int(p.get("recurring", 0)), "customers": int(p.get("customers", 0))}
+    ),
     "row_dates": lambda p: _dated(_("The row's dates cover %(length)s: %(period)s."), p),
     "delivery_dates": lambda p: _dated(
         _("The invoice's delivery dates cover %(length)s: %(period)s."), p

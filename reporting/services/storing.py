@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calqsync.tenancy.bulk import Columns, Written, check_keys, replace_rows
 from reporting.body import Body
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
-from reporting.domain.findings import LineType, Source, Status, Sure
+from reporting.domain.findings import LineType, Reason, Source, Status, Sure
 from reporting.domain.periods import month_of
 from reporting.domain.receivables import Age
 from reporting.domain.report import Report as Measured
@@ -135,7 +135,18 @@ def _subscriptions(books: Books, measured: Measured) -> Columns:
         "reason": [reason.code for reason in reasons],
         "reason_params": [reason.params for reason in reasons],
         "line_count": np.diff(found.line_from),
+        "score": measured.signs.score,
+        "evidence": [
+            _evidence(reason, measured.signs.evidence(row)) for row, reason in enumerate(reasons)
+        ],
+        "renewal_percent": measured.signs.renewal_percent,
     }
+
+
+def _evidence(reason: Reason, signs: list[Reason]) -> list[dict[str, Any]]:
+    """Every sign of a subscription; a person's word, or a reason that has no sign, stands first."""
+    spoken = reason.code.startswith("user_") or not signs
+    return [one._asdict() for one in ([reason] if spoken else []) + signs]
 
 
 def _subscription_ids(measured: Measured) -> list[int | None]:

@@ -8,6 +8,7 @@ from enum import IntEnum
 import pytest
 
 from reporting.domain.findings import LineType, Source, Status, Sure, Why
+from reporting.domain.weighing import SIGN_CODES
 from reporting.models import Subscription
 from reporting.selectors import frame, reasons
 from reporting.selectors.subscriptions import state_words
@@ -20,6 +21,14 @@ PARAMS = {"days": 31, "months": 1, "word": "kuukausi", "unit": "MONTH", "hits": 
 def test_every_reason_has_a_sentence(why: Why) -> None:
     for params in (PARAMS, {}):
         sentence = reasons.sentence(why.name.lower(), params)
+        assert sentence.endswith(".")
+        assert "%(" not in sentence
+
+
+@pytest.mark.parametrize("code", SIGN_CODES)
+def test_every_sign_has_a_sentence(code: str) -> None:
+    for params in (PARAMS | {"percent": 7}, {}):
+        sentence = reasons.sentence(code, params)
         assert sentence.endswith(".")
         assert "%(" not in sentence
 
