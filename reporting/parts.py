@@ -73,7 +73,8 @@ class SegmentMonth(TypedDict):
     """A segment's share of a month: its lines' MRR, its movements, its customers.
 
     Movements are those of the customer within the segment. `mrr_minor` over all segments adds up
-    to the total, floor adjustments standing in the segment "adjustment".
+    to the total; floor adjustments, and the cents that rounding leaves over, stand in the
+    segment "adjustment". The identity of `body.Month` holds in each segment.
     """
 
     mrr_minor: int
@@ -82,6 +83,8 @@ class SegmentMonth(TypedDict):
     contraction_minor: int
     churn_minor: int
     reactivation_minor: int
+    tolerated_minor: int
+    paused_minor: int
     fx_minor: int
     customers: int
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -56,31 +56,94 @@ def grid(rows: Ints, first: Ints, after: Ints, amount: Ints, shape: tuple[int, i
     return np.cumsum(steps.reshape(height, width + 1), axis=1)[:, :width]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spans:
+    """The lines that stand in MRR: from column `first` up to column `after` of the months."""
+
+    row: Ints
+    """Row in `Lines`."""
+    first: Ints
+    after: Ints
+    mrr: Ints
+    native: Ints
+    """MRR in the line's own currency."""
+    foreign: Ints
+    """Code of that currency; -1 for the reporting currency, whose rate never moves."""
+
+    def take(self, chosen: Ints) -> Spans:
+        values = {one.name: getattr(self, one.name)[chosen] for one in fields(self)}
+        return Spans(**values)
+
+
+def spans_of(lines: Lines, findings: Findings, mrr: Ints, months: Ints, currency: str) -> Spans:
+    """The spans of all counted lines; `currency` is the reporting currency."""
+    row = np.flatnonzero(findings.counted & (mrr != 0))
+    start = int(months[0]) if months.size else 0
+    home = lines.currencies.index(currency) if currency in lines.currencies else -1
+    foreign = np.where(lines.currency[row] == home, -1, lines.currency[row]).astype(np.int64)
+    return Spans(
+        row=row,
+        first=findings.from_month[row] - start,
+        after=findings.to_month[row] - start,
+        mrr=mrr[row],
+        native=line_mrr(lines.net[row], findings.months_num[row], findings.months_den[row]),
+        foreign=foreign,
+    )
+
+
+def month_table(
+    owners: Ints, owner: Ints, spans: Spans, months: Ints, *, floor: bool = True
+) -> CustomerMonths:
+    """MRR by owner and month. `owners` are ids, ascending; `owner` has the id of each span's.
+
+    Owners are customers; or parts of customers, which keep a sum below zero (`floor=False`).
+    """
+    row = np.searchsorted(owners, owner)
+    shape = (len(owners), len(months))
+    raw = grid(row, spans.first, spans.after, spans.mrr, shape)
+    below = np.nonzero((raw < 0) & floor)
+    floored = np.maximum(raw, 0) if floor else raw
+    abroad = np.flatnonzero(spans.foreign >= 0)
+    other = spans.take(abroad)
+    many = int(other.foreign.max()) + 1 if abroad.size else 1
+    pairs, pair_row = np.unique(row[abroad] * many + other.foreign, return_inverse=True)
+    wide = (len(pairs), len(months))
+    return CustomerMonths(
+        months=months,
+        customers=owners,
+        mrr=floored,
+        adjustments=(below[0], below[1], -raw[below]),
+        pair_customer=pairs // many,
+        pair_native=grid(pair_row, other.first, other.after, other.native, wide),
+        pair_reporting=grid(pair_row, other.first, other.after, other.mrr, wide),
+        customer=floored > 0,
+    )
+
+
 def customer_months(
     lines: Lines,
     findings: Findings,
+    spans: Spans,
     mrr: Ints,
     months: Ints,
-    currency: str,
     *,
     keep_free: bool = False,
-    paused: Flags | None = None,
 ) -> CustomerMonths:
-    """The customer-month table over `months`; `currency` is the reporting currency.
+    """The table of all customers over `months`.
 
-    With `keep_free` a customer whose plan is discounted by 100 % stays one at 0. `paused` are
-    the lines after which a pause began.
+    With `keep_free` a customer whose plan is discounted by 100 % stays one at 0.
     """
-    table = month_table(lines.customer_id, lines, findings, mrr, months, currency)
-    if not keep_free and (paused is None or not paused.any()):
+    owners = np.unique(lines.customer_id)
+    table = month_table(owners, lines.customer_id[spans.row], spans, months)
+    if not keep_free and not findings.paused.any():
         return table
     start = int(months[0]) if months.size else 0
-    row = np.searchsorted(table.customers, lines.customer_id)
+    row = np.searchsorted(owners, lines.customer_id)
     shape = np.shape(table.mrr)
 
     def standing(rows: Flags, amount: Ints) -> Ints:
-        spans = findings.from_month[rows] - start, findings.to_month[rows] - start
-        return grid(row[rows], *spans, amount[rows], shape)
+        first, after = findings.from_month[rows] - start, findings.to_month[rows] - start
+        return grid(row[rows], first, after, amount[rows], shape)
 
     customer, away = table.customer, None
     if keep_free:
@@ -88,8 +151,8 @@ def customer_months(
         free &= (lines.net == 0) | (findings.why == Why.DISCOUNT_ROW)
         paid = np.maximum.accumulate(table.mrr > 0, axis=1)
         customer = customer | (paid & (standing(free, np.ones_like(mrr)) > 0))
-    if paused is not None and paused.any():
-        away = _away(table.mrr, standing(paused, mrr))
+    if findings.paused.any():
+        away = _away(table.mrr, standing(findings.paused, mrr))
     return replace(table, customer=customer, away=away)
 
 
@@ -101,44 +164,3 @@ def _away(mrr: Ints, before_pause: Ints) -> Flags:
     by_pause = np.take_along_axis(paying & (before_pause == mrr), np.maximum(last, 0), axis=1)
     away: Flags = ~paying & (last >= 0) & by_pause
     return away
-
-
-def month_table(
-    owner: Ints,
-    lines: Lines,
-    findings: Findings,
-    mrr: Ints,
-    months: Ints,
-    currency: str,
-    *,
-    floor: bool = True,
-) -> CustomerMonths:
-    """MRR by owner and month; `owner` gives each line's, by default customers with the floor."""
-    customers, row = np.unique(owner, return_inverse=True)
-    row = row.astype(np.int64)
-    counted: Flags = findings.counted & (mrr != 0)
-    start = int(months[0]) if months.size else 0
-    first, after = findings.from_month - start, findings.to_month - start
-    shape = (len(customers), len(months))
-    raw = grid(row[counted], first[counted], after[counted], mrr[counted], shape)
-    below = np.nonzero((raw < 0) & floor)
-    floored = np.maximum(raw, 0) if floor else raw
-    codes = {name: code for code, name in enumerate(lines.currencies)}
-    foreign = counted & (lines.currency != codes.get(currency, -1))
-    pair = row[foreign] * max(len(codes), 1) + lines.currency[foreign]
-    pairs, pair_row = np.unique(pair, return_inverse=True)
-    native = line_mrr(
-        lines.net[foreign], findings.months_num[foreign], findings.months_den[foreign]
-    )
-    wide = (len(pairs), len(months))
-    spans = first[foreign], after[foreign]
-    return CustomerMonths(
-        months=months,
-        customers=customers,
-        mrr=floored,
-        adjustments=(below[0], below[1], -raw[below]),
-        pair_customer=pairs // max(len(codes), 1),
-        pair_native=grid(pair_row, *spans, native, wide),
-        pair_reporting=grid(pair_row, *spans, mrr[foreign], wide),
-        customer=floored > 0,
-    )

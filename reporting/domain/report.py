@@ -21,7 +21,7 @@ from reporting.domain.findings import Findings, LineType, Subscriptions, Why
 from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
 from reporting.domain.lines import Lines
 from reporting.domain.movements import Movement, Movements, movements
-from reporting.domain.mrr import CustomerMonths, customer_months, line_mrr
+from reporting.domain.mrr import CustomerMonths, Spans, customer_months, line_mrr, spans_of
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.receivables import (
     OpenReceivables,
@@ -32,8 +32,10 @@ from reporting.domain.receivables import (
 from reporting.domain.recognition import Schedule, recognition_sums, schedule
 from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
+from reporting.domain.segments import Belonging, SegmentSums, segment_sums
 from reporting.domain.votes import Tallies, Vote
 from reporting.domain.weighing import Signs
+from reporting.parts import Dimension
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class Report:
     """What these customers vote on their products: additive, see `votes`."""
     mrr_e4: Ints
     """Per line; 0 for lines that do not count."""
+    spans: Spans
     table: CustomerMonths
     monthly: Movements
     cash: Cashflow
@@ -128,6 +131,18 @@ class Report:
     @cached_property
     def cohort_sums(self) -> CohortSums:
         return cohort_sums(self.table)
+
+    def segment_sums(self, belonging: Belonging, dimension: Dimension) -> SegmentSums:
+        """MRR, movements and customers by the values of one dimension."""
+        every = np.arange(len(self.months), dtype=np.int64)
+        return segment_sums(
+            self.lines,
+            self.spans,
+            self.table,
+            lambda table: _movements(table, every, None, self.settings),
+            belonging,
+            dimension,
+        )
 
     def schedule(self, *, daily: bool | None = None) -> Schedule:
         """How each line's amount becomes revenue, by the tenant's method or the one asked for."""
@@ -273,11 +288,13 @@ def measure(
     *,
     since: int | None = None,
     votes: Mapping[str, Vote] | None = None,
+    company_delay: int | None = None,
 ) -> Report:
     """Every figure of one tenant on `settings.as_of`; the same input gives the same report.
 
-    `votes` are those of all the tenant's customers where the lines are those of some; without
-    them the lines' own customers vote.
+    `votes` and `company_delay`, by which invoices are usually paid late, are those of all the
+    tenant's customers where the lines are those of some; without them the lines' own customers
+    speak for the company.
 
     Its months begin with the first invoice or service, or with the month `since` where that is
     earlier: sums over some customers can be added to those of others when their months agree.
@@ -292,15 +309,8 @@ def measure(
         lines.net_acc[counted], findings.months_num[counted], findings.months_den[counted]
     )
     months = _month_range(lines, findings, settings, since)
-    table = customer_months(
-        lines,
-        findings,
-        mrr,
-        months,
-        settings.currency,
-        keep_free=settings.keep_free,
-        paused=findings.paused,
-    )
+    spans = spans_of(lines, findings, mrr, months, settings.currency)
+    table = customer_months(lines, findings, spans, mrr, months, keep_free=settings.keep_free)
     return Report(
         settings=settings,
         lines=lines,
@@ -309,10 +319,11 @@ def measure(
         signs=signs,
         tallies=tallies,
         mrr_e4=mrr,
+        spans=spans,
         table=table,
         monthly=_movements(table, np.arange(len(months), dtype=np.int64), None, settings),
         cash=cashflow(bank, settings),
-        receivables=open_receivables(receivables, day_number(settings.as_of)),
+        receivables=open_receivables(receivables, day_number(settings.as_of), company_delay),
     )
 
 

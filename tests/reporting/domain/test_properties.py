@@ -82,8 +82,9 @@ HISTORIES = st.tuples(st.lists(regular(), max_size=4), st.lists(rows(), max_size
 DAYS = st.dates(date(2023, 6, 1), date(2026, 12, 31))
 
 
-def measured(lines: Lines, as_of: date, **kw) -> Report:
-    return measure(lines, NO_BANK, receivables_of(), NO_WORDS, Settings(as_of=as_of, **kw))
+def measured(lines: Lines, as_of: date, since: int | None = None, **kw) -> Report:
+    found = Settings(as_of=as_of, **kw)
+    return measure(lines, NO_BANK, receivables_of(), NO_WORDS, found, since=since)
 
 
 @given(history=HISTORIES, as_of=DAYS, tolerance=st.sampled_from([0, 100]))
