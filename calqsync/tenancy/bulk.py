@@ -54,48 +54,77 @@ def replace_rows(
     the caller's transaction and needs a tenant in scope. With `keep_former`, the temporary table
     `former_table(model)` says until the commit what every row that differs was.
     """
-    tenant_id = scope.required()
-    table = connection.ops.quote_name(model._meta.db_table)
-    incoming = connection.ops.quote_name(f"incoming_{model._meta.db_table}"[:63])
-    names = [connection.ops.quote_name(name) for name in columns]
-    keys = [connection.ops.quote_name(name) for name in key]
-    others = [name for name in names if name not in keys]
-    same = " AND ".join(f"i.{name} = t.{name}" for name in keys)
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{incoming}")
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP AS"
-            f" SELECT {', '.join(names)} FROM {table} WITH NO DATA"
-        )
-        for text in _copy_texts(model, columns):
-            cursor.copy_expert(f"COPY pg_temp.{incoming} ({', '.join(names)}) FROM STDIN", text)
-        cursor.execute(f"ANALYZE pg_temp.{incoming}")
-        kept = _Former(cursor, model, keys) if keep_former else None
-        removing = (
-            f"DELETE FROM {table} t WHERE t.tenant_id = %s"
-            f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{incoming} i WHERE {same})"
-        )
-        cursor.execute(kept.was("t.*", removing) if kept else removing, [tenant_id])
-        removed = cursor.rowcount
-        changed = 0
-        if others:
-            changing = (
-                f"UPDATE {table} t SET {', '.join(f'{name} = i.{name}' for name in others)}"
-                f" FROM pg_temp.{incoming} i WHERE t.tenant_id = %s AND {same}"
-                f" AND ({', '.join(f't.{name}' for name in others)})"
-                f" IS DISTINCT FROM ({', '.join(f'i.{name}' for name in others)})"
+    incoming = Incoming(model, key=key)
+    incoming.add(columns)
+    return incoming.replace(keep_former=keep_former)
+
+
+class Incoming:
+    """The rows that `model` shall have, brought some at a time; see `replace_rows`."""
+
+    def __init__(self, model: type[TenantOwned], *, key: Sequence[str]) -> None:
+        self._model, self._key = model, key
+        self._table = connection.ops.quote_name(model._meta.db_table)
+        self._incoming = connection.ops.quote_name(f"incoming_{model._meta.db_table}"[:63])
+        self._names: list[str] = []
+
+    def add(self, columns: Columns) -> None:
+        """Bring more rows; every time of the same columns."""
+        names = [connection.ops.quote_name(name) for name in columns]
+        with connection.cursor() as cursor:
+            if not self._names:
+                self._names = names
+                cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self._incoming}")
+                cursor.execute(
+                    f"CREATE TEMPORARY TABLE {self._incoming} ON COMMIT DROP AS"
+                    f" SELECT {', '.join(names)} FROM {self._table} WITH NO DATA"
+                )
+            for text in _copy_texts(self._model, columns):
+                cursor.copy_expert(
+                    f"COPY pg_temp.{self._incoming} ({', '.join(self._names)}) FROM STDIN", text
+                )
+
+    def replace(
+        self, *, keep_former: bool = False, within: tuple[str, Sequence[int]] | None = None
+    ) -> Written:
+        """Make the tenant's rows these, or, of those with one of some values in a column, these."""
+        table, incoming, names = self._table, self._incoming, self._names
+        keys = [connection.ops.quote_name(name) for name in self._key]
+        others = [name for name in names if name not in keys]
+        same = " AND ".join(f"i.{name} = t.{name}" for name in keys)
+        mine, owned = "t.tenant_id = %s", [scope.required()]
+        if within is not None:
+            mine += f" AND t.{connection.ops.quote_name(within[0])} = ANY(%s)"
+            owned = [*owned, list(within[1])]  # type: ignore[list-item]
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE pg_temp.{incoming}")
+            kept = _Former(cursor, self._model, keys) if keep_former else None
+            removing = (
+                f"DELETE FROM {table} t WHERE {mine}"
+                f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{incoming} i WHERE {same})"
             )
-            cursor.execute(kept.was("old.*", changing) if kept else changing, [tenant_id])
-            changed = cursor.rowcount
-        adding = (
-            f"INSERT INTO {table} (tenant_id, {', '.join(names)})"
-            f" SELECT %s, {', '.join(f'i.{name}' for name in names)} FROM pg_temp.{incoming} i"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE t.tenant_id = %s AND {same})"
-        )
-        cursor.execute(kept.was_not(adding) if kept else adding, [tenant_id, tenant_id])
-        added = cursor.rowcount
-        cursor.execute(f"DROP TABLE pg_temp.{incoming}")
-    return Written(added=added, changed=changed, removed=removed)
+            cursor.execute(kept.was("t.*", removing) if kept else removing, owned)
+            removed = cursor.rowcount
+            changed = 0
+            if others:
+                changing = (
+                    f"UPDATE {table} t SET {', '.join(f'{name} = i.{name}' for name in others)}"
+                    f" FROM pg_temp.{incoming} i WHERE {mine} AND {same}"
+                    f" AND ({', '.join(f't.{name}' for name in others)})"
+                    f" IS DISTINCT FROM ({', '.join(f'i.{name}' for name in others)})"
+                )
+                cursor.execute(kept.was("old.*", changing) if kept else changing, owned)
+                changed = cursor.rowcount
+            adding = (
+                f"INSERT INTO {table} (tenant_id, {', '.join(names)})"
+                f" SELECT %s, {', '.join(f'i.{name}' for name in names)}"
+                f" FROM pg_temp.{incoming} i"
+                f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE {mine} AND {same})"
+            )
+            cursor.execute(kept.was_not(adding) if kept else adding, [owned[0], *owned])
+            added = cursor.rowcount
+            cursor.execute(f"DROP TABLE pg_temp.{incoming}")
+        return Written(added=added, changed=changed, removed=removed)
 
 
 def former_table(model: type[TenantOwned]) -> str:

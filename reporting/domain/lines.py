@@ -74,6 +74,20 @@ class Lines:
         return replace(self, **chosen)  # type: ignore[arg-type]
 
 
+    def part(self, rows: NDArray[np.intp]) -> Lines:
+        """The chosen rows with only the names that they carry, for work that looks at each name."""
+        chosen = self.take(rows)
+        texts, text = np.unique(chosen.text, return_inverse=True)
+        products, product = np.unique(chosen.product_key, return_inverse=True)
+        return replace(
+            chosen,
+            text=text.astype(np.int32),
+            texts=tuple(self.texts[code] for code in texts.tolist()),
+            product_key=product.astype(np.int32),
+            product_names=tuple(self.product_names[key] for key in products.tolist()),
+        )
+
+
 DTYPES: dict[str, type[np.generic]] = {
     "line_id": np.int64,
     "invoice_id": np.int64,

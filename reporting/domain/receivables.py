@@ -54,6 +54,8 @@ class OpenReceivables:
     """max(today, due day + the payer's usual delay)."""
     by_age: dict[Age, int]
     total: int
+    delays: Ints
+    """Paid invoices, open ones aside, by days after the due day: see `delay_counts`."""
 
 
 def unpaid_until(
@@ -79,16 +81,26 @@ def unpaid_until(
 
 PAID_FOR_OWN_DELAY = 3
 LAST_PAID = 12
+# Nobody's usual delay is longer; a longer one of a single invoice counts as this one.
+LONGEST_DELAY = 1000
 
 
-def open_receivables(receivables: Receivables, as_of_day: int) -> OpenReceivables:
-    """Age and expected day of everything still open on `as_of_day`."""
+def open_receivables(
+    receivables: Receivables, as_of_day: int, company_delay: int | None = None
+) -> OpenReceivables:
+    """Age and expected day of everything still open on `as_of_day`.
+
+    `company_delay` is the company's median where `receivables` are only some customers'.
+    """
+    counts = delay_counts(receivables)
+    if company_delay is None:
+        company_delay = median_delay(counts)
     rows = np.flatnonzero(receivables.open_gross != 0)
     rows = rows[np.lexsort((receivables.invoice_id[rows], receivables.due_day[rows]))]
     due = as_int64(receivables.due_day[rows])
     overdue = np.maximum(as_of_day - due, 0)
     age = np.searchsorted(np.array([1, 31, 61, 91]), overdue, side="right").astype(np.int8)
-    delay = usual_delays(receivables, receivables.customer_id[rows])
+    delay = usual_delays(receivables, receivables.customer_id[rows], company_delay)
     amounts = receivables.open_gross[rows]
     return OpenReceivables(
         row=rows,
@@ -101,21 +113,41 @@ def open_receivables(receivables: Receivables, as_of_day: int) -> OpenReceivable
         expected_day=np.maximum(as_of_day, due + delay),
         by_age={bucket: int(amounts[age == bucket].sum()) for bucket in Age},
         total=int(amounts.sum()),
+        delays=counts,
     )
 
 
-def usual_delays(receivables: Receivables, customers: Ints) -> Ints:
+def delay_counts(receivables: Receivables) -> Ints:
+    """How many paid invoices were paid how late: from `LONGEST_DELAY` days early to as many late.
+
+    Counts of different customers add up, and the company's median is read from their sum.
+    """
+    paid: Flags = receivables.paid_day != NO_DAY
+    late = as_int64(receivables.paid_day[paid]) - as_int64(receivables.due_day[paid])
+    place = np.clip(late, -LONGEST_DELAY, LONGEST_DELAY) + LONGEST_DELAY
+    return np.bincount(place, minlength=2 * LONGEST_DELAY + 1).astype(np.int64)
+
+
+def median_delay(counts: Ints) -> int:
+    """The median of `delay_counts` in days, rounded up; 0 where nothing was paid."""
+    size = int(counts.sum())
+    if not size:
+        return 0
+    low, high = np.searchsorted(np.cumsum(counts), [(size + 1) // 2, size // 2 + 1])
+    return -int(-(low + high) // 2) - LONGEST_DELAY
+
+
+def usual_delays(receivables: Receivables, customers: Ints, company: int) -> Ints:
     """Days by which each customer usually pays after the due day.
 
-    The median of the customer's last 12 paid invoices where there are three, else the
-    company's median, else 0. Medians between two days are rounded up: money comes later.
+    The median of the customer's last 12 paid invoices where there are three, else that of the
+    `company`. Medians between two days are rounded up: money comes later.
     """
     paid: Flags = receivables.paid_day != NO_DAY
     if not paid.any():
-        return np.zeros(len(customers), dtype=np.int64)
+        return np.full(len(customers), company, dtype=np.int64)
     who, when = receivables.customer_id[paid], receivables.paid_day[paid]
     late = as_int64(when) - as_int64(receivables.due_day[paid])
-    company = _median_up(late)
     order = np.lexsort((receivables.invoice_id[paid], when, who))
     who, late = who[order], late[order]
     known, first = np.unique(who, return_index=True)

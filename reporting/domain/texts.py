@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,6 +66,8 @@ _NOT_SERVICE = (
 _RECURRING_RE = tuple((re.compile(pattern), months) for pattern, months in _RECURRING)
 _ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
 _AGAINST_RE = tuple(re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE))
+# How many distinct texts a process remembers what they say.
+KNOWN_TEXTS = 20_000
 # Texts that differ in dates and numbers alone say the same words. A digit stays a digit: "H1"
 # is half a year, and "h" is an hour.
 _SAME_DIGIT = str.maketrans("123456789", "000000000")
@@ -90,7 +94,6 @@ class TextFacts:
 def read_texts(texts: tuple[str, ...]) -> TextFacts:
     """Facts of every distinct text; each is read once however many lines carry it."""
     words: dict[str, int] = {}
-    seen: dict[str, tuple[str, ...]] = {}
     count = len(texts)
     start = np.full(count, NO_DAY, dtype=np.int64)
     end = start.copy()
@@ -99,18 +102,13 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         np.full(count, blank, dtype=np.int64) for blank in (-1, 0, -1, -1, -1)
     )
     for row, text in enumerate(texts):
-        lowered = plain(text)
-        period = find_period(text)
-        if period is not None:
-            start[row], end[row], yearless[row] = period
-        word, implied = recurring_word(lowered)
-        if word:
-            recurring[row] = words.setdefault(word, len(words))
-            nominal[row] = implied
-        bare = lowered.translate(_SAME_DIGIT)
-        if bare not in seen:
-            seen[bare] = tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
-        for word, column in zip(seen[bare], (counter, usage, not_service), strict=True):
+        read = _read(text)
+        if read.period is not None:
+            start[row], end[row], yearless[row] = read.period
+        if read.recurring:
+            recurring[row] = words.setdefault(read.recurring, len(words))
+            nominal[row] = read.implied
+        for word, column in zip(read.against, (counter, usage, not_service), strict=True):
             if word:
                 column[row] = words.setdefault(word, len(words))
     return TextFacts(
@@ -124,6 +122,28 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         not_service=not_service,
         words=tuple(words),
     )
+
+
+class _Read(NamedTuple):
+    """What one text says."""
+
+    period: tuple[int, int, bool] | None
+    recurring: str
+    implied: int
+    against: tuple[str, ...]
+
+
+# Customers are measured some at a time, and often carry the same texts.
+@lru_cache(maxsize=KNOWN_TEXTS)
+def _read(text: str) -> _Read:
+    lowered = plain(text)
+    word, implied = recurring_word(lowered)
+    return _Read(find_period(text), word, implied, _against(lowered.translate(_SAME_DIGIT)))
+
+
+@lru_cache(maxsize=KNOWN_TEXTS)
+def _against(bare: str) -> tuple[str, ...]:
+    return tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
 
 
 def recurring_word(lowered: str) -> tuple[str, int]:
@@ -159,6 +179,7 @@ _DATES_OUT = re.compile(
 )
 
 
+@lru_cache(maxsize=KNOWN_TEXTS)
 def normalised_product(text: str) -> str:
     """A row's text without dates, numbers and case: the product's name where it has no id."""
     bare = _DATES_OUT.sub(" ", plain(text))
