@@ -118,8 +118,8 @@ def _moved(lines: Lines, chains: Chains, hits: Flags, named: Sequence[LineWord])
         for chain in known.find(key)[:1]:
             of_line[mine] = chain
     for key in own:
-        mine = np.array(wanted[key], dtype=np.int64)
-        of_line[_followers(lines, chains, hits & ~taken, mine)] = known.find(key)[0]
+        later = _followers(lines, chains, hits & ~taken, np.array(wanted[key], dtype=np.int64))
+        of_line[later] = known.find(key)[0]
     return chains
 
 

@@ -57,7 +57,7 @@ def vote_tallies(lines: Lines, chains: Chains, cadence: Cadence, draft: Draft) -
     last[voter] = rank
     table = np.zeros((len(lines.product_names), 1 + len(PERIODS)), dtype=np.int64)
     product = lines.product_key[first[last]]
-    np.add.at(table, (product, 0), 1)
+    table[:, 0] = np.bincount(product, minlength=len(table))
     place = np.searchsorted(np.sort(PERIODS), cadence.nominal[last])
     calls = np.flatnonzero(recurring[last])
     np.add.at(table, (product[calls], 1 + _ORDER[place[calls]]), 1)
