@@ -11,6 +11,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("tests/journeys/",)
+# What takes minutes by itself, so that no process is left alone with it at the end.
+FIRST = ("tests/journeys/", "tests/model/test_machine.py", "tests/jobs/test_workers.py")
 
 
 class ByServers(LoadScopeScheduling):
@@ -20,6 +22,12 @@ class ByServers(LoadScopeScheduling):
         return next(
             (folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.split("::", 1)[0]
         )
+
+    def _assign_work_unit(self, node: Any) -> None:
+        long = next((scope for scope in FIRST if scope in self.workqueue), None)
+        if long is not None:
+            self.workqueue.move_to_end(long, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -99,7 +99,8 @@ def _may_need_browser(arguments: list[str]) -> bool:
 def _with_processes(arguments: list[str]) -> list[str]:
     if any(part.split("=")[0] in RUNS_ALONE or part[:2] == "-n" for part in arguments):
         return arguments
-    count = max(2, min(MAX_PROCESSES, os.cpu_count() or 1))
+    # One more than cores: many tests wait for servers and browsers.
+    count = max(2, min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))
     # pytest-randomly shuffles by itself; tests that share servers go to one process.
     return ["-n", str(count), "-p", "tests.scheduling", *arguments]
 
