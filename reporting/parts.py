@@ -132,14 +132,16 @@ class EconomicsMonth(TypedDict):
     # First MRR invoices of the month's new customers, on average: ASP.
     asp_minor: int | None
     new_arpa_minor: int | None
-    # Mean of the six complete months before.
+    # Mean of the six complete months before; None unless all six have one.
     customer_churn_6_ppm: int | None
     ltv_ours_minor: int | None
     ltv_chartmogul_minor: int | None
     ltv_calqulate_minor: int | None
+    # The month's own cost; CAC divides that of `ReportSettings.cac_lag_months` before.
     cost_minor: int | None
     cac_minor: int | None
     payback_months_tenths: int | None
+    # Of the LTV that the settings name.
     ltv_cac_ppm: int | None
 
 

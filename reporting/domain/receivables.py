@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -19,6 +19,8 @@ class Receivables:
     invoice_day: Ints
     due_day: Ints
     """newDueDate where there is one, else dueDate."""
+    total_gross: Ints
+    """The whole invoice, VAT included; negative for a credit note."""
     open_gross: Ints
     """What is still to be paid, VAT included; 0 when settled. Negative for an open credit note."""
     paid_day: Ints
@@ -26,6 +28,10 @@ class Receivables:
 
     def __len__(self) -> int:
         return len(self.invoice_id)
+
+    def take(self, rows: Ints) -> Receivables:
+        """The chosen rows in the given order."""
+        return Receivables(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
 
 class Age(IntEnum):

@@ -17,6 +17,7 @@ from reporting.domain.choices import Settings, UserWords
 from reporting.domain.cohorts import CohortSums, cohort_sums
 from reporting.domain.contracted import ContractedSums, contracted_sums
 from reporting.domain.detection import detect
+from reporting.domain.economics import FirstInvoices, first_invoices
 from reporting.domain.findings import Findings, LineType, Subscriptions, Why
 from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
 from reporting.domain.lines import Lines
@@ -131,6 +132,10 @@ class Report:
     @cached_property
     def cohort_sums(self) -> CohortSums:
         return cohort_sums(self.table)
+
+    @cached_property
+    def first_invoices(self) -> FirstInvoices:
+        return first_invoices(self.lines, self.spans, self.table, self.monthly)
 
     def segment_sums(self, belonging: Belonging, dimension: Dimension) -> SegmentSums:
         """MRR, movements and customers by the values of one dimension."""

@@ -20,6 +20,10 @@ class Paid:
     paid: Ints
     written_off: Ints
 
+    def take(self, rows: Ints) -> Paid:
+        """The chosen rows in the given order."""
+        return Paid(paid=self.paid[rows], written_off=self.written_off[rows])
+
 
 _RECEIVABLES = """
     SELECT i.id, coalesce(m.into_id, i.customer_id, -1), i.date - DATE '1970-01-01',
@@ -91,6 +95,7 @@ def read_receivables(
         customer_id=customer,
         invoice_day=day,
         due_day=due,
+        total_gross=total_acc,
         open_gross=open_gross,
         paid_day=np.where(by_money, last_cash, NO_DAY),
     )

@@ -95,16 +95,18 @@ def _receivables(company: Company, issued: list[Any], customers: dict[str, int])
                 customers[one.customer.identity],
                 days(invoice.date) or 0,
                 days(invoice.due_date or invoice.date) or 0,
+                invoice.total_acc_minor,
                 0 if settled else int(owed.quantize(Decimal(1), rounding="ROUND_HALF_UP")),
                 (days(max(cash)) or 0) if by_money else NO_DAY,
             )
         )
-    invoice_id, customer_id, day, due, open_gross, paid = np.array(columns, dtype=np.int64).T
+    invoice_id, customer_id, day, due, total, open_gross, paid = np.array(columns, np.int64).T
     return Receivables(
         invoice_id=invoice_id,
         customer_id=customer_id,
         invoice_day=day,
         due_day=due,
+        total_gross=total,
         open_gross=open_gross,
         paid_day=paid,
     )

@@ -100,7 +100,8 @@ def receivables_of(rows: Iterable[tuple[int, str, str, str | None]] = ()) -> Rec
         customer_id=column([one[0] for one in listed]),
         invoice_day=column([one - 14 for one in due if one is not None]),
         due_day=column(due),
-        open_gross=column([cents(one[2]) for one in listed]),
+        total_gross=column([cents(one[2]) for one in listed]),
+        open_gross=column([0 if one[3] else cents(one[2]) for one in listed]),
         paid_day=column([absent if one[3] is None else day(one[3]) for one in listed]),
     )
 

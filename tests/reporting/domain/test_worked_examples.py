@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reporting.domain.cohorts import cohorts
+from reporting.domain.economics import acquisition_cost, lifetime_value, payback
 from reporting.domain.findings import Status
 from reporting.domain.metrics import Flow, customer_churn_rate
 from reporting.domain.movements import Movement, classify
@@ -179,6 +180,18 @@ def test_h13_identity_and_rates_of_a_period():
 def test_h14_joiners_and_returners_of_the_period_are_no_churned_customers():
     rate = customer_churn_rate(start=100, lost=12, joined_and_left=1, left_and_back=1)
     assert rate == Fraction("0.10")
+
+
+def test_h15_lifetime_values_cost_and_payback():
+    arpa, churn, margin = Fraction(100), Fraction("0.05"), Fraction("0.80")
+    cac = acquisition_cost(30_000, 10)
+    ours = lifetime_value(arpa, churn, margin)
+    assert lifetime_value(arpa, churn) == 2000
+    assert ours == 1600
+    assert lifetime_value(arpa, Fraction("0.02"), margin) == 4000
+    assert cac == 3000
+    assert payback(cac, arpa, margin) == Fraction("37.5")
+    assert f"{float(ours / cac):.4f}" == "0.5333"
 
 
 def test_h16_daily_recognition_rounds_so_that_the_parts_make_the_whole():
