@@ -27,7 +27,7 @@ from integrations.sandbox.render import (
 )
 from integrations.sandbox.store import EventBytes, Head, Shelf
 from integrations.sandbox.suppliers import add_offers, add_purchases
-from integrations.sandbox.traps import add_traps
+from integrations.sandbox.traps import FIRST_PARTNER, add_traps
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ def _make(profile: Profile, seed: int, anchor: date) -> Company:
 
 
 def _customers(book: Book, profile: Profile) -> list[Partner]:
-    first_id = 510_001 + profile.id_base
+    first_id = FIRST_PARTNER + profile.id_base
     customers = add_traps(book, profile, first_id=first_id) if profile.traps else []
     while len(customers) < profile.customers or _short(book, profile):
         index = len(customers)

@@ -12,6 +12,7 @@ from integrations.sandbox.model import Draft, Kind, Partner, Profile, Row, Truth
 
 Trap = Callable[[Book, Partner, date], None]
 _DAY = timedelta(days=1)
+FIRST_PARTNER = 510_001
 
 
 def add_traps(book: Book, profile: Profile, *, first_id: int) -> list[Partner]:
@@ -24,6 +25,15 @@ def add_traps(book: Book, profile: Profile, *, first_id: int) -> list[Partner]:
         partners.append(partner)
         trap(book, partner, add_months(book.opens, index % 5))
     return [*partners, *_successors(book, partners, first_id + len(partners))]
+
+
+def trap_names(profile: Profile) -> dict[int, str]:
+    """The trap that each customer made by hand is, by the customer's partner id."""
+    if not profile.traps:
+        return {}
+    first = FIRST_PARTNER + profile.id_base
+    names = {first + index: trap.__name__ for index, trap in enumerate(TRAPS)}
+    return names | {first + len(TRAPS): moves_to_another_record.__name__}
 
 
 def three_yearly_contracts(book: Book, partner: Partner, first: date) -> None:
