@@ -92,7 +92,7 @@ class WorkStack(JourneyStack):
             child = self._python(name, *command, "-Q", lanes, "-l", "INFO", "--without-mingle")
         finally:
             self.env = before
-        child.wait_until(lambda: " ready." in child.fresh_log(), seconds=60)
+        child.wait_until(lambda: " ready." in child.fresh_log(), seconds=180)
         return child
 
     def extra_beat(self, name: str, **env: str) -> Child:
@@ -117,7 +117,7 @@ class WorkStack(JourneyStack):
 
     def start_valkey(self) -> None:
         self.children["valkey"] = self.valkey.start()
-        self.children["valkey"].wait_until(self.valkey.answers, seconds=30)
+        self.children["valkey"].wait_until(self.valkey.answers, seconds=120)
 
     def _start_valkey(self) -> Any:
         self.valkey = super()._start_valkey()
@@ -175,7 +175,7 @@ class WorkStack(JourneyStack):
             self.rows("SELECT state, count(*) FROM jobs_job WHERE id = ANY(%s) GROUP BY 1", jobs)
         )
 
-    def await_done(self, jobs: list[int], *, seconds: float = 60) -> None:
+    def await_done(self, jobs: list[int], *, seconds: float = 180) -> None:
         def all_done() -> bool:
             return self.states(jobs) == {"done": len(jobs)}
 

@@ -110,7 +110,7 @@ def test_q4b_a_worker_that_lives_and_takes_nothing_ends_itself_and_is_replaced(
     deaf = work.children["worker"]
     mute(work, "worker", ["interactive", "sync", "report", "mail", "control"])
     jobs = work.enqueue(tenant, "tests.note", keys=2)
-    work.await_done(jobs, seconds=90)
+    work.await_done(jobs, seconds=240)
     assert deaf.process.poll() is not None
     assert "worker.deaf" in deaf.fresh_log()
     assert work.children["worker"] is not deaf, "the supervisor did not start it anew"
@@ -130,7 +130,7 @@ def test_q8_a_job_that_kills_its_worker_is_given_up_after_three_deliveries(
     def given_up() -> bool:
         return work.states(poison) == {"failed": 1}
 
-    work.until(given_up, seconds=90)
+    work.until(given_up, seconds=240)
     assert work.effects(poison)[poison[0]] == 3
     assert work.one("SELECT error_class FROM jobs_job WHERE id = %s", poison[0]) == "WorkerLost"
     assert work.each_once(others)
@@ -158,7 +158,7 @@ def test_s26_a_worker_frozen_past_its_lease_writes_nothing_when_it_thaws(
     work.signal_group(frozen, signal.SIGSTOP)
     try:
         # Inside a transaction it holds the row until the server ends that.
-        work.until(lambda: work.holder(job) != frozen, seconds=60)
+        work.until(lambda: work.holder(job) != frozen, seconds=180)
         work.until(lambda: len({epoch for _, epoch in pages(work, job)}) == 2)
     finally:
         work.signal_group(frozen, signal.SIGCONT)
@@ -198,7 +198,7 @@ def stopped_at_random(work: WorkStack, *, times: int) -> None:
         assert half_done == [], "done without its data"
         work.start_worker()
         assert len(jobs) == done
-    work.await_done(jobs, seconds=120)
+    work.await_done(jobs, seconds=240)
     assert set(work.effects(jobs).values()) == {3}
 
 
@@ -222,7 +222,7 @@ def test_q11_a_kind_that_old_workers_do_not_know_waits_for_a_new_one(work: WorkS
     work.await_done(known)
     assert work.states(jobs) == {"queued": 4}
     work.extra_worker("worker-newer", "sync", TESTS_RELEASE="newer")
-    work.await_done(jobs, seconds=120)
+    work.await_done(jobs, seconds=240)
     assert work.each_once(jobs + known)
 
 
@@ -281,7 +281,7 @@ def test_q18_a_database_that_throws_everybody_out_costs_time_and_no_job(work: Wo
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND usename <> 'postgres'"
         )
-    work.await_done(jobs, seconds=120)
+    work.await_done(jobs, seconds=240)
     assert set(work.effects(jobs).values()) == {3}
     left = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

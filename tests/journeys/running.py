@@ -101,7 +101,7 @@ class JourneyStack(Stack):
         found = self.rows(query, *values)
         return found[0][0] if found else None
 
-    def until(self, holds: Callable[[], Any], *, seconds: float = 60) -> Any:
+    def until(self, holds: Callable[[], Any], *, seconds: float = 180) -> Any:
         """Wait until `holds()` is true; fails when a process ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
@@ -121,7 +121,7 @@ class JourneyStack(Stack):
                     return code[1]
             return None
 
-        return str(self.until(found, seconds=20))
+        return str(self.until(found))
 
     @cached_property
     def _truth(self) -> Any:
@@ -191,7 +191,7 @@ class Office:
         )
         return bool(ends) and all(end[0].startswith("complete") for end in ends) and not due
 
-    def await_figures(self, *, seconds: float = 120) -> None:
+    def await_figures(self, *, seconds: float = 240) -> None:
         self.stack.until(self.figures_ready, seconds=seconds)
 
     def report(self) -> dict[str, Any]:

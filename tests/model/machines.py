@@ -98,7 +98,7 @@ class Machines(Stack):
         pool = [one for number in workers for one in psutil.Process(number).children()]
         return next((one for one in pool if one.pid == pid), None)
 
-    def until(self, holds: Callable[[], Any], *, seconds: float = 120) -> Any:
+    def until(self, holds: Callable[[], Any], *, seconds: float = 240) -> Any:
         """Wait until `holds()` is true; fails when a process ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
