@@ -4,7 +4,7 @@ from calqsync.tenancy.access import tenant_view
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.web.limits import limited
 from reporting.api import Figures
-from reporting.views import dashboards
+from reporting.views import dashboards, restatements
 
 urlpatterns = [
     path("t/<slug:slug>/", dashboards.financial, name="financial"),
@@ -20,6 +20,12 @@ urlpatterns = [
         "t/<slug:slug>/figures/<str:figure>/<str:month>/",
         dashboards.behind,
         name="behind",
+    ),
+    path("t/<slug:slug>/restatements/", restatements.restatements, name="restatements"),
+    path(
+        "t/<slug:slug>/restatements/<uuid:public_id>/",
+        restatements.restatement,
+        name="restatement",
     ),
     path("", include("reporting.views.routes")),
 ]

@@ -52,7 +52,7 @@ PARTS = frozenset(
     }
 )
 _NOTE_PARAMS = {"count", "currency"}
-_DASHBOARDS = ("financial", "growth", "cashflow")
+_DASHBOARDS = ("financial", "growth", "cashflow", "restatements")
 
 
 def body_of(full: Body) -> Body:

@@ -39,7 +39,7 @@ def cashflow_page(
     *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
 ) -> CashflowPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    found = frame.published(aggregates_only=aggregates_only)
+    found = frame.published(aggregates_only=aggregates_only, query=query)
     freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     if found is None:
         return CashflowPage(freshness, None, [], None, None, None, None, 0, [])

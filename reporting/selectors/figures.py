@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting.models import ReportPart, ReportSettings
-from reporting.selectors import aggregates, frame
+from reporting.selectors import aggregates, frame, versions
 from reporting.selectors.frame import Period, Published, Words
 from reporting.selectors.listing import export_links
 from reporting.selectors.months import File, Month, Months
@@ -95,9 +95,8 @@ def reading(
     parts: Sequence[str] = (),
 ) -> Reading:
     """The published figures of the tenant in scope with these parts, as far as the reader may."""
-    found = frame.published(aggregates_only=aggregates_only)
+    found = frame.published(aggregates_only=aggregates_only, query=query)
     wanted = [name for name in parts if not aggregates_only or name in aggregates.PARTS]
-    have = found is not None and wanted
     return Reading(
         tenant=tenant,
         query=query,
@@ -105,11 +104,16 @@ def reading(
         freshness=frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only),
         words=frame.words_for(tenant, found.body["currency"] if found else None),
         settings=ReportSettings.objects.first() or ReportSettings(),
-        parts=dict(ReportPart.objects.filter(name__in=wanted).values_list("name", "body"))
-        if have
-        else {},
+        parts=_parts(found, wanted) if found and wanted else {},
         aggregates_only=aggregates_only,
     )
+
+
+def _parts(found: Published, names: Sequence[str]) -> Mapping[str, Any]:
+    if found.version:
+        kept = versions.parts_of(found.version)
+        return {name: kept[name] for name in names if name in kept}
+    return dict(ReportPart.objects.filter(name__in=names).values_list("name", "body"))
 
 
 def waiting(title: str) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def tabs(
 
 
 # What the address of a page of figures may hold.
-_STATE = ("period", "from", "to", "compare", "view", "way", "by")
+_STATE = ("period", "from", "to", "compare", "view", "way", "by", versions.KNOWN)
 
 
 def tables_of(page: Any) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ def financial_page(
     *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
 ) -> FinancialPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    found = frame.published(aggregates_only=aggregates_only)
+    found = frame.published(aggregates_only=aggregates_only, query=query)
     freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     is_sample = found is None or not found.body["revenue"]
     shown_report = sample.published(tenant, today=now.date()) if is_sample else found

@@ -17,8 +17,8 @@ from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations import selectors as integrations
 from reporting.body import BODY_VERSION, Body
-from reporting.models import Report
-from reporting.selectors import aggregates
+from reporting.models import Report, ReportVersion
+from reporting.selectors import aggregates, versions
 
 PPM = 1_000_000
 
@@ -96,14 +96,21 @@ class Published:
     report: Report
     body: Body
     freshness: list[dict[str, Any]]
+    version: ReportVersion | None = None
+    """Set where these are the figures as known on an earlier day."""
 
 
-def published(*, aggregates_only: bool = False) -> Published | None:
+def published(
+    *, aggregates_only: bool = False, query: Mapping[str, str] | None = None
+) -> Published | None:
     """The published figures of the tenant in scope; None before the first import is done.
 
     Also None while figures of another version of the program wait to be computed anew. With
     `aggregates_only`, nothing in them names a customer, a document, an account or a person.
+    With the `query` of an address that asks for a day, the figures as known on it.
     """
+    if version := versions.known_on(query or {}):
+        return _as_known(version, aggregates_only)
     report = Report.objects.first()
     if report is None or report.body["version"] != BODY_VERSION:
         return None
@@ -113,6 +120,16 @@ def published(*, aggregates_only: bool = False) -> Published | None:
             report, aggregates.body_of(body), aggregates.freshness_of(report.freshness)
         )
     return Published(report, body, report.freshness)
+
+
+def _as_known(version: ReportVersion, aggregates_only: bool) -> Published:
+    body = versions.body_of(version)
+    if aggregates_only:
+        body = aggregates.body_of(body)
+    report = Report(
+        as_of=version.day, currency=body["currency"], published_at=version.published_at, body=body
+    )
+    return Published(report, body, [], version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +195,8 @@ def period(
         )
     else:
         chosen = ""
-    kept = [(name, value) for name, value in keep if value]
+    known = (versions.KNOWN, query.get(versions.KNOWN, ""))
+    kept = [(name, value) for name, value in (*keep, known) if value]
     compare, comparison = _compared(query, month_index(last) - month_index(first) + 1)
     asked = [("compare", query["compare"])] if comparison else []
     labels = {"12": _("12 months"), "24": _("24 months"), "all": _("All")}
@@ -252,9 +270,13 @@ def freshness_note(
 ) -> FreshnessNote | None:
     """ "As of 07:40 · EU account, US account", from the books behind the published figures.
 
-    With `aggregates_only` the note names no accounts and leads nowhere.
+    With `aggregates_only` the note names no accounts and leads nowhere. Figures of an earlier day
+    say which one.
     """
     words = words_for(tenant)
+    if found and found.version:
+        day = words.day(found.version.day)
+        return FreshnessNote(_("As known on %(day)s") % {"day": day}, "", False, [])
     accounts = integrations.freshness(now=now)
     shown = [row for row in found.freshness if row.get("as_of")] if found else []
     lines = []

@@ -10,12 +10,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, before_file, tenant_page
 from calqsync.tenancy.models import Role
 from reporting import exports
+from reporting.selectors import aggregates, frame, restatements, versions
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.figures import offer_files, tables_of
@@ -65,6 +67,9 @@ def _dashboard(
         now=timezone.now(),
         aggregates_only=not may_take,
     )
+    known = versions.control(request.GET, language=get_language())
+    if known and known.text:
+        page = aggregates.with_links(page, lambda url: url.startswith(("#", "?")))
     if kind := sheets.kind_asked(request.GET.get("format")):
         if not may_take:
             raise PermissionDenied
@@ -74,10 +79,25 @@ def _dashboard(
             raise Http404
         if asking := before_file(request):
             return asking
-        return answer_file(request, kind, file.caption, file.head, file.rows())
+        day = known.day if known else None
+        return answer_file(request, kind, file.caption, file.head, file.rows(), day=day)
     if may_take:
         offer_files(page, request.GET)
-    return render(request, template, {"page": page, "freshness": page.freshness})
+    shown = {"page": page, "freshness": page.freshness, "known": known}
+    return render(request, template, shown | _restated(request, page_of))
+
+
+def _restated(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, Any]:
+    """What changed lately in closed months, for the pages of which it changes figures."""
+    if page_of not in (financial_page, growth_page):
+        return {}
+    lines = restatements.news(
+        tenant=request.tenant,
+        words=frame.words_for(request.tenant),
+        now=timezone.now(),
+        aggregates_only=not request.membership.may(Role.VIEWER),
+    )
+    return {"restated": lines}
 
 
 @tenant_page()

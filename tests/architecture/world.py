@@ -308,8 +308,27 @@ def _decided(company: Company) -> None:
     deciding.settings_change(by=owner, burn_months=6)
     refreshed(NOON)
     things["subscription"] = figures.Subscription.objects.get(key=found.key)
+    _restated(company)
     body = figures.Report.objects.get().body
     assert str(int(words.month * 100)) in str(body), "the amounts did not reach the figures"
+
+
+def _restated(company: Company) -> None:
+    words, invoice = company.words, company.things["invoice"]
+    minor = int(words.month * 100)
+    cause = {
+        "code": "credit_note",
+        "params": {"invoice": str(invoice.public_id), "number": invoice.number},
+        "amount_minor": -minor,
+    }
+    company.things["restatement"] = figures.Restatement.objects.create(
+        at=timezone.now(),
+        month=2026 * 12,
+        metric="mrr",
+        before_minor=2 * minor,
+        after_minor=minor,
+        causes=[cause],
+    )
 
 
 def _office(company: Company, helper: User) -> None:

@@ -34,6 +34,7 @@ from tests.reporting.pages.crawling import pages_of
 
 # The three dashboards, their figures as JSON, and the page from which anybody may leave.
 OPEN = {"financial", "growth", "cashflow", "api_figures", "settings_data"}
+OPEN |= {"restatements"}
 # In every name and number of the books below.
 MARK = "zq7"
 
