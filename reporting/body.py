@@ -29,11 +29,12 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-BODY_VERSION = 1
+BODY_VERSION = 2
 
 
 class Month(TypedDict):
-    """MRR and what changed it; start + the movements + fx + tolerated = mrr, to the cent."""
+    """MRR and what changed it: to the cent, start + new + expansion + reactivation - contraction
+    - churn - paused + fx + tolerated = mrr."""
 
     month: str
     complete: bool
@@ -44,6 +45,9 @@ class Month(TypedDict):
     # Positive magnitudes, like the gains above.
     contraction_minor: int
     churn_minor: int
+    # What pauses stopped: where the tenant keeps it out of churn, and else as a part of churn.
+    paused_minor: int
+    churn_paused_minor: int
     # Signed: exchange rates, and changes below the tenant's tolerance (0 by default).
     fx_minor: int
     tolerated_minor: int
@@ -52,8 +56,11 @@ class Month(TypedDict):
     arr_minor: int
     # The part of mrr_minor that detection found and no person has confirmed.
     detected_minor: int
-    # Beside mrr_minor: invoiced by this snapshot for service that starts later.
+    # Beside mrr_minor: invoiced by this snapshot for service that starts later; the part of
+    # mrr_minor known to end; and contracted MRR, mrr + contracted - ending.
     contracted_minor: int
+    ending_minor: int
+    contracted_mrr_minor: int
     customers_start: int
     customers: int
     new_customers: int
@@ -61,6 +68,7 @@ class Month(TypedDict):
     churned_customers: int
     expanded_customers: int
     contracted_customers: int
+    paused_customers: int
     # Per month and paying customer.
     arpa_minor: int | None
     gross_churn_ppm: int | None
