@@ -24,6 +24,7 @@ def refresh(job: ClaimedJob) -> Outcome:
 
 @job_task(name=services.SWEEP, queue="report", revive_after=timedelta(hours=1))
 def sweep(job: ClaimedJob) -> Outcome:
-    """Look every hour for figures that fell behind the books."""
+    """Look every hour for figures that fell behind the books, and for versions past their time."""
     services.stale_refresh(now=timezone.now())
+    services.versions_thin(today=timezone.now().date())
     return Outcome.again(SWEEP_EVERY)

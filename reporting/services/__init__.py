@@ -28,6 +28,7 @@ from reporting.services.refreshing import (
     sweep_ensure,
     until_midnight,
 )
+from reporting.services.restating import versions_thin
 
 __all__ = [
     "KIND",
@@ -54,4 +55,5 @@ __all__ = [
     "stale_refresh",
     "sweep_ensure",
     "until_midnight",
+    "versions_thin",
 ]
