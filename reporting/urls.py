@@ -16,6 +16,21 @@ urlpatterns = [
     path("t/<slug:slug>/growth/", dashboards.growth, name="growth"),
     path("t/<slug:slug>/growth/customers/", dashboards.customer_months, name="customer_months"),
     path("t/<slug:slug>/cashflow/", dashboards.cashflow, name="cashflow"),
+    path("t/<slug:slug>/retention/", dashboards.retention, name="retention"),
+    path("t/<slug:slug>/segments/", dashboards.segments, name="segments"),
+    path("t/<slug:slug>/unit-economics/", dashboards.economics, name="economics"),
+    path("t/<slug:slug>/recognition/", dashboards.recognition, name="recognition"),
+    path(
+        "t/<slug:slug>/recognition/customers/",
+        dashboards.deferred_customers,
+        name="deferred_customers",
+    ),
+    path(
+        "t/<slug:slug>/recognition/invoices/",
+        dashboards.deferred_invoices,
+        name="deferred_invoices",
+    ),
+    path("t/<slug:slug>/overdue/", dashboards.overdue, name="overdue"),
     path(
         "t/<slug:slug>/figures/<str:figure>/<str:month>/",
         dashboards.behind,

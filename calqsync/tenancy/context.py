@@ -53,10 +53,21 @@ class Shell:
     may: frozenset[str] = frozenset()
 
 
-_MAIN = [
+_FIGURES = [
     (_("Financial reporting"), "financial", "chart"),
     (_("Cashflow"), "cashflow", "cash"),
     (_("Growth"), "growth", "growth"),
+]
+_RECURRING = [
+    (_("Retention"), "retention", "retention"),
+    (_("Segments"), "segments", "segments"),
+    (_("Unit economics"), "economics", "economics"),
+]
+_REVENUE = [
+    (_("Revenue recognition"), "recognition", "recognition"),
+    (_("Refunds and overdue"), "overdue", "clock"),
+]
+_BOOKS = [
     (_("Customers"), "customers", "customers"),
     (_("Products"), "products", "products"),
     (_("Subscriptions"), "subscriptions", "subscriptions"),
@@ -91,9 +102,17 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         here = request.path
         looks_in = getattr(request, "support_grant", None) is not None
         settings = [entry for entry in _SETTINGS if not (looks_in and entry[1] in _MEMBERS_ONLY)]
+        groups = [
+            # The first three stand in the bar of phones, so their group has no more.
+            ("", _FIGURES),
+            (_("Recurring revenue"), _RECURRING),
+            (_("Revenue and billing"), _REVENUE),
+            (_("Books"), _BOOKS),
+            (_("Settings"), settings),
+        ]
         nav = [
-            NavGroup("", _items(_MAIN, tenant.slug, here, membership)),
-            NavGroup(str(_("Settings")), _items(settings, tenant.slug, here, membership)),
+            NavGroup(str(label), _items(entries, tenant.slug, here, membership))
+            for label, entries in groups
         ]
         nav = [group for group in nav if group.items]
     tenants = _tenants(request, user) if tenant else []

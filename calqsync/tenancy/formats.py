@@ -149,6 +149,11 @@ def ago(value: datetime | None, *, now: datetime, language: str | None = "en") -
     )
 
 
+def country(code: str, *, language: str | None = "en") -> str:
+    """The name of a country by its two letters; what is no such code is written as it is."""
+    return str(locale_for(language).territories.get(code.upper(), code))
+
+
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:
     value = Decimal(minor).scaleb(-_digits(currency))
     return value if cents else _round(value, 0)

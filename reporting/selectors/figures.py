@@ -28,11 +28,14 @@ class FiguresPage:
     lead: str
     freshness: Any
     period: Period | None = None
+    crumbs: list[dict[str, Any]] = field(default_factory=list)
     tabs: list[dict[str, Any]] = field(default_factory=list)
+    """Groups of links: `label`, `items` with `label url active`."""
     tiles: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sections: list[dict[str, Any]] = field(default_factory=list)
-    """Each with one of `chart`, `table`, `bars`, `words` or `waiting`."""
+    """Each with one of `chart`, `bars`, `facts`, `table`, `waiting`, or words alone; see
+    `reporting/_section.html`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,19 +134,22 @@ def tabs(
     query: Mapping[str, str], name: str, choices: Sequence[tuple[str, str]], chosen: str
 ) -> list[dict[str, Any]]:
     """Links to the same page with another choice; the rest of the address stays."""
-    kept = [(key, value) for key, value in query.items() if key in _STATE and key != name]
     return [
         {
             "label": label,
-            "url": "?" + urlencode([*kept, (name, value)]),
+            "url": "?" + urlencode([*state(query, without=(name,)), (name, value)]),
             "active": value == chosen,
         }
         for value, label in choices
     ]
 
 
-# What the address of a page of figures may hold.
-_STATE = ("period", "from", "to", "compare", "view", "way", "by", versions.KNOWN)
+def state(query: Mapping[str, str], without: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What the address asks of a page of figures, without some of it."""
+    return [(key, query[key]) for key in _STATE if query.get(key) and key not in without]
+
+
+_STATE = ("by", "view", "way", "period", "from", "to", "compare", versions.KNOWN)
 
 
 def tables_of(page: Any) -> Iterator[dict[str, Any]]:
@@ -163,10 +169,7 @@ def tables_of(page: Any) -> Iterator[dict[str, Any]]:
 
 def offer_files(page: Any, query: Mapping[str, str]) -> None:
     """Put the buttons for files beneath each table of the page."""
-    kept = [(key, value) for key, value in query.items() if key in _STATE]
+    kept = [*state(query), *((key, query[key]) for key in ("key",) if key in query)]
     for table in tables_of(page):
-        table["exports"] = export_links(
-            lambda kind, table=table: (  # type: ignore[misc]
-                "?" + urlencode([*kept, ("table", table["id"]), ("format", kind)])
-            )
-        )
+        asked = urlencode([*kept, ("table", table["id"])])
+        table["exports"] = export_links(lambda kind, asked=asked: f"?{asked}&format={kind}")  # type: ignore[misc]

@@ -32,6 +32,10 @@ class Row:
     line: bool = False
     figure: str = ""
     """The code of the documents behind a cell; those without a page yet are not linked."""
+    address: tuple[tuple[str, str], ...] = ()
+    """What narrows the documents, such as the segment."""
+    url: str = ""
+    """Where the row's name leads."""
     back: int = 0
     """The documents are those of this many rows earlier: what stood at a month's start."""
     sign: int = 1
@@ -46,6 +50,10 @@ class Row:
     """Followed by its change against the period that is compared with."""
     axis: str = ""
     hidden: bool = False
+
+    def unlinked(self) -> Row:
+        """The row without links from its cells."""
+        return replace(self, figure="")
 
     def value(self, month: Month) -> int | None:
         """The integer as it is published, with the sign that it is shown with."""
@@ -117,6 +125,7 @@ class Months:
                     "label": label,
                     "kind": row.kind,
                     "line": row.line,
+                    "url": row.url,
                     "cells": [self._cell(row, month) for month in self.rows],
                     "total": row.total,
                     "sub": row.sub,
@@ -125,6 +134,10 @@ class Months:
             ],
             "file": self._file(caption, shown, labels),
         }
+
+    def file(self, caption: str, rows: Sequence[Row]) -> File:
+        """The file of a table, where it holds other rows than the page."""
+        return self._file(caption, rows, [row.label for row in rows])
 
     def chart(
         self,
@@ -222,13 +235,14 @@ class Months:
 
     def _behind(self, row: Row, month: str) -> str:
         """The address of the documents behind a cell; "" where there are none to show."""
-        if not row.figure or not opens(row.figure, months=self.length):
+        address = dict(row.address) or self.address
+        if not row.figure or not opens(row.figure, months=self.length, narrowed=bool(address)):
             return ""
         if row.back:
             month = frame.month_text(frame.month_index(month) - row.back * self.length)
             if not any(one["month"] == month for one in self.known):
                 return ""
-        return frame.behind(self.tenant, row.figure, month, self.address)
+        return frame.behind(self.tenant, row.figure, month, address)
 
     def _file(self, caption: str, rows: Sequence[Row], labels: Sequence[str]) -> File:
         def made() -> list[list[Any]]:

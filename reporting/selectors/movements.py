@@ -20,6 +20,7 @@ def movement_names() -> dict[str, str]:
         "expansion": _("Expansion"),
         "contraction": _("Contraction"),
         "churn": _("Churn"),
+        "paused": _("Paused"),
         "fx": _("FX"),
         "mrr": _("MRR"),
         "net": _("Net new"),
@@ -39,12 +40,13 @@ def movement_rows() -> list[Row]:
         Row(
             label=names[name],
             field=f"{name}_minor",
-            kind=name,
+            kind="contraction" if name == "paused" else name,
             figure=name,
-            sign=-1 if name in LOSSES else 1,
-            optional=name == "fx",
+            sign=-1 if name in {*LOSSES, "paused"} else 1,
+            # Pauses stand outside churn only where the company wants them so.
+            optional=name in {"paused", "fx"},
         )
-        for name in (*GAINS, *LOSSES, "fx")
+        for name in (*GAINS, *LOSSES, "paused", "fx")
     ]
     return [
         Row(label=_("MRR at the start"), field="start_minor", figure="mrr", back=1, sub=True),

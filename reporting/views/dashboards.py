@@ -1,4 +1,4 @@
-"""The three dashboards and the documents behind their figures."""
+"""The pages of figures and the documents behind them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from calqsync.tenancy.models import Role
 from reporting import exports
 from reporting.selectors import aggregates, frame, restatements, versions
 from reporting.selectors import behind as behind_selectors
+from reporting.selectors import recognition as recognition_selectors
 from reporting.selectors.cashflow import cashflow_page
+from reporting.selectors.economics import economics_page
 from reporting.selectors.figures import offer_files, tables_of
 from reporting.selectors.financial import financial_page
 from reporting.selectors.growth import growth_page
-from reporting.views.answering import answer, answer_file
+from reporting.selectors.overdue import overdue_page
+from reporting.selectors.retention import retention_page
+from reporting.selectors.segments import segments_page
+from reporting.views.answering import answer, answer_file, answer_list
 
 
 @tenant_page(Role.INVESTOR)
@@ -39,6 +44,43 @@ def growth(request: TenantRequest) -> HttpResponse:
 @tenant_page(Role.INVESTOR)
 def cashflow(request: TenantRequest) -> HttpResponse:
     return _dashboard(request, cashflow_page, "reporting/cashflow.html")
+
+
+@tenant_page(Role.INVESTOR)
+def retention(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, retention_page)
+
+
+@tenant_page(Role.INVESTOR)
+def segments(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, segments_page)
+
+
+@tenant_page(Role.INVESTOR)
+def economics(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, economics_page)
+
+
+@tenant_page(Role.INVESTOR)
+def recognition(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, recognition_selectors.recognition_page)
+
+
+@tenant_page()
+def deferred_customers(request: TenantRequest) -> HttpResponse:
+    found = recognition_selectors.deferred_customers(tenant=request.tenant, query=request.GET)
+    return answer_list(request, found)
+
+
+@tenant_page()
+def deferred_invoices(request: TenantRequest) -> HttpResponse:
+    found = recognition_selectors.deferred_invoices(tenant=request.tenant, query=request.GET)
+    return answer_list(request, found)
+
+
+@tenant_page(Role.INVESTOR)
+def overdue(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, overdue_page)
 
 
 @tenant_page()

@@ -19,7 +19,7 @@ from django.urls.resolvers import RoutePattern
 from tests.architecture.world import Company
 
 TENANT = "t/<slug:slug>/"
-CONSOLE, ACCOUNTS = "admin/", "accounts/"
+CONSOLE, ACCOUNTS, API = "admin/", "accounts/", "api/v1/"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 _READ = {"GET", "HEAD"}
@@ -31,6 +31,13 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "financial": ("investor", _READ),
     "growth": ("investor", _READ),
     "cashflow": ("investor", _READ),
+    "retention": ("investor", _READ),
+    "segments": ("investor", _READ),
+    "economics": ("investor", _READ),
+    "recognition": ("investor", _READ),
+    "overdue": ("investor", _READ),
+    "deferred_customers": ("viewer", _READ),
+    "deferred_invoices": ("viewer", _READ),
     "api_figures": ("investor", _READ),
     "behind": ("viewer", _READ),
     "customer_months": ("viewer", _READ),
@@ -43,6 +50,12 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "subscription": ("viewer", _READ),
     "subscriptions_say": ("member", _POST),
     "subscription_edit": ("member", _POST),
+    "subscriptions_review": ("viewer", _READ),
+    "subscription_merge": ("member", _POST),
+    "subscription_rows": ("member", _POST),
+    "edits": ("viewer", _READ),
+    "edit_undo": ("member", _POST),
+    "invoice_line": ("member", _BOTH),
     "invoices": ("viewer", _READ),
     "invoice": ("viewer", _READ),
     "payments": ("viewer", _READ),
@@ -104,6 +117,10 @@ _NAMES = {
     "product": "product",
     "subscription": "subscription",
     "subscription_edit": "subscription",
+    "subscription_merge": "subscription",
+    "subscription_rows": "subscription",
+    "edit_undo": "edit",
+    "invoice_line": "invoice",
     "invoice": "invoice",
     "restatement": "restatement",
     "connect_confirm": "flow",
@@ -117,6 +134,10 @@ _NAMES = {
     "export_delete": "export",
     "contact_erase": "customer",
     "token_revoke": "token",
+    "api_v1_customer": "customer",
+    "api_v1_subscription": "subscription",
+    "api_v1_product": "product",
+    "api_v1_invoice": "invoice",
 }
 
 Form = Callable[[Company], dict[str, Any]]
@@ -135,9 +156,21 @@ FORMS: dict[str, Form] = {
     "products_mark": lambda company: {
         "save": company.id_of("product"),
         f"mark-{company.id_of('product')}": "one_off",
+        "seen": "yes",
     },
-    "subscriptions_say": lambda company: {"say": f"reject:{company.id_of('subscription')}"},
-    "subscription_edit": _fixed(period_months="3", paused="on"),
+    "subscriptions_say": lambda company: {
+        "say": f"reject:{company.id_of('subscription')}",
+        "seen": "yes",
+    },
+    "subscription_edit": _fixed(period_months="3", paused="on", seen="yes"),
+    "subscription_merge": _fixed(into="apart", seen="yes"),
+    "subscription_rows": lambda company: {
+        "row": f"{company.id_of('invoice')}:0",
+        "to": "own",
+        "seen": "yes",
+    },
+    "edit_undo": _fixed(),
+    "invoice_line": _fixed(what="usage", seen="yes"),
     "connection_retry": _id("rejection", "document"),
     "connection_ignore": _id("rejection", "document", why="A test of ours"),
     "connection_unignore": _id("ignored rejection", "document"),
@@ -280,6 +313,10 @@ def argument(route: Route, converter: str, name: str, company: Company) -> str:
             return "mrr"
         case "month":
             return "2026-02"
+        case "position":
+            return "0"
+        case "dimension":
+            return "product"
         case "object_id":
             return str(_of_model(_model_of(route), company))
         case "tenant_id":

@@ -32,8 +32,9 @@ from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import text
 from tests.reporting.pages.crawling import pages_of
 
-# The three dashboards, their figures as JSON, and the page from which anybody may leave.
-OPEN = {"financial", "growth", "cashflow", "api_figures", "settings_data"}
+# The pages of figures, their figures as JSON, and the page from which anybody may leave.
+OPEN = {"financial", "growth", "cashflow", "retention", "segments", "economics", "recognition"}
+OPEN |= {"overdue", "api_figures", "settings_data"}
 OPEN |= {"restatements"}
 # In every name and number of the books below.
 MARK = "zq7"

@@ -1,0 +1,309 @@
+"""The Unit economics page: what a customer brings, costs and is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from django.utils.translation import gettext as _
+
+from calqsync.tenancy.models import Tenant
+from reporting import parts
+from reporting.parts import Economics
+from reporting.selectors import figures
+from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.frame import Period
+from reporting.selectors.month_tiles import Tiles
+from reporting.selectors.months import Months, Row
+
+
+def economics_page(
+    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
+) -> FiguresPage:
+    """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
+    read = figures.reading(
+        tenant=tenant,
+        query=query,
+        now=now,
+        aggregates_only=aggregates_only,
+        parts=[parts.ECONOMICS],
+    )
+    title = _("Unit economics")
+    lead = _("What a customer brings a month, costs to win, and is worth.")
+    if not read.months:
+        return read.page(title=title, lead=lead)
+    shown = read.period()
+    if parts.ECONOMICS not in read.parts:
+        return read.page(title=title, lead=lead, period=shown, sections=[figures.waiting(title)])
+    found = cast(Economics, read.parts[parts.ECONOMICS])
+    rows = _Rows(read, found)
+    known = _with_growth(read, found)
+    return read.page(
+        title=title,
+        lead=lead,
+        period=shown,
+        tiles=_tiles(read, rows, known, shown),
+        sections=_sections(read, rows, known, shown),
+    )
+
+
+def _with_growth(read: Reading, found: Economics) -> list[dict[str, Any]]:
+    """The part's months with what the months of the body say beside them."""
+    growth = {row["month"]: row for row in read.months}
+    return [{**growth.get(row["month"], {}), **row} for row in found["months"]]
+
+
+class _Rows:
+    """The figures of the page, each with the reason for where it has no value."""
+
+    def __init__(self, read: Reading, found: Economics) -> None:
+        margin = _("Needs your gross margin: enter it under Settings, Figures.")
+        nobody = _("Nobody left in the six months before, so there is nothing to divide by.")
+        cost = _("Needs the acquisition cost of the month: enter it under Settings, Figures.")
+        fresh = _("No new customers in the month, so there is nothing to divide by.")
+        no_margin = found["gross_margin_bp"] is None
+        worth = margin if no_margin else nobody
+        self.arpa = Row(
+            label=_("ARPA"),
+            field="arpa_minor",
+            kind="mrr",
+            line=True,
+            figure="customers",
+            compared=True,
+            reason=_("No paying customers."),
+        )
+        self.asp = Row(
+            label=_("ASP"),
+            field="asp_minor",
+            kind="expansion",
+            line=True,
+            figure="asp",
+            reason=fresh,
+        )
+        self.new_arpa = Row(
+            label=_("ARPA of new customers"),
+            field="new_arpa_minor",
+            figure="new",
+            reason=fresh,
+        )
+        self.churn = Row(
+            label=_("Customer churn, six months"),
+            field="customer_churn_6_ppm",
+            unit="rate",
+            reason=_("Needs six complete months with customers."),
+        )
+        ltvs = {
+            "ours": Row(
+                label=_("LTV"), field="ltv_ours_minor", kind="new", line=True, reason=worth
+            ),
+            "chartmogul": Row(
+                label=_("LTV as in ChartMogul"), field="ltv_chartmogul_minor", reason=nobody
+            ),
+            "calqulate": Row(
+                label=_("LTV as in Calqulate"),
+                field="ltv_calqulate_minor",
+                reason=margin if no_margin else _("Net MRR churn is not above zero."),
+            ),
+        }
+        first = read.settings.ltv if read.settings.ltv in ltvs else "ours"
+        self.ltv_name = first
+        self.ltvs = [ltvs[first], *(row for name, row in ltvs.items() if name != first)]
+        self.cost = Row(label=_("Acquisition cost"), field="cost_minor", reason=cost)
+        self.cac = Row(
+            label=_("CAC"),
+            field="cac_minor",
+            kind="churn",
+            line=True,
+            compared=True,
+            reason=cost + " " + _("It also needs new customers."),
+        )
+        self.payback = Row(
+            label=_("CAC payback, months"),
+            field="payback_months_tenths",
+            unit="tenths",
+            reason=margin if no_margin else cost,
+        )
+        self.ltv_cac = Row(
+            label=_("LTV:CAC"),
+            field="ltv_cac_ppm",
+            unit="ratio",
+            reason=_("Needs both LTV and CAC."),
+        )
+        self.quick = Row(
+            label=_("Quick ratio"),
+            field="quick_ratio_ppm",
+            unit="ratio",
+            reason=_("Nothing was lost in the month, so there is nothing to divide by."),
+        )
+
+
+# Tiles that have no value before a person has entered something.
+_ENTERED = {"ltv", "cac", "payback", "ltv-cac"}
+_LTV_FORMULAS = {
+    "ours": lambda: _("ARPA × gross margin ÷ customer churn of the six months before"),
+    "chartmogul": lambda: _("ARPA ÷ customer churn of the six months before"),
+    "calqulate": lambda: _("ARPA × gross margin ÷ net MRR churn of the month"),
+}
+
+
+def _tiles(
+    read: Reading, rows: _Rows, known: list[dict[str, Any]], shown: Period
+) -> list[dict[str, Any]]:
+    made = Tiles(words=read.words, months=known, compare=shown.comparison)
+    if not made.complete:
+        return []
+    at = "#economics-table-caption"
+    settings = read.settings_url()
+
+    def tile(id: str, row: Row, definition: str, formula: str, **more: Any) -> dict[str, Any]:
+        drawn = made.tile(id, row, definition=definition, formula=formula, url=at, **more)
+        if drawn["reason"] and settings and id in _ENTERED:
+            drawn |= {"note": drawn["reason"], "note_url": settings}
+        return drawn
+
+    return [
+        tile(
+            "arpa",
+            rows.arpa,
+            _("What a paying customer brings a month, on average (ARPA)."),
+            _("MRR ÷ paying customers"),
+        ),
+        tile(
+            "ltv",
+            rows.ltvs[0],
+            _("What a customer brings until it leaves, if nothing changes (LTV)."),
+            _LTV_FORMULAS[rows.ltv_name](),
+        ),
+        tile(
+            "cac",
+            rows.cac,
+            _("What it costs to win one customer (CAC)."),
+            _("acquisition cost ÷ new customers"),
+            good=False,
+        ),
+        tile(
+            "payback",
+            rows.payback,
+            _("Months until a new customer has paid back what winning it cost."),
+            _("CAC ÷ (ARPA of new customers × gross margin)"),
+            good=False,
+        ),
+        tile(
+            "ltv-cac",
+            rows.ltv_cac,
+            _("What a customer is worth, as a multiple of what it costs."),
+            _("LTV ÷ CAC"),
+        ),
+        tile(
+            "quick-ratio",
+            rows.quick,
+            _("Revenue gained, as a multiple of revenue lost; ChartMogul's formula."),
+            _("(new + expansion + reactivation) ÷ (contraction + churn)"),
+        ),
+    ]
+
+
+def _sections(
+    read: Reading, rows: _Rows, known: list[dict[str, Any]], shown: Period
+) -> list[dict[str, Any]]:
+    months = read.months_of(known, shown)
+    if not months.rows:
+        return [figures.waiting(_("Unit economics"))]
+    return [
+        {"chart": _revenue(months, rows)},
+        {
+            "chart": months.chart(
+                id="worth",
+                type="lines",
+                title=_("Worth and cost of a customer"),
+                summary=_("LTV and CAC for each month shown."),
+                rows=[rows.ltvs[0], rows.cac],
+            )
+        }
+        if any(row.value(month) for row in (rows.ltvs[0], rows.cac) for month in months.rows)
+        else _to_enter(read),
+        {
+            "table": months.table(
+                id="economics-table",
+                caption=_("Unit economics by month"),
+                what=_("Per customer"),
+                rows=[
+                    *(rows.arpa, rows.asp, rows.new_arpa, rows.churn, *rows.ltvs),
+                    *(rows.cost, rows.cac, rows.payback, rows.ltv_cac, rows.quick),
+                ],
+            )
+        },
+        _definitions(),
+    ]
+
+
+def _revenue(months: Months, rows: _Rows) -> dict[str, Any]:
+    return months.chart(
+        id="arpa",
+        type="lines",
+        title=_("Revenue per customer and month"),
+        summary=_("ARPA, and the first invoice of new customers (ASP), for each month shown."),
+        rows=[rows.arpa, rows.asp],
+    )
+
+
+def _to_enter(read: Reading) -> dict[str, Any]:
+    """What to enter, where the books cannot tell what a customer costs and is worth."""
+    url = read.settings_url()
+    return {
+        "title": _("What a customer is worth and costs"),
+        "text": _(
+            "Your books do not say your gross margin or what winning customers cost. Enter both,"
+            " and LTV, CAC and payback have values."
+        ),
+        "links": [{"label": _("Enter them"), "url": url}] if url else [],
+    }
+
+
+def _definitions() -> dict[str, Any]:
+    facts = [
+        (
+            _("ARPA"),
+            _("Recurring revenue per paying customer and month."),
+            _("MRR ÷ paying customers"),
+            _("As in ChartMogul and Baremetrics (ARPU). Calqulate's is per year."),
+        ),
+        (
+            _("ASP"),
+            _("The first recurring invoice of the month's new customers, on average."),
+            _("first invoices ÷ new customers"),
+            _("ChartMogul's average sale price."),
+        ),
+        (
+            _("LTV"),
+            _("What a customer brings until it leaves, after the cost of serving it."),
+            _LTV_FORMULAS["ours"](),
+            _("No value while nobody leaves: the figure would be endless."),
+        ),
+        (
+            _("LTV as in ChartMogul"),
+            _("The same without gross margin. Baremetrics' is alike."),
+            _LTV_FORMULAS["chartmogul"](),
+            "",
+        ),
+        (
+            _("LTV as in Calqulate"),
+            _("By net MRR churn in place of customers who left."),
+            _LTV_FORMULAS["calqulate"](),
+            _("No value when customers grow more than they leave."),
+        ),
+        (
+            _("CAC and payback"),
+            _("What winning one customer costs, and how many months it takes to earn it back."),
+            _("CAC ÷ (ARPA of new customers × gross margin)"),
+            _("The cost is what you enter, of the month or of earlier ones as you choose."),
+        ),
+    ]
+    return {
+        "title": _("How these figures are counted"),
+        "facts": [
+            {"term": term, "text": text, "formula": formula, "source": source}
+            for term, text, formula, source in facts
+        ],
+    }
