@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints
+from reporting.domain.arrays import NO_DAY, Flags, Ints
 from reporting.domain.lines import Lines
 
 
@@ -24,7 +24,8 @@ def link_full_credits(lines: Lines) -> FullCredits:
     """Match full credits before anything is read from the dates.
 
     A full credit looks for the latest uncredited line of the same customer, currency and
-    amount on or before its day: first of the same product, then of any product.
+    amount on or before its day: first of the same product and, where its row states dates, of
+    the same dates; then of the same product, then of any product.
     """
     size = len(lines)
     full = np.full(size, -1, dtype=np.int64)
@@ -32,24 +33,35 @@ def link_full_credits(lines: Lines) -> FullCredits:
     credits = np.flatnonzero((lines.net < 0) & lines.is_credit)
     if credits.size:
         order = credits[np.lexsort((lines.line_id[credits], lines.invoice_day[credits]))]
-        _match(lines, order, full, cancelled, by_product=True)
+        stated = order[lines.start_day[order] != NO_DAY]
+        _match(lines, stated, full, cancelled, by_product=True, by_dates=True)
+        _match(lines, order[full[order] < 0], full, cancelled, by_product=True)
         _match(lines, order[full[order] < 0], full, cancelled, by_product=False)
     return FullCredits(original=full, cancelled=cancelled)
 
 
-def _match(lines: Lines, credits: Ints, full: Ints, cancelled: Flags, *, by_product: bool) -> None:
+def _match(
+    lines: Lines,
+    credits: Ints,
+    full: Ints,
+    cancelled: Flags,
+    *,
+    by_product: bool,
+    by_dates: bool = False,
+) -> None:
     if credits.size == 0:
         return
     wanted = np.isin(lines.customer_id, lines.customer_id[credits])
     rows = np.flatnonzero(wanted & (lines.net > 0) & ~lines.is_credit & ~cancelled)
     rows = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows]))]
 
-    def key(row: int) -> tuple[int, int, int, int]:
-        product = int(lines.product_key[row]) if by_product else -1
+    def key(row: int) -> tuple[int, ...]:
         amount = abs(int(lines.net[row]))
-        return int(lines.customer_id[row]), int(lines.currency[row]), product, amount
+        product = (int(lines.product_key[row]),) if by_product else ()
+        dates = (int(lines.start_day[row]), int(lines.end_day[row])) if by_dates else ()
+        return int(lines.customer_id[row]), int(lines.currency[row]), amount, *product, *dates
 
-    waiting: dict[tuple[int, int, int, int], list[int]] = {}
+    waiting: dict[tuple[int, ...], list[int]] = {}
     fed = 0
     for credit in credits.tolist():
         day = lines.invoice_day[credit]

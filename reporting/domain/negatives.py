@@ -22,7 +22,11 @@ def settle_negatives(
     if not negative.any():
         return
     full = np.flatnonzero(credits.original >= 0)
-    draft.copy_line(full, credits.original[full])
+    dated = evidence.date_source[full] != Source.NONE
+    draft.copy_line(full[~dated], credits.original[full[~dated]])
+    # Own dates stand: an equal amount may have been billed for another period.
+    for column in (draft.type, draft.sure, draft.chain):
+        column[full[dated]] = column[credits.original[full[dated]]]
     draft.explain(full, Why.CREDIT_FULL, _ids(lines, credits.original))
 
     open_rows = negative & (credits.original < 0)

@@ -248,10 +248,16 @@ def _full_credits(rows: list[Row]) -> dict[tuple[int, int], tuple[int, int]]:
             and row.place not in taken
         ]
         if same:
-            best = max(same, key=lambda row: (row.product == credit.product, row.day, row.place))
+            best = max(same, key=lambda row: (_alike(row, credit), row.day, row.place))
             taken.add(best.place)
             found[credit.place] = best.place
     return found
+
+
+def _alike(row: Row, credit: Row) -> tuple[bool, bool]:
+    """Of the same product, and of the dates that the credit states."""
+    same = row.product == credit.product
+    return same, same and credit.row_dates is not None and row.row_dates == credit.row_dates
 
 
 def _with_negatives(
