@@ -293,8 +293,15 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "CalqSync API",
+    "DESCRIPTION": "Read a company's figures and documents by a token. Amounts are integers of minor"
+    " units of the currency beside them; ids are UUIDs; lists are paged by an opaque cursor.",
     "VERSION": "1",
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVERS": [{"url": SITE_URL}],
+    "POSTPROCESSING_HOOKS": ["reporting.api.schema.with_components"],
+    # Nothing of the server that one is asked for by: the description is the same for everybody.
+    "SERVE_INCLUDE_SCHEMA": False,
 }
 
 # The broker is a doorbell: losing its memory costs seconds and no work.

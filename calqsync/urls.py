@@ -3,7 +3,6 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
 
 handler400 = "calqsync.tenancy.web.errors.bad_request"
 handler403 = "calqsync.tenancy.web.errors.forbidden"
@@ -18,9 +17,9 @@ urlpatterns = [
     path("", include("integrations.urls")),
     path("", include("reporting.urls")),
     path("", include("calqsync.privacy.urls")),
+    path("api/v1/", include("reporting.api.routes")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),
 ]
 
 if settings.EMAIL_FILE_PATH and not settings.PRODUCTION:

@@ -313,6 +313,8 @@ def argument(route: Route, converter: str, name: str, company: Company) -> str:
             return "mrr"
         case "month":
             return "2026-02"
+        case "dimension":
+            return "product"
         case "position":
             return "0"
         case "dimension":

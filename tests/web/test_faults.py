@@ -43,7 +43,8 @@ def test_w26_a_fault_shows_words_and_a_reference(
     assert answer.status_code == 500
     assert not REVEALING.search(text)
     assert reference_in(answer)
-    assert answer["Content-Type"].startswith("application/json" if "api/" in path else "text/html")
+    kind = "application/problem+json" if "api/" in path else "text/html"
+    assert answer["Content-Type"].startswith(kind)
 
 
 def test_w26b_the_log_knows_the_reference_of_a_broken_page(
@@ -73,7 +74,8 @@ def test_w26b_the_log_knows_the_reference_of_a_broken_page(
         ("GET", "/t/nobody-000000/", 302),
         ("GET", "/nowhere/", 404),
         ("GET", "/t/nobody-000000/api/figures/", 302),
-        ("GET", "/api/schema/", 403),
+        ("GET", "/api/v1/report", 401),
+        ("GET", "/api/v1/nothing", 404),
         ("POST", "/terms/", 403),
         ("TRACE", "/", 405),
         ("GET", "/%ff%fe", 404),
@@ -94,4 +96,7 @@ def test_w26d_the_api_says_not_found_in_json(cast: Any, client: Any) -> None:
     client.force_login(cast.mallory)
     answer = client.get(cast.url("api/figures/"))
     assert answer.status_code == 404
-    assert answer.json() == {"detail": "Not found.", "reference": answer["X-Request-ID"]}
+    said = answer.json()
+    assert (said["status"], said["detail"]) == (404, "Not found.")
+    assert said["reference"] == answer["X-Request-ID"]
+    assert answer["Content-Type"] == "application/problem+json"

@@ -35,9 +35,3 @@ def test_before_the_first_import_there_is_nothing(client, cast):
 def test_a_stranger_finds_no_figures(client, cast, report):
     client.force_login(cast.mallory)
     assert client.get(cast.url("api/figures/")).status_code == 404
-
-
-def test_the_schema_names_the_figures(client, cast):
-    client.force_login(cast.vera)
-    answer = client.get("/api/schema/")
-    assert b"/api/figures/" in answer.content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -19,7 +18,7 @@ from reporting.selectors import frame
 class Figures(APIView):
     """The published figures of one company; `reporting/body.py` describes every field."""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT, operation_id="figures")
+    @extend_schema(exclude=True)  # for a browser that is signed in; programs have the report
     def get(self, request: Request, **_: Any) -> Response:
         """Return the body with its publication time and the freshness of each connection.
 
