@@ -294,6 +294,12 @@ class Subscription(TenantOwned):
     def __str__(self) -> str:
         return self.key
 
+    @classmethod
+    def open_to_review(cls) -> models.Q:
+        """Those on which nobody decided, neither when the figures were made nor since."""
+        decided = SubscriptionDecision.objects.exclude(verdict="", merged_into="").values("key")
+        return models.Q(confirmed=False) & ~models.Q(status="rejected") & ~models.Q(key__in=decided)
+
 
 class LineFigure(TenantOwned):
     """What the engine made of one invoice line: type, period, and its share of MRR.
@@ -496,3 +502,34 @@ class Restatement(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.month}: {self.before_minor} to {self.after_minor}"
+
+
+class KeptSums(TenantOwned):
+    """What the last publication added up, of some customers (a shard) or of all.
+
+    Packed by `services.keeping`; it holds numbers, and names of products and groups.
+    """
+
+    # -1 for all customers.
+    shard = models.IntegerField()
+    body = models.BinaryField()
+
+    class Meta(TenantOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "shard"], name="kept_sums_once")]
+
+    def __str__(self) -> str:
+        return str(self.shard)
+
+
+class BooksChange(TenantOwned):
+    """What the next publication has to look at anew: left by whoever changes the books."""
+
+    # Ids of the customers; None: everything.
+    customers = ArrayField(models.BigIntegerField(), null=True)
+    bank = models.BooleanField(default=True)
+
+    class Meta(TenantOwned.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return "everything" if self.customers is None else f"{len(self.customers)} customers"

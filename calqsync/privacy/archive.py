@@ -28,6 +28,8 @@ LEFT_OUT = {
     "integrations.ConnectFlow": "a login at the accounting system on its way",
     "integrations.ErasedContact": "hashes that keep erased contacts from coming back",
     "integrations.StagedPage": "what a running import has read and not yet applied",
+    "reporting.KeptSums": "sums from which the figures are brought up to date",
+    "reporting.BooksChange": "what the next figures have to look at anew",
     "jobs.Job": "how our workers go about their work",
     "privacy.Export": "the list of these copies",
     "privacy.ExportPart": "these copies themselves",

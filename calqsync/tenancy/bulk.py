@@ -39,6 +39,13 @@ class Written:
     def total(self) -> int:
         return self.added + self.changed + self.removed
 
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            added=self.added + other.added,
+            changed=self.changed + other.changed,
+            removed=self.removed + other.removed,
+        )
+
 
 def replace_rows(
     model: type[TenantOwned],

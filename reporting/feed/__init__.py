@@ -7,16 +7,15 @@ days since 1970-01-01.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
 
 from django.db import connection
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
-from integrations.models import BankAccount, Connection, Customer
+from integrations.models import BankAccount, Connection
 from reporting.body import Freshness, Note
 from reporting.domain.arrays import Ints
 from reporting.domain.choices import (
@@ -30,12 +29,31 @@ from reporting.domain.choices import (
 from reporting.domain.lines import Lines
 from reporting.domain.receivables import Receivables
 from reporting.domain.runway import Bank
+from reporting.domain.segments import Belonging
 from reporting.feed.bank import read_accounts, read_bank
+from reporting.feed.customers import (
+    CustomerName,
+    counted_for,
+    customer_names,
+    customers_in,
+    read_belonging,
+)
 from reporting.feed.lines import read_lines
 from reporting.feed.reading import plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
 from reporting.feed.words import read_words, with_merged
 from reporting.models import ReportSettings
+
+__all__ = [
+    "Books",
+    "CustomerName",
+    "books",
+    "counted_for",
+    "customer_names",
+    "customers_in",
+    "freshness",
+    "loading",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +71,25 @@ class Books:
     accounts: tuple[BankAccount, ...]
     """In the order of `bank`, each with its connection."""
     connections: tuple[Connection, ...]
+    belonging: Belonging
+    """Groups and countries of the products and of these customers."""
     freshness: list[Freshness]
     notes: list[Note]
 
 
-def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None = None) -> Books:
+def books(
+    *,
+    tenant: Tenant,
+    as_of: date,
+    customer_ids: Collection[int] | None = None,
+    bank: bool = False,
+) -> Books:
     """The tenant's books on `as_of`, a day of the company's own calendar.
 
     Needs the tenant's scope and a transaction. Connections in another currency than the
     tenant's, and a further connection whose first import is still running, are left out and
     noted. With `customer_ids` they are narrowed to those customers and whoever is merged into
-    them: without the bank, and without what people said about others.
+    them: without what people said about others, and without the bank unless it is asked for.
     """
     chosen = None if customer_ids is None else with_merged(customer_ids)
     if chosen is None:
@@ -71,7 +97,7 @@ def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None =
     all_connections = list(Connection.objects.order_by("pk"))
     included, notes = _choose(all_connections, tenant.currency)
     ids = [one.pk for one in included]
-    accounts, account_notes = read_accounts(ids if chosen is None else [], tenant.currency)
+    accounts, account_notes = read_accounts(ids if chosen is None or bank else [], tenant.currency)
     lines, names = read_lines(ids, chosen)
     receivables, paid = read_receivables(ids, chosen)
     without_customer = _count_without_customer(ids) if chosen is None else 0
@@ -87,6 +113,7 @@ def books(*, tenant: Tenant, as_of: date, customer_ids: Collection[int] | None =
         bank=read_bank(accounts),
         accounts=tuple(accounts),
         connections=tuple(included),
+        belonging=read_belonging(ids, chosen),
         freshness=_freshness(all_connections, included),
         notes=notes + account_notes,
     )
@@ -176,22 +203,3 @@ def _count_without_customer(connection_ids: list[int]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_WITHOUT_CUSTOMER, [scope.required(), connection_ids])
         return int(cursor.fetchone()[0])
-
-
-class CustomerName(NamedTuple):
-    """How a customer is named on pages; the ids are public."""
-
-    public_id: str
-    name: str
-    connection: str
-
-
-def customer_names(ids: list[int]) -> Mapping[int, CustomerName]:
-    """Names of the given customers by their internal id."""
-    rows = Customer.objects.filter(pk__in=ids).values_list(
-        "pk", "public_id", "name", "connection__public_id"
-    )
-    return {
-        pk: CustomerName(str(public), name, str(connection))
-        for pk, public, name, connection in rows
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,10 +17,15 @@ from calqsync.tenancy.bulk import Written
 from calqsync.tenancy.models import Tenant
 from reporting import feed
 from reporting.body import BODY_VERSION
-from reporting.domain.report import measure
 from reporting.models import REFRESH, Report
-from reporting.services.composing import compose
-from reporting.services.storing import store
+from reporting.services import keeping
+from reporting.services.publishing import (
+    Publication,
+    follow,
+    publish_everything,
+    read_everything,
+    step_of,
+)
 
 log = structlog.get_logger(__name__)
 KIND = REFRESH
@@ -49,14 +55,24 @@ def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
     began = time.monotonic()
     with scope.one_state(), transaction.atomic():
         tenant = Tenant.objects.get(pk=job.tenant_id)
-        books = feed.books(tenant=tenant, as_of=business_day(tenant, now))
-    report = measure(books.lines, books.bank, books.receivables, books.words, books.settings)
-    with transaction.atomic():
-        body = compose(books, report)
-        written = store(books, report, body, fence=job.fence, now=now, began=began)
+        day = business_day(tenant, now)
+        change = keeping.changes()
+        step = step_of(tenant=tenant, day=day, change=change)
+        everything = None if step else read_everything(tenant=tenant, day=day, change=change)
+    publication = Publication(fence=job.fence, now=now, began=began)
+    written = follow(step, publication) if step else None
+    if written is None:
+        if everything is None:
+            with scope.one_state(), transaction.atomic():
+                # The changes that the transaction above saw, and perhaps more.
+                change = keeping.changes()
+                everything = read_everything(tenant=tenant, day=day, change=change)
+        written = publish_everything(everything, publication)
+    books = (step or everything).books  # type: ignore[union-attr]
     log.info(
         "report.refreshed",
         lines=len(books.lines),
+        followed=everything is None,
         written=written.total,
         seconds=round(time.monotonic() - began, 2),
     )
@@ -78,12 +94,16 @@ def until_midnight(*, tenant_id: int, now: datetime) -> timedelta:
 
 
 @transaction.atomic
-def refresh_enqueue(*, patient: bool = False) -> None:
-    """Have the figures of the tenant in scope recomputed soon.
+def refresh_enqueue(
+    *, patient: bool = False, customers: Collection[int] | None = None, bank: bool = True
+) -> None:
+    """Have the figures of the tenant in scope recomputed soon, after some change.
 
-    Asked for any number of times while one computation runs, one more follows it. A patient
-    caller's computation may wait while a first import loads (`rest`).
+    `customers` are all whose figures may be concerned, None: everybody's may; `bank` says whether
+    those of the bank may. Asked for any number of times while one computation runs, one more
+    follows it. A patient caller's computation may wait while a first import loads (`rest`).
     """
+    keeping.change_note(customers=customers, bank=bank)
     enqueue(kind=KIND, payload={"patient": patient})
 
 

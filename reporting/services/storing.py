@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
+from django.db import connection
+from django.db.models import Q
 from numpy.typing import NDArray
 
-from calqsync.tenancy.bulk import Columns, Written, check_keys, replace_rows
+from calqsync.tenancy.bulk import Columns, Incoming, Written, replace_rows
+from integrations.models import Invoice
 from reporting.body import Body
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
 from reporting.domain.findings import LineType, Reason, Source, Status, Sure
 from reporting.domain.periods import month_of
 from reporting.domain.receivables import Age
+from reporting.domain.recognition import deferred_by_line
 from reporting.domain.report import Report as Measured
-from reporting.domain.runway import EventKind
+from reporting.domain.runway import Cashflow, EventKind
 from reporting.feed import Books
-from reporting.feed.reading import plan_for_whole_tables
 from reporting.models import (
     CashFigure,
     CustomerFigure,
+    CustomerMerge,
     InvoiceFigure,
     LineFigure,
     Report,
+    ReportPart,
     Subscription,
 )
-from reporting.services.composing import counted_events
+from reporting.services.banking import counted_events
 from reporting.services.restating import restated, version_keep
 
 KINDS = {
@@ -39,43 +44,89 @@ KINDS = {
 }
 
 
-def store(
-    books: Books,
-    measured: Measured,
-    body: Body,
-    *,
-    fence: Callable[[], None],
-    now: datetime,
-    began: float,
-) -> Written:
-    """Publish all figures in the caller's transaction; returns how many rows differed.
+class Rows:
+    """Rows of figures on their way into their tables, brought some customers at a time.
 
-    The fence comes last: it locks the job's row, and whoever says something about figures
-    meanwhile waits for that lock to ask for the next computation. A worker that lost its lease
-    fails there, and nothing of its work is committed. `began` is when the computation did, by the
-    monotonic clock.
+    With `customers` only theirs are replaced, and nobody else's are touched.
     """
-    plan_for_whole_tables()
-    # What the rows were tells why closed months change; the first report changes none.
-    kept = {"keep_former": Report.objects.exists()}
-    parts = [
-        replace_rows(Subscription, key=["key"], columns=_subscriptions(books, measured)),
-        replace_rows(LineFigure, key=["line_id"], columns=_lines(measured), **kept),
-        replace_rows(CustomerFigure, key=["customer_id"], columns=_customers(measured), **kept),
-        replace_rows(InvoiceFigure, key=["invoice_id"], columns=_invoices(books, measured), **kept),
-        replace_rows(CashFigure, key=["event_id"], columns=_cash(books, measured)),
-    ]
-    check_keys()
-    fence()
-    parts.append(_publish(books, body, now=now, began=began))
-    return Written(
-        added=sum(part.added for part in parts),
-        changed=sum(part.changed for part in parts),
-        removed=sum(part.removed for part in parts),
-    )
+
+    def __init__(self, customers: Sequence[int] | None = None) -> None:
+        self._customers = customers
+        self._ids = dict(self._stored().values_list("key", "pk"))
+        self._incoming = {
+            model: Incoming(model, key=[key])
+            for model, key in (
+                (Subscription, "key"),
+                (LineFigure, "line_id"),
+                (CustomerFigure, "customer_id"),
+                (InvoiceFigure, "invoice_id"),
+            )
+        }
+        # What the rows were tells why closed months change; the first report changes none.
+        self._keep_former = Report.objects.exists()
+
+    def _stored(self) -> Any:
+        every = Subscription.objects.all()
+        chosen = self._customers
+        return every if chosen is None else every.filter(customer_id__in=chosen)
+
+    def add(self, books: Books, measured: Measured) -> None:
+        """Bring the figures of the report's customers."""
+        keys = [str(measured.subscriptions.key(row)) for row in range(len(measured.subscriptions))]
+        self._ids |= _new_ids([key for key in keys if key not in self._ids])
+        ids = [self._ids[key] for key in keys]
+        deferred = deferred_by_line(measured.schedule(), len(measured.lines), measured.calendar)
+        for model, columns in (
+            (Subscription, {"id": ids, "key": keys, **_subscriptions(books, measured)}),
+            (LineFigure, _lines(measured, [*ids, None])),
+            (CustomerFigure, _customers(measured, deferred)),
+            (InvoiceFigure, _invoices(books, measured, deferred)),
+        ):
+            self._incoming[model].add(columns)
+
+    def write(self) -> Written:
+        """Replace the rows that differ."""
+        total = Written()
+        for model, incoming in self._incoming.items():
+            kept = self._keep_former and model is not Subscription
+            total += incoming.replace(keep_former=kept, within=self._within(model))
+        return total
+
+    def _within(self, model: type[Any]) -> tuple[str, list[int]] | None:
+        if self._customers is None:
+            return None
+        if model is not InvoiceFigure:
+            return "customer_id", list(self._customers)
+        merged = CustomerMerge.objects.filter(into__in=self._customers).values("customer")
+        theirs = Q(customer__in=list(self._customers)) | Q(customer__in=merged)
+        return "invoice_id", list(Invoice.objects.filter(theirs).values_list("pk", flat=True))
 
 
-def _publish(books: Books, body: Body, *, now: datetime, began: float) -> Written:
+def _new_ids(keys: Sequence[str]) -> dict[str, int]:
+    """Ids for subscriptions that are not stored yet, so that their lines can name them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence('reporting_subscription', 'id'))"
+            " FROM generate_series(1, %s)",
+            [len(keys)],
+        )
+        return dict(zip(keys, (row[0] for row in cursor.fetchall()), strict=True))
+
+
+def store_cash(books: Books, cash: Cashflow) -> Written:
+    """Replace the bank events' rows that differ."""
+    return replace_rows(CashFigure, key=["event_id"], columns=_cash(books, cash))
+
+
+def publish(
+    books: Books, body: Body, parts: Mapping[str, Any], *, now: datetime, began: float
+) -> Written:
+    """Replace the report and its parts by these where they differ, and say what they restate.
+
+    `began` is when the computation did, by the monotonic clock.
+    """
+    columns = {"name": list(parts), "body": list(parts.values())}
+    written = replace_rows(ReportPart, key=["name"], columns=columns)
     new: dict[str, Any] = {
         "as_of": books.settings.as_of,
         "currency": books.settings.currency,
@@ -87,15 +138,15 @@ def _publish(books: Books, body: Body, *, now: datetime, began: float) -> Writte
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
         version_keep(body=body)
-        return Written(added=1)
-    if all(getattr(old, name) == value for name, value in new.items()):
-        return Written()
+        return written + Written(added=1)
+    if not written.total and all(getattr(old, name) == value for name, value in new.items()):
+        return written
     Report.objects.filter(pk=old.pk).update(
         version=old.version + 1, published_at=now, compute_ms=compute_ms, **new
     )
     restated(old=old, body=body, freshness=books.freshness, now=now)
     version_keep(body=body)
-    return Written(changed=1)
+    return written + Written(changed=1)
 
 
 def _days(days: Ints) -> NDArray[np.datetime64]:
@@ -119,7 +170,6 @@ def _subscriptions(books: Books, measured: Measured) -> Columns:
     products = measured.lines.product_id[latest] if latest else np.zeros(0, dtype=np.int64)
     reasons = [measured.findings.reason(int(line)) for line in found.best_line]
     return {
-        "key": [str(found.key(row)) for row in each],
         "customer_id": found.customer_id,
         "product_id": [None if product < 0 else product for product in products.tolist()],
         "product_name": [names[name_of_line[line]] for line in latest],
@@ -149,16 +199,9 @@ def _evidence(reason: Reason, signs: list[Reason]) -> list[dict[str, Any]]:
     return [one._asdict() for one in ([reason] if spoken else []) + signs]
 
 
-def _subscription_ids(measured: Measured) -> list[int | None]:
-    """The stored id of each of the engine's subscriptions, and None for its -1."""
-    stored = dict(Subscription.objects.values_list("key", "pk"))
-    found = measured.subscriptions
-    return [*(stored[str(found.key(row))] for row in range(len(found))), None]
-
-
-def _lines(measured: Measured) -> Columns:
+def _lines(measured: Measured, ids: Sequence[int | None]) -> Columns:
+    """`ids` are those of the report's subscriptions, and None in the last place."""
     found, lines = measured.findings, measured.lines
-    ids = _subscription_ids(measured)
     combined = np.stack((found.why.astype(np.int64), found.why_a, found.why_b), axis=1)
     _, first, code = np.unique(combined, axis=0, return_index=True, return_inverse=True)
     reasons = [found.reason(int(row)) for row in first]
@@ -187,7 +230,7 @@ def _lines(measured: Measured) -> Columns:
     }
 
 
-def _customers(measured: Measured) -> Columns:
+def _customers(measured: Measured, deferred: Ints) -> Columns:
     table, owed, subscriptions = measured.table, measured.receivables, measured.subscriptions
     size = len(table.customers)
     place = np.searchsorted(table.customers, measured.lines.customer_id)
@@ -211,6 +254,7 @@ def _customers(measured: Measured) -> Columns:
         "invoiced_minor": sums(measured.lines.customer_id, measured.lines.net_acc),
         "open_minor": sums(owed.customer_id, owed.open_gross),
         "overdue_minor": sums(owed.customer_id, overdue),
+        "deferred_minor": sums(measured.lines.customer_id, deferred),
         "subscriptions": sums(subscriptions.customer_id, running.astype(np.int64)),
         "first_invoice": _days(earliest),
         "last_invoice": _days(latest),
@@ -236,17 +280,18 @@ def _histories(measured: Measured) -> Columns:
     }
 
 
-def _invoices(books: Books, measured: Measured) -> Columns:
+def _invoices(books: Books, measured: Measured, deferred: Ints) -> Columns:
     owed, every = measured.receivables, books.receivables
     age = np.full(len(every), "", dtype=object)
     age[owed.row] = [Age(code).name.lower() for code in owed.age.tolist()]
     expected = np.full(len(every), NO_DAY, dtype=np.int64)
     expected[owed.row] = owed.expected_day
     counted = measured.findings.counted
-    recurring = np.zeros(len(every), dtype=np.int64)
     # Invoices are read in the order of their ids.
-    place = np.searchsorted(every.invoice_id, measured.lines.invoice_id[counted])
-    np.add.at(recurring, place, measured.lines.net_acc[counted])
+    place = np.searchsorted(every.invoice_id, measured.lines.invoice_id)
+    recurring, waiting = np.zeros((2, len(every)), dtype=np.int64)
+    np.add.at(recurring, place[counted], measured.lines.net_acc[counted])
+    np.add.at(waiting, place, deferred)
     return {
         "invoice_id": every.invoice_id,
         "paid_minor": books.paid.paid,
@@ -256,11 +301,12 @@ def _invoices(books: Books, measured: Measured) -> Columns:
         "expected": _days(expected),
         "age": age,
         "recurring_minor": recurring,
+        "deferred_minor": waiting,
     }
 
 
-def _cash(books: Books, measured: Measured) -> Columns:
-    bank, cash = books.bank, measured.cash
+def _cash(books: Books, cash: Cashflow) -> Columns:
+    bank = books.bank
     rows = np.flatnonzero(counted_events(books, cash))
     return {
         "event_id": bank.event_id[rows],
