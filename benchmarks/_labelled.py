@@ -29,7 +29,8 @@ class Label:
 
     Where the line states no period (`stated`), the reading is that of an undated period: it begins
     on the invoice's day and runs to the next invoice of the subscription where that lies within
-    one and a half periods, and its months are those that it was sold for.
+    one and a half periods, and its months are those that it was sold for. One that is billed for
+    months gone by as well begins with the first of them.
     """
 
     kind: str
@@ -185,7 +186,9 @@ class _Undated:
         assert end
         if start in self._any:
             begins = self._billed.get(start, self._any[start])
-            return begins, self._stop(begins, start, end)
+            # What is billed for months gone by, too, begins with the first of them.
+            gone_by = begins < end and add_months_date(start, 1) <= begins
+            return start if gone_by else begins, self._stop(begins, start, end)
         return row.day, max(row.day + timedelta(days=1), self._end_of(end))
 
     def _end_of(self, end: date) -> date:

@@ -30,6 +30,9 @@ BANDS = (
 )
 _PERIOD = np.array([band[2] for band in BANDS])
 _YEARLY = len(BANDS) - 1
+# A year costs as much as so many months, and is billed this much more rarely.
+YEAR_OF_MONTHS = (9.5, 12.5)
+YEARLY_AMONG = 6
 _SURE_HITS = np.array([4, 4, 4, 4, 3, 3, 10**9])
 """Hits at one price that make a cadence certain; a yearly one never is by itself."""
 
@@ -43,6 +46,8 @@ class Chains:
     group_of_chain: Ints
     band: Ints
     """0 for the only chain of a group, else its first unit price."""
+    years_worth: Flags
+    """Its price is that of a year of the group's monthly chain."""
     first_line: Ints
     """A line that names the chain's customer, product and currency."""
     part_of_line: Ints
@@ -102,7 +107,10 @@ def build_chains(lines: Lines, hits: Flags, decisions: Sequence[Decision] = ()) 
     price = unit_prices(lines)
     rows = rows[_varied(group[rows], price[rows], groups)]
     cluster = _clusters(group[rows], price[rows])
-    split = _split_groups(lines, group, rows, cluster, _named_apart(lines, first, decisions))
+    years = _years_worth(lines, group, rows, cluster)
+    apart = _named_apart(lines, first, decisions)
+    apart[group[rows[years[cluster]]]] = True
+    split = _split_groups(lines, group, rows, cluster, apart)
     inside = split[group[rows]]
     if not inside.any():
         return Chains(
@@ -110,11 +118,12 @@ def build_chains(lines: Lines, hits: Flags, decisions: Sequence[Decision] = ()) 
             group_of_line=group,
             group_of_chain=np.arange(groups, dtype=np.int64),
             band=np.zeros(groups, dtype=np.int64),
+            years_worth=np.zeros(groups, dtype=np.bool_),
             first_line=first,
             part_of_line=group,
             count=groups,
         )
-    return _side_by_side(lines, group, first, rows[inside], cluster[inside], split)
+    return _side_by_side(lines, group, first, rows[inside], cluster[inside], split, years)
 
 
 def _side_by_side(
@@ -124,12 +133,13 @@ def _side_by_side(
     rows: NDArray[np.intp],
     cluster: Ints,
     split: Flags,
+    years: Flags,
 ) -> Chains:
     """Chains where some groups are split: theirs come after those of whole groups."""
     groups, price = len(first), unit_prices(lines)
     order = np.lexsort((lines.line_id[rows], lines.invoice_day[rows], cluster))
     rows, cluster = rows[order], cluster[order]
-    _, opening, part = np.unique(cluster, return_index=True, return_inverse=True)
+    own, opening, part = np.unique(cluster, return_index=True, return_inverse=True)
     of_line = group.copy()
     of_line[rows] = groups + part
     lost = np.flatnonzero(split[group] & (of_line < groups))
@@ -145,6 +155,7 @@ def _side_by_side(
         group_of_line=group,
         group_of_chain=group[first_line],
         band=band[kept],
+        years_worth=np.append(np.zeros(groups, dtype=np.bool_), years[own])[kept],
         first_line=first_line,
         count=int(kept.sum()),
     )
@@ -179,6 +190,31 @@ def _clusters(group: Ints, price: Ints) -> Ints:
     cluster = np.empty(len(order), dtype=np.int64)
     cluster[order] = np.cumsum(new) - 1
     return cluster
+
+
+def _years_worth(lines: Lines, group: Ints, rows: NDArray[np.intp], cluster: Ints) -> Flags:
+    """Clusters at ten to twelve times the price of their group's monthly one: a year each."""
+    count = int(cluster.max(initial=-1)) + 1
+    years = np.zeros(count, dtype=np.bool_)
+    if not count:
+        return years
+    hits = np.bincount(cluster, minlength=count)
+    price = np.bincount(cluster, unit_prices(lines)[rows], count) / hits
+    own = group[rows[np.unique(cluster, return_index=True)[1]]]
+    order = np.lexsort((hits, own))
+    last = np.append(own[order][1:] != own[order][:-1], True)
+    base = np.zeros(int(own.max()) + 1, dtype=np.int64)
+    base[own[order][last]] = order[last]
+    base = base[own]
+    low, high = YEAR_OF_MONTHS
+    years = (price >= low * price[base]) & (price <= high * price[base])
+    years &= YEARLY_AMONG * hits <= hits[base]
+    if years.any():
+        owner = np.zeros(len(lines), dtype=np.int64)
+        owner[rows] = cluster
+        asked = rows[np.isin(cluster, base[years])]
+        years &= rhythm(lines, asked, owner, count).nominal[base] == 1
+    return years
 
 
 def _named_apart(lines: Lines, first: Ints, decisions: Sequence[Decision]) -> Flags:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reporting.domain.arrays import NEVER, Flags, Ints
-from reporting.domain.chains import Cadence, Chains, build_chains, find_cadence, next_hit
+from reporting.domain.chains import Cadence, Chains, build_chains, find_cadence
 from reporting.domain.choices import Settings, UserWords
 from reporting.domain.credits import link_full_credits
 from reporting.domain.draft import Draft
@@ -21,15 +21,14 @@ from reporting.domain.findings import Findings, LineType, Source, Subscriptions,
 from reporting.domain.lines import Lines
 from reporting.domain.links import join, link
 from reporting.domain.negatives import settle_negatives
-from reporting.domain.periods import nominal_end, nominal_months
 from reporting.domain.said import (
     MARK_TYPES,
-    Said,
     apply_lines,
     apply_said,
     confirm_lines,
     find_said,
 )
+from reporting.domain.spans import give_periods
 from reporting.domain.subscriptions import finish
 from reporting.domain.votes import JUDGED_HITS, Tallies, Vote, elected, vote_tallies, votes
 from reporting.domain.weighing import Signs, weigh
@@ -73,7 +72,7 @@ def detect(
     tallies = vote_tallies(lines, chains, cadence, draft)
     vote = elected(lines, votes(tallies) if voted is None else voted)
     by_vote = _follow_vote(lines, evidence, cadence, vote, draft)
-    _give_periods(lines, evidence, cadence, by_vote, said, settings, draft)
+    give_periods(lines, hits, evidence, chains, cadence, by_vote, said, settings, draft)
     _raise_by_company(lines, evidence, chains, draft)
     confirm_lines(lines, said, draft)
     apply_lines(lines, words.lines, draft)
@@ -113,7 +112,7 @@ def _judge(lines: Lines, evidence: Evidence, chains: Chains, cadence: Cadence) -
     counter = evidence.counter >= 0
     by_unit = evidence.unit_period != 0
     by_long_unit = evidence.unit_period > 0
-    rhythm = cadence.nominal[chain] != 0
+    rhythm = (cadence.nominal[chain] != 0) | chains.years_worth[chain]
     sure_rhythm = cadence.sure[chain]
     against = evidence.work_unit | (counter & ~by_unit & ~(worded & sure_rhythm))
     usage = (evidence.usage >= 0) | evidence.metered
@@ -158,62 +157,6 @@ def _obey_marks(evidence: Evidence, draft: Draft) -> None:
         draft.set_type(rows, MARK_TYPES[mark])
         draft.explain(rows, Why.USER_MARK)
         draft.sure[rows] = Sure.HIGH
-
-
-def _give_periods(
-    lines: Lines,
-    evidence: Evidence,
-    cadence: Cadence,
-    by_vote: Ints,
-    said: Said,
-    settings: Settings,
-    draft: Draft,
-) -> None:
-    """A service period for every line, whatever its type: a person may yet confirm it."""
-    spoken = _spoken_period(lines, evidence, cadence, draft.chain)
-    draft.nominal[:] = settings.default_period_months
-    draft.source[:] = Source.FALLBACK
-    for source, period in (
-        (Source.PRODUCT_VOTE, by_vote),
-        (Source.PRODUCT_DEFAULT, evidence.mark_period),
-        (Source.CADENCE, cadence.nominal[draft.chain]),
-        (Source.UNIT_WORDS, spoken),
-    ):
-        draft.nominal[period != 0] = period[period != 0]
-        draft.source[period != 0] = source
-    dated = evidence.date_source != Source.NONE
-    by_user = said.period[draft.chain] != 0
-    draft.nominal[by_user] = said.period[draft.chain][by_user]
-    draft.source[by_user] = Source.USER
-
-    draft.start[:] = np.where(dated, evidence.start, lines.invoice_day)
-    stated = dated & ~by_user
-    inferred = np.flatnonzero(~stated)
-    begin, nominal = draft.start[inferred], draft.nominal[inferred]
-    stop = nominal_end(begin, nominal)
-    draft.end[:], draft.num[:], draft.den[:] = evidence.end, evidence.num, evidence.den
-    draft.end[inferred] = next_hit(cadence, draft.chain[inferred], begin, stop)
-    draft.num[inferred], draft.den[inferred] = nominal_months(nominal)
-    draft.source[stated] = evidence.date_source[stated]
-    draft.nominal[stated] = evidence.nominal[stated]
-
-
-def _spoken_period(lines: Lines, evidence: Evidence, cadence: Cadence, chain: Ints) -> Ints:
-    """The nominal period that unit and words state, 0 where they state none.
-
-    Twelve of the unit MONTH are a year's worth, or twelve users for a month: the distance
-    between the chain's invoices tells which.
-    """
-    period = np.where(evidence.unit_period != 0, evidence.unit_period, evidence.word_period)
-    many = lines.quantity_e4 // 10_000
-    whole = (evidence.unit_period == 1) & (lines.quantity_e4 % 10_000 == 0)
-    gap = cadence.mean_gap[chain]
-    alone = gap == 0
-    for months in (2, 3, 6, 12):
-        apart = 4 * gap >= 3 * months * 30
-        bundled = whole & (many == months) & ((alone & (months > 2)) | (~alone & apart))
-        period = np.where(bundled, months, period)
-    return period
 
 
 def _raise_by_company(lines: Lines, evidence: Evidence, chains: Chains, draft: Draft) -> None:

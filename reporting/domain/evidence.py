@@ -49,6 +49,7 @@ class Evidence:
     counter: Ints
     usage: Ints
     not_service: Ints
+    difference: Ints
     words: tuple[str, ...]
 
 
@@ -80,6 +81,7 @@ def gather(lines: Lines, words: UserWords) -> Evidence:
         counter=facts.counter[lines.text],
         usage=facts.usage[lines.text],
         not_service=facts.not_service[lines.text],
+        difference=facts.difference[lines.text],
         words=facts.words,
     )
 

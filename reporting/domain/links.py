@@ -107,6 +107,7 @@ def _moved(lines: Lines, chains: Chains, hits: Flags, named: Sequence[LineWord])
         part_of_line=of_line,
         group_of_chain=np.append(chains.group_of_chain, chains.group_of_line[first]),
         band=np.append(chains.band, np.zeros(len(own), dtype=np.int64)),
+        years_worth=np.append(chains.years_worth, np.zeros(len(own), dtype=np.bool_)),
         first_line=first_line,
         count=chains.count + len(own),
         own=own,

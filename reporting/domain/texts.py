@@ -19,11 +19,27 @@ from reporting.domain.text_dates import find_period, plain
 _RECURRING: tuple[tuple[str, int], ...] = (
     (r"2\s*(?:viikon|vko|week)|kahden viikon|bi-?weekly|fortnight", TWO_WEEKS),
     (r"viikkomaksu|viikoittai|\bweekly\b|veckovis|veckoavgift", WEEK),
-    (r"\b12\s*(?:kk\b|kuukau|month|mån)", 12),
-    (r"\b6\s*(?:kk\b|kuukau|month|mån)", 6),
-    (r"\b3\s*(?:kk\b|kuukau|month|mån)", 3),
-    (r"\b2\s*(?:kk\b|kuukau|month|mån)", 2),
-    (r"puolivuo|half-?year|semi-?annual|halvår", 6),
+    (
+        r"\b12\s*(?:kk\b|kuukau|month|mån)|twelve[- ]months?\b|kaksitoista kuukautta"
+        r"|kahdentoista kuukauden|tolv månader",
+        12,
+    ),
+    (
+        r"\b6\s*(?:kk\b|kuukau|month|mån)|six[- ]month|kuusi kuukautta|kuuden kuukauden"
+        r"|sex månader",
+        6,
+    ),
+    (
+        r"\b3\s*(?:kk\b|kuukau|month|mån)|three[- ]months?\b|kolme kuukautta|kolmen kuukauden"
+        r"|tre månader",
+        3,
+    ),
+    (
+        r"\b2\s*(?:kk\b|kuukau|month|mån)|two[- ]month|bi-?monthly|kaksi kuukautta"
+        r"|kahden kuukauden|joka toinen kuukausi|två månader|varannan månad",
+        2,
+    ),
+    (r"puolivuo|puolen vuoden|half[- ]?year|semi-?annual|halvår", 6),
     (r"kvartaali|nelj[äa]nnes|quarter|kvartal", 3),
     (
         r"vuosi(?:maksu|lisenssi|tilaus|sopimus|ylläpito|laskutus)|vuosittai|/\s*v(?:uosi)?\b"
@@ -45,7 +61,7 @@ _RECURRING: tuple[tuple[str, int], ...] = (
 _COUNTER = (
     r"perustami|perustamismaksu|aloitusmaksu|käyttöönot|avausmaksu|asennus|konsultoin"
     r"|konsultaatio|\bkoulutus(?:päiv|maks|paket|\b)|\bkoulutuk|työpaja|\btunti|(?<![^\W\d_])h\b|\bmatka"
-    r"|kilometrikorvau|päiväraha|lisätyö|projektityö|räätälöin|\blaite\b|\blaitteet\b"
+    r"|kilometrikorvau|päiväraha|lisätyö|projektityö|räätälöin|laite\b|laitteet\b"
     r"|laitemyynti|\bhardware\b|\bset-?up\b|one-?off|one-?time|onboarding|implementation"
     r"|consult|training\b|workshop|\bhours?\b|\bhrs?\b|\btravel|migration|startavgift"
     r"|\buppstart|engångs|konsult|utbildning|\btimm(?:ar|e)\b|\bresa\b|installation"
@@ -63,9 +79,17 @@ _NOT_SERVICE = (
     r"|perintäkul|perintämaksu|collection (?:fee|cost)|inkasso"
 )
 
+# A row that bills what a larger plan costs more, for the rest of a running period.
+_DIFFERENCE = (
+    r"\berotus|hinnanero|\bväliraha|\bdifference\b|\bpro[- ]?rata\b|\bprorated\b|\bupgrade fee"
+    r"|mellanskillnad"
+)
+
 _RECURRING_RE = tuple((re.compile(pattern), months) for pattern, months in _RECURRING)
 _ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
-_AGAINST_RE = tuple(re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE))
+_AGAINST_RE = tuple(
+    re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE, _DIFFERENCE)
+)
 # How many distinct texts a process remembers what they say.
 KNOWN_TEXTS = 20_000
 # Texts that differ in dates and numbers alone say the same words. A digit stays a digit: "H1"
@@ -88,6 +112,7 @@ class TextFacts:
     counter: Ints
     usage: Ints
     not_service: Ints
+    difference: Ints
     words: tuple[str, ...]
 
 
@@ -98,9 +123,10 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
     start = np.full(count, NO_DAY, dtype=np.int64)
     end = start.copy()
     yearless = np.zeros(count, dtype=np.bool_)
-    recurring, nominal, counter, usage, not_service = (
-        np.full(count, blank, dtype=np.int64) for blank in (-1, 0, -1, -1, -1)
+    recurring, nominal, counter, usage, not_service, difference = (
+        np.full(count, blank, dtype=np.int64) for blank in (-1, 0, -1, -1, -1, -1)
     )
+    columns = counter, usage, not_service, difference
     for row, text in enumerate(texts):
         read = _read(text)
         if read.period is not None:
@@ -108,7 +134,7 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         if read.recurring:
             recurring[row] = words.setdefault(read.recurring, len(words))
             nominal[row] = read.implied
-        for word, column in zip(read.against, (counter, usage, not_service), strict=True):
+        for word, column in zip(read.against, columns, strict=True):
             if word:
                 column[row] = words.setdefault(word, len(words))
     return TextFacts(
@@ -120,6 +146,7 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         counter=counter,
         usage=usage,
         not_service=not_service,
+        difference=difference,
         words=tuple(words),
     )
 
