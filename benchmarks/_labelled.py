@@ -137,7 +137,7 @@ def _labels(company: Company, rows: Sequence[_Row], bare: bool) -> tuple[Label, 
     for row in rows:
         if row.truth.key:
             by_key[row.truth.key].append(row)
-    undated = {key: _Undated(mine) for key, mine in by_key.items()}
+    undated = {key: _Undated(mine, bare) for key, mine in by_key.items()}
     labels = []
     for row in rows:
         found = row.truth
@@ -164,45 +164,55 @@ def _labels(company: Company, rows: Sequence[_Row], bare: bool) -> tuple[Label, 
 class _Undated:
     """One subscription's periods as invoices without dates tell them."""
 
-    def __init__(self, rows: Sequence[_Row]) -> None:
-        sums: dict[date, int] = defaultdict(int)
-        billed: dict[date, date] = {}
-        ends: dict[date, date] = {}
-        for row in sorted(rows, key=lambda row: (row.day, int(row.invoice.invoice.external_id))):
-            start, end = row.truth.start, row.truth.end
-            assert start
-            assert end
-            sums[start] += row.line.net_minor
+    def __init__(self, rows: Sequence[_Row], bare: bool) -> None:
+        ordered = sorted(rows, key=lambda row: (row.day, int(row.invoice.invoice.external_id)))
+        sums: dict[Span, int] = defaultdict(int)
+        self._charges: dict[Span, list[_Row]] = defaultdict(list)
+        for row in ordered:
+            sums[_true(row)] += row.line.net_minor
             if row.line.net_minor > 0:
-                billed[start], ends[start] = row.day, end
+                self._charges[_true(row)].append(row)
         # A period that was taken back and not billed again has no invoice.
-        self._billed = {start: day for start, day in billed.items() if sums[start] > 0}
-        self._ends = ends
-        self._any = billed
+        self._billed = {
+            span: found[-1].day for span, found in self._charges.items() if sums[span] > 0
+        }
+        self._stated = {
+            span for span, found in self._charges.items() if not bare and found[-1].stated
+        }
 
     def period(self, row: _Row) -> Span:
-        start, end = row.truth.start, row.truth.end
-        assert start
-        assert end
-        if start in self._any:
-            begins = self._billed.get(start, self._any[start])
-            # What is billed for months gone by, too, begins with the first of them.
-            gone_by = begins < end and add_months_date(start, 1) <= begins
-            return start if gone_by else begins, self._stop(begins, start, end)
-        return row.day, max(row.day + timedelta(days=1), self._end_of(end))
+        """The period of a charge, of what takes it back, or of a credit for the rest of one."""
+        start, end = span = _true(row)
+        charges = self._charges.get(span)
+        if charges is None:
+            return row.day, max(row.day + timedelta(days=1), self._end(end))
+        amount = abs(row.line.net_minor)
+        own = [one for one in charges if one.line.net_minor == amount and one.day <= row.day]
+        begins = (own or charges)[-1].day
+        # What is billed for months gone by, too, begins with the first of them.
+        gone_by = begins < end and add_months_date(start, 1) <= begins
+        return start if gone_by else begins, self._stop(begins, span)
 
-    def _end_of(self, end: date) -> date:
-        """Where the period that truly ends on `end` ends without dates."""
-        for start, other in self._ends.items():
-            if other == end and start in self._any:
-                return self._stop(self._billed.get(start, self._any[start]), start, end)
+    def _end(self, end: date) -> date:
+        """Where the charge whose period truly ends on `end` has its end."""
+        for span, charges in self._charges.items():
+            if span[1] == end:
+                day = self._billed.get(span, charges[-1].day)
+                return end if span in self._stated else self._stop(day, span)
         return end
 
-    def _stop(self, begins: date, start: date, end: date) -> date:
-        nominal = begins + (end - start)
+    def _stop(self, begins: date, span: Span) -> date:
+        start, end = span
         whole = months_between_dates(start, end)
+        nominal = begins + (end - start)
         if whole.denominator == 1:
             nominal = add_months_date(begins, int(whole))
-        later = [day for other, day in self._billed.items() if other >= end]
+        later = [day for other, day in self._billed.items() if other[0] >= end]
         latest = begins + 3 * (nominal - begins) / 2
         return min(later) if later and min(later) <= latest else nominal
+
+
+def _true(row: _Row) -> Span:
+    if row.truth.start is None or row.truth.end is None:
+        raise ValueError(f"row {row.truth.row_id} of a subscription has no period")
+    return row.truth.start, row.truth.end

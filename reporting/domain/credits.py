@@ -25,7 +25,9 @@ def link_full_credits(lines: Lines) -> FullCredits:
 
     A full credit looks for the latest uncredited line of the same customer, currency and
     amount on or before its day: first of the same product and, where its row states dates, of
-    the same dates; then of the same product, then of any product.
+    the same dates; then of the same product, then of any product. An undated row of a note that
+    credits another row in part means its product's latest line alone: that half of today's price
+    is what was paid long ago proves nothing.
     """
     size = len(lines)
     full = np.full(size, -1, dtype=np.int64)
@@ -37,6 +39,7 @@ def link_full_credits(lines: Lines) -> FullCredits:
         _match(lines, stated, full, cancelled, by_product=True, by_dates=True)
         _match(lines, order[full[order] < 0], full, cancelled, by_product=True)
         _match(lines, order[full[order] < 0], full, cancelled, by_product=False)
+        _unlink_chance(lines, order, full, cancelled)
     return FullCredits(original=full, cancelled=cancelled)
 
 
@@ -73,6 +76,23 @@ def _match(
             original = originals.pop()
             full[credit] = original
             cancelled[original] = True
+
+
+def _unlink_chance(lines: Lines, credits: Ints, full: Ints, cancelled: Flags) -> None:
+    """Unlink undated rows of notes that also credit in part, but from a product's latest line."""
+    in_part = np.unique(lines.invoice_id[credits[full[credits] < 0]])
+    asked = credits[(full[credits] >= 0) & np.isin(lines.invoice_id[credits], in_part)]
+    asked = asked[lines.start_day[asked] == NO_DAY]
+    rows = np.flatnonzero((lines.net > 0) & np.isin(lines.customer_id, lines.customer_id[asked]))
+    for credit in asked.tolist():
+        original = full[credit]
+        newer = (lines.invoice_day[rows] > lines.invoice_day[original]) & (
+            lines.invoice_day[rows] <= lines.invoice_day[credit]
+        )
+        for column in (lines.customer_id, lines.product_key, lines.currency):
+            newer &= column[rows] == column[original]
+        if newer.any():
+            full[credit], cancelled[original] = -1, False
 
 
 def discounted_lines(lines: Lines, rows: Ints, preferred: Flags) -> Ints:

@@ -251,7 +251,28 @@ def _full_credits(rows: list[Row]) -> dict[tuple[int, int], tuple[int, int]]:
             best = max(same, key=lambda row: (_alike(row, credit), row.day, row.place))
             taken.add(best.place)
             found[credit.place] = best.place
-    return found
+    return {
+        credit: original
+        for credit, original in found.items()
+        if not _by_chance(rows, credit, original, found)
+    }
+
+
+def _by_chance(
+    rows: list[Row],
+    credit: tuple[int, int],
+    original: tuple[int, int],
+    found: dict[tuple[int, int], tuple[int, int]],
+) -> bool:
+    """An undated row of a note that also credits in part, and an invoice before the latest."""
+    one, other = ({row.place: row for row in rows}[place] for place in (credit, original))
+    beside = [row for row in rows if row.invoice is one.invoice and row.net < 0]
+    newer = [row for row in rows if row.group == other.group and row.net > 0]
+    return (
+        one.row_dates is None
+        and any(row.place not in found for row in beside)
+        and any(other.day < row.day <= one.day for row in newer)
+    )
 
 
 def _alike(row: Row, credit: Row) -> tuple[bool, bool]:
