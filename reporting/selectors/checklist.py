@@ -40,7 +40,7 @@ def checklist(*, tenant: Tenant, now: datetime) -> dict[str, Any] | None:
         (
             _("Review subscriptions"),
             reviewed,
-            reverse("subscriptions", args=[tenant.slug]),
+            reverse("subscriptions_review", args=[tenant.slug]),
             _("Confirm what recurs, reject what does not."),
         ),
         (

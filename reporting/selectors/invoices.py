@@ -208,8 +208,13 @@ class InvoicePage:
     books: list[dict[str, Any]]
 
 
-def invoice_page(*, tenant: Tenant, invoice: Any, today: date) -> InvoicePage:
-    """One invoice of the tenant in scope; `invoice` comes from `invoice_rows`."""
+def invoice_page(
+    *, tenant: Tenant, invoice: Any, today: date, may_change: bool = False
+) -> InvoicePage:
+    """One invoice of the tenant in scope; `invoice` comes from `invoice_rows`.
+
+    For whoever may change what a row is, each row of an issued one leads to that.
+    """
     words = frame.words_for(tenant, invoice.connection.currency)
     title = _("Credit note %(number)s") if invoice.is_credit else _("Invoice %(number)s")
     return InvoicePage(
@@ -217,7 +222,7 @@ def invoice_page(*, tenant: Tenant, invoice: Any, today: date) -> InvoicePage:
         status=state_of(invoice, today=today),
         removed=invoice.removed_at is not None,
         facts=_facts(tenant, invoice, words),
-        lines=_lines(tenant, invoice, words),
+        lines=_lines(tenant, invoice, words, say=may_change and invoice.issued),
         payments=payments_table(tenant=tenant, invoice=invoice, words=words),
         books=[
             {"term": _("Id in Procountor"), "text": invoice.external_id},
@@ -277,7 +282,7 @@ def _facts(tenant: Tenant, invoice: Any, words: Words) -> list[dict[str, Any]]:
     return facts
 
 
-def _lines(tenant: Tenant, invoice: Any, words: Words) -> dict[str, Any] | None:
+def _lines(tenant: Tenant, invoice: Any, words: Words, *, say: bool) -> dict[str, Any] | None:
     lines = list(
         InvoiceLine.objects.filter(invoice=invoice).select_related("product").order_by("position")
     )
@@ -289,20 +294,34 @@ def _lines(tenant: Tenant, invoice: Any, words: Words) -> dict[str, Any] | None:
             "subscription"
         )
     }
+    head: list[Any] = [
+        _("Row"),
+        {"label": _("Type"), "words": True},
+        {"label": _("Covers"), "words": True},
+        {"label": _("Where the period is from"), "words": True},
+        _("Net"),
+        {"label": _("MRR"), "hint": _("The row's share of a month")},
+    ]
+    rows = [_line(tenant, line, figures.get(line.pk), words) for line in lines]
+    if say:
+        head.append({"label": _("Your word"), "words": True})
+        for row, line in zip(rows, lines, strict=True):
+            row["cells"].append(_say(tenant, invoice, line, figures.get(line.pk)))
     return {
         "id": "lines",
         "caption": _("Rows"),
         "currency": words.currency,
-        "head": [
-            _("Row"),
-            {"label": _("Type"), "words": True},
-            {"label": _("Covers"), "words": True},
-            {"label": _("Where the period is from"), "words": True},
-            _("Net"),
-            {"label": _("MRR"), "hint": _("The row's share of a month")},
-        ],
-        "rows": [_line(tenant, line, figures.get(line.pk), words) for line in lines],
+        "head": head,
+        "rows": rows,
     }
+
+
+def _say(tenant: Tenant, invoice: Any, line: Any, figure: Any) -> dict[str, Any]:
+    """The way to what a person may say about a row."""
+    url = reverse("invoice_line", args=[tenant.slug, invoice.public_id, line.position])
+    found = figure is not None and figure.subscription is not None
+    text = _("Say what it is") if found else _("Make this a subscription")
+    return {"text": text, "url": url, "words": True}
 
 
 def _line(tenant: Tenant, line: Any, figure: Any, words: Words) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def _digits(currency: str) -> int:
     return int(get_currency_precision(currency))
 
 
-class _Counted(Paginator):
+class Counted(Paginator):
     """A paginator that was told the count, because the sums were read with it."""
 
     def __init__(self, rows: Any, per_page: int, count: int) -> None:
@@ -216,7 +216,7 @@ class Listing:
         """What `parts/data_list.html` draws."""
         shares = self._all_shares()
         count, sums = self._count_and_sums(shares)
-        shown = _Counted(self._sorted(), PAGE, count).get_page(self.query.get("page"))
+        shown = Counted(self._sorted(), PAGE, count).get_page(self.query.get("page"))
         rows = self._read(shown.object_list, shares) if count else []
         searchable = bool(count or self.narrowed)
         return {

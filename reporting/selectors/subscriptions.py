@@ -19,11 +19,10 @@ from calqsync.jobs.services import live_job
 from calqsync.tenancy.models import Tenant
 from integrations.models import Product
 from reporting.domain import rounding
-from reporting.models import REFRESH, LineFigure, Report, Subscription, SubscriptionDecision
+from reporting.models import REFRESH, Report, Subscription, SubscriptionDecision
 from reporting.selectors import frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Column, Listing
-from reporting.selectors.payments import number_of
 
 RUNNING = ("active", "late")
 _SOON = timedelta(minutes=5)
@@ -76,6 +75,7 @@ class SubscriptionsList:
     listing: Listing
     tabs: list[dict[str, Any]]
     recomputing: bool
+    unreviewed: int
 
 
 def subscriptions_list(
@@ -125,7 +125,8 @@ def subscriptions_list(
         keep=[("status", tab)] if tab else [],
         prepare=partial(_mark_changed, recomputing=running),
     )
-    return SubscriptionsList(made, tabs, running)
+    unreviewed = Subscription.objects.filter(Subscription.open_to_review()).count()
+    return SubscriptionsList(made, tabs, running, unreviewed)
 
 
 def _nothing_here(tenant: Tenant, tabs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -249,132 +250,6 @@ def _tabs(rows: Any, chosen: str, query: Mapping[str, str], words: Words) -> lis
                 }
             )
     return tabs
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionPage:
-    """Everything that the page of one subscription shows."""
-
-    title: str
-    badge: dict[str, str]
-    reason: str
-    said: str
-    facts: list[dict[str, Any]]
-    timeline: dict[str, Any]
-    decision: Any
-    changed: bool
-
-
-def subscription_page(*, tenant: Tenant, subscription: Any) -> SubscriptionPage:
-    """One subscription of the tenant in scope, with the invoices behind it."""
-    words = frame.words_for(tenant)
-    decisions = SubscriptionDecision.objects.filter(key=subscription.key).select_related("by")
-    decision = decisions.defer("by__password").first()
-    published = Report.objects.values_list("published_at", flat=True).first()
-    return SubscriptionPage(
-        title=_("%(customer)s: %(product)s")
-        % {"customer": subscription.customer.name, "product": subscription.product_name},
-        badge=badge(subscription),
-        reason=reasons.sentence(subscription.reason, subscription.reason_params),
-        said=_said(decision, words),
-        facts=_facts(tenant, subscription, words),
-        timeline=_timeline(tenant, subscription, words),
-        decision=decision,
-        changed=decision is not None and (published is None or decision.at > published),
-    )
-
-
-def _said(decision: Any, words: Words) -> str:
-    if decision is None:
-        return ""
-    values = {
-        "who": decision.by.email if decision.by else _("Someone"),
-        "when": words.day(decision.at.astimezone(words.zone).date()),
-    }
-    if decision.verdict == "rejected":
-        return _("%(who)s rejected it on %(when)s.") % values
-    return _("%(who)s confirmed it on %(when)s.") % values
-
-
-def _facts(tenant: Tenant, subscription: Any, words: Words) -> list[dict[str, Any]]:
-    customer, product = subscription.customer, subscription.product
-    facts: list[dict[str, Any]] = [
-        {
-            "term": _("Customer"),
-            "text": customer.name,
-            "url": reverse("customer", args=[tenant.slug, customer.public_id]),
-        },
-        {
-            "term": _("Product"),
-            "text": subscription.product_name,
-            "url": reverse("product", args=[tenant.slug, product.public_id]) if product else "",
-        },
-        {
-            "term": _("MRR"),
-            "text": words.money(rounding.minor(subscription.mrr_e4), cents=True),
-            "hint": "" if subscription.counted else _("Not counted until you confirm it"),
-            "num": True,
-        },
-        {"term": _("Billed"), "text": reasons.period(subscription.period_months)},
-        {"term": _("Start"), "text": words.day(subscription.first_start)},
-        {
-            "term": _("Covered to"),
-            "text": words.day(subscription.last_end - timedelta(days=1)),
-        },
-        {
-            "term": _("Confidence"),
-            "text": _("Confirmed")
-            if subscription.confirmed
-            else reasons.confidence(subscription.confidence),
-        },
-    ]
-    if subscription.currency != words.currency:
-        facts.append({"term": _("Invoiced in"), "text": subscription.currency})
-    facts.append(narrowing.account_fact(tenant, customer.connection))
-    return facts
-
-
-def _timeline(tenant: Tenant, subscription: Any, words: Words) -> dict[str, Any]:
-    figures = (
-        LineFigure.objects.filter(subscription=subscription)
-        .select_related("line__invoice")
-        .order_by("-start", "-pk")
-    )
-    return {
-        "id": "timeline",
-        "caption": _("Invoices behind it"),
-        "currency": words.currency,
-        "note": _("Newest first"),
-        "head": [
-            _("Invoice"),
-            *({"label": label, "words": True} for label in (_("Date"), _("Row"), _("Covers"))),
-            _("Net"),
-            {"label": _("MRR"), "hint": _("The row's share of a month while it runs")},
-        ],
-        "rows": [_step(tenant, subscription, figure, words) for figure in figures],
-    }
-
-
-def _step(tenant: Tenant, subscription: Any, figure: Any, words: Words) -> dict[str, Any]:
-    invoice = figure.line.invoice
-    row = {"text": figure.line.name, "words": True}
-    if figure.reason != subscription.reason:
-        row["sub"] = reasons.sentence(figure.reason, figure.reason_params)
-    covers = {"text": reasons.span(words, figure.start, figure.end), "words": True}
-    covers["sub"] = reasons.source(figure.source)
-    if figure.late:
-        covers["sub"] = _("Counts on: its next invoice is awaited")
-    return {
-        "label": number_of(invoice),
-        "url": reverse("invoice", args=[tenant.slug, invoice.public_id]),
-        "cells": [
-            {"text": listing.whole(words.day(invoice.date)), "words": True},
-            row,
-            covers,
-            words.amount(figure.line.net_acc_minor),
-            words.amount(rounding.minor(figure.mrr_e4)),
-        ],
-    }
 
 
 def subscriptions_table(*, tenant: Tenant, customer: Any, words: Words) -> dict[str, Any] | None:

@@ -88,15 +88,25 @@ def one_of(rows: QuerySet[Any], public_id: UUID) -> Any:
     return found
 
 
+def came_from(request: TenantRequest) -> str:
+    """The path and query of the page that the form stood on; "" for another site's.
+
+    A form that was shown once more carries where it began, as `came`.
+    """
+    came = request.POST.get("came") or request.headers.get("Referer", "")
+    if came.startswith("/") and not came.startswith("//"):
+        came = f"{request.scheme}://{request.get_host()}{came}"
+    here = {request.get_host()}
+    if not url_has_allowed_host_and_scheme(came, here, require_https=request.is_secure()):
+        return ""
+    parts = urlsplit(came)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
 def back(request: TenantRequest, to: str) -> HttpResponseRedirect:
     """To `to`, with the filters of the page that the form stood on where it is the same page."""
-    came = request.headers.get("Referer", "")
-    here = {request.get_host()}
-    if url_has_allowed_host_and_scheme(came, here, require_https=request.is_secure()):
-        parts = urlsplit(came)
-        if parts.path == to and parts.query:
-            to = f"{to}?{parts.query}"
-    return HttpResponseRedirect(to)
+    came = came_from(request)
+    return HttpResponseRedirect(came if came.partition("?")[0] == to else to)
 
 
 def changed(request: TenantRequest, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,9 @@ from reporting.selectors.products import (
     products_list,
 )
 from reporting.selectors.subscriptions import recomputing
-from reporting.services import acts, change_save
-from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
+from reporting.services import acts
+from reporting.views.answering import answer, answer_list, back, may_change, one_of
+from reporting.views.saying import asked
 
 
 @tenant_page()
@@ -76,11 +78,11 @@ def product(request: TenantRequest, public_id: UUID) -> HttpResponse:
 @require_POST
 def products_mark(request: TenantRequest) -> HttpResponse:
     """Keep the marks of the rows asked for: one, or all that are ticked."""
-    asked = request.POST.get("save", "")
-    several = asked == "ticked"
-    ids = request.POST.getlist("product") if several else [asked]
-    code = request.POST.get("mark" if several else f"mark-{asked}", "")
-    to = reverse("products", args=[request.tenant.slug])
+    asked_for = request.POST.get("save", "")
+    several = asked_for == "ticked"
+    ids = request.POST.getlist("product") if several else [asked_for]
+    code = request.POST.get("mark" if several else f"mark-{asked_for}", "")
+    to = _page_of(request, asked_for)
     if code not in dict(mark_options()):
         raise Http404
     mark, months = mark_parts(code)
@@ -88,12 +90,32 @@ def products_mark(request: TenantRequest) -> HttpResponse:
     if not found:
         messages.warning(request, _("Tick the products to mark first."))
         return back(request, to)
-    change = acts.products_marked(products=found, mark=mark, period_months=months)
-    change_save(change=change, by=request.user)
     done = ngettext("%(n)d product marked.", "%(n)d products marked.", len(found))
-    changed(request, done % {"n": len(found)})
-    page = reverse("product", args=[request.tenant.slug, found[0].public_id])
-    return back(request, page if request.POST.get("from") == "product" else to)
+    return asked(
+        request,
+        acts.products_marked(products=found, mark=mark, period_months=months),
+        what=_("Mark %(name)s: %(mark)s")
+        % {"name": _names(found), "mark": dict(mark_options())[code]},
+        done=done % {"n": len(found)},
+        to=to,
+    )
+
+
+def _names(products: Sequence[Product]) -> str:
+    if len(products) == 1:
+        return products[0].name
+    return ngettext("%(n)d product", "%(n)d products", len(products)) % {"n": len(products)}
+
+
+def _page_of(request: TenantRequest, public_id: str) -> str:
+    """The page that the form stood on."""
+    slug = request.tenant.slug
+    match request.POST.get("from"):
+        case "product":
+            return reverse("product", args=[slug, _uuid(public_id)])
+        case "review":
+            return reverse("subscriptions_review", args=[slug])
+    return reverse("products", args=[slug])
 
 
 def _uuid(text: str) -> UUID:

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from reporting.views import customers, invoices, payments, products, subscriptions
+from reporting.views import (
+    customers,
+    invoices,
+    payments,
+    products,
+    reviewing,
+    saying,
+    subscriptions,
+)
 
 _T = "t/<slug:slug>/"
 _ONE = "<uuid:public_id>/"
@@ -14,14 +22,32 @@ urlpatterns = [
     path(_T + "products/mark/", products.products_mark, name="products_mark"),
     path(_T + "products/" + _ONE, products.product, name="product"),
     path(_T + "subscriptions/", subscriptions.subscriptions, name="subscriptions"),
-    path(_T + "subscriptions/say/", subscriptions.subscriptions_say, name="subscriptions_say"),
+    path(_T + "subscriptions/review/", reviewing.subscriptions_review, name="subscriptions_review"),
+    path(_T + "subscriptions/say/", reviewing.subscriptions_say, name="subscriptions_say"),
     path(_T + "subscriptions/" + _ONE, subscriptions.subscription, name="subscription"),
     path(
         _T + "subscriptions/" + _ONE + "edit/",
         subscriptions.subscription_edit,
         name="subscription_edit",
     ),
+    path(
+        _T + "subscriptions/" + _ONE + "merge/",
+        reviewing.subscription_merge,
+        name="subscription_merge",
+    ),
+    path(
+        _T + "subscriptions/" + _ONE + "rows/",
+        reviewing.subscription_rows,
+        name="subscription_rows",
+    ),
+    path(_T + "edits/", saying.edits, name="edits"),
+    path(_T + "edits/" + _ONE + "undo/", saying.edit_undo, name="edit_undo"),
     path(_T + "invoices/", invoices.invoices, name="invoices"),
     path(_T + "invoices/" + _ONE, invoices.invoice, name="invoice"),
+    path(
+        _T + "invoices/" + _ONE + "rows/<int:position>/",
+        invoices.invoice_line,
+        name="invoice_line",
+    ),
     path(_T + "payments/", payments.payments, name="payments"),
 ]

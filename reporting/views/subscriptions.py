@@ -1,56 +1,46 @@
-"""Subscriptions: the list, one of them, and what a member says about them."""
+"""Subscriptions: the list, one of them, and the form that sets it right."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.template.loader import get_template
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
 from reporting import services
 from reporting.models import Subscription
-from reporting.selectors import reasons
-from reporting.selectors.subscriptions import (
-    recomputing,
-    subscription_page,
-    subscriptions_list,
-)
-from reporting.views.answering import answer, answer_list, back, changed, may_change, one_of
-
-_DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-# A slip in the year would otherwise stretch the figures over centuries, or end the calendar.
-_SENSIBLE = [MinValueValidator(date(1990, 1, 1)), MaxValueValidator(date(2099, 12, 31))]
+from reporting.selectors.subscription import subscription_page
+from reporting.selectors.subscriptions import recomputing, subscriptions_list
+from reporting.views.answering import answer, answer_list, may_change
+from reporting.views.periods import DayField, period_field
+from reporting.views.reviewing import name_of, subscription_of
+from reporting.views.saying import asked
 
 
 class EditForm(forms.Form):
     """What a person may set; an empty field leaves it to the invoices."""
 
-    period_months = forms.TypedChoiceField(
-        label=gettext_lazy("Billed"),
-        coerce=int,
-        empty_value=None,
-        required=False,
-    )
-    start = forms.DateField(
-        label=gettext_lazy("First day"), required=False, widget=_DAY, validators=_SENSIBLE
-    )
-    last = forms.DateField(
+    start = DayField(label=gettext_lazy("First day"))
+    last = DayField(
         label=gettext_lazy("Last day"),
-        required=False,
-        widget=_DAY,
-        validators=_SENSIBLE,
         help_text=gettext_lazy("Set it when you know that the customer leaves."),
+    )
+    renewal_percent = forms.IntegerField(
+        label=gettext_lazy("Renewal probability, %"),
+        required=False,
+        min_value=0,
+        max_value=100,
+        help_text=gettext_lazy("How likely it goes on after the period that is invoiced."),
     )
     paused = forms.BooleanField(
         label=gettext_lazy("Paused: the next invoice is not awaited"), required=False
@@ -58,12 +48,7 @@ class EditForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["period_months"]
-        assert isinstance(field, forms.TypedChoiceField)
-        field.choices = [
-            ("", _("As the invoices say")),
-            *((months, reasons.period(months)) for months in services.PERIODS),
-        ]
+        self.fields["period_months"] = period_field()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -71,6 +56,17 @@ class EditForm(forms.Form):
         if start and last and last < start:
             self.add_error("last", _("The last day must not lie before the first day."))
         return cleaned
+
+    def change(self, subscription: Subscription) -> services.Change:
+        last = self.cleaned_data["last"]
+        return services.acts.edited(
+            subscription=subscription,
+            period_months=self.cleaned_data["period_months"],
+            start=self.cleaned_data["start"],
+            end=last + timedelta(days=1) if last else None,
+            paused=self.cleaned_data["paused"],
+            renewal_percent=self.cleaned_data["renewal_percent"],
+        )
 
 
 @tenant_page()
@@ -87,6 +83,7 @@ def subscriptions(request: TenantRequest) -> HttpResponse:
         tabs=found.tabs,
         may_change=may,
         recomputing=found.recomputing,
+        unreviewed=found.unreviewed,
     )
 
 
@@ -99,20 +96,16 @@ def _buttons() -> Any:
     return draw
 
 
-def _found(public_id: UUID) -> Any:
-    return one_of(Subscription.objects.select_related("customer__connection", "product"), public_id)
-
-
 @tenant_page()
 def subscription(request: TenantRequest, public_id: UUID) -> HttpResponse:
-    return _page(request, _found(public_id), None)
+    return _page(request, subscription_of(public_id), None)
 
 
 def _page(
     request: TenantRequest, found: Subscription, form: EditForm | None, status: int = 200
 ) -> HttpResponse:
-    page = subscription_page(tenant=request.tenant, subscription=found)
     may = may_change(request)
+    page = subscription_page(tenant=request.tenant, subscription=found, may_change=may)
     if may and form is None:
         said = page.decision
         form = EditForm(
@@ -121,6 +114,7 @@ def _page(
                 "start": said.start,
                 "last": said.end - timedelta(days=1) if said.end else None,
                 "paused": said.paused,
+                "renewal_percent": said.renewal_percent,
             }
             if said
             else {}
@@ -142,54 +136,17 @@ def _page(
 @require_POST
 def subscription_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Keep what a person set; a form with a mistake comes back as it was typed."""
-    found = _found(public_id)
+    found = subscription_of(public_id)
     form = EditForm(request.POST)
-    if not form.is_valid():
-        return _page(request, found, form, status=422)
-    last = form.cleaned_data["last"]
-    try:
-        change = services.acts.edited(
-            subscription=found,
-            period_months=form.cleaned_data["period_months"],
-            start=form.cleaned_data["start"],
-            end=last + timedelta(days=1) if last else None,
-            paused=form.cleaned_data["paused"],
-        )
-        services.change_save(change=change, by=request.user)
-    except ValidationError as mistake:
-        form.add_error(None, mistake.messages)
-        return _page(request, found, form, status=422)
-    changed(request, _("Saved and confirmed."))
-    return back(request, reverse("subscription", args=[request.tenant.slug, public_id]))
-
-
-@tenant_view(Role.MEMBER)
-@require_POST
-def subscriptions_say(request: TenantRequest) -> HttpResponse:
-    """Confirm, reject or clear one ("confirm:<id>"), or confirm all that are certain."""
-    act, _colon, public_id = request.POST.get("say", "").partition(":")
-    to = reverse("subscriptions", args=[request.tenant.slug])
-    if act == "confirm-certain":
-        change = services.acts.certain()
-        count = change.counted["count"]
-        services.change_save(change=change, by=request.user)
-        done = ngettext("%(n)d subscription confirmed.", "%(n)d subscriptions confirmed.", count)
-        changed(request, done % {"n": count})
-        return back(request, to)
-    acts = {
-        "confirm": (services.acts.confirmed, _("Confirmed.")),
-        "reject": (services.acts.rejected, _("Rejected.")),
-        "clear": (services.acts.cleared, _("Cleared; detection decides again.")),
-    }
-    if act not in acts:
-        raise Http404
-    try:
-        found = _found(UUID(public_id))
-    except ValueError:
-        raise Http404 from None
-    does, says = acts[act]
-    services.change_save(change=does(subscription=found), by=request.user)
-    changed(request, says)
-    if request.POST.get("from") == "subscription":
-        to = reverse("subscription", args=[request.tenant.slug, found.public_id])
-    return back(request, to)
+    if form.is_valid():
+        try:
+            return asked(
+                request,
+                form.change(found),
+                what=_("Edit %(name)s") % {"name": name_of(found)},
+                done=_("Saved and confirmed."),
+                to=reverse("subscription", args=[request.tenant.slug, public_id]),
+            )
+        except ValidationError as mistake:
+            form.add_error(None, mistake.messages)
+    return _page(request, found, form, status=422)

@@ -31,7 +31,7 @@ from reporting.services import (
     settings_change,
 )
 from tests.conftest import Cast
-from tests.factories import Row, customer_make, invoice_make
+from tests.factories import Row, customer_make, invoice_make, monthly_make, product_make
 from tests.reporting.conftest import refreshed
 
 EURO = 1_000_000
@@ -256,3 +256,61 @@ def test_the_strangers_words_are_out_of_reach(steady: Any, cast: Cast) -> None:
         assert not Edit.objects.exists()
         with pytest.raises(Edit.DoesNotExist):
             edit_undo(edit=edit, by=cast.bob)  # type: ignore[arg-type]
+
+
+class TestByHand:
+    """What people make of rows that detection reads otherwise."""
+
+    @pytest.fixture
+    def fee(self, books: Any) -> Any:
+        """A row that speaks of a one-off, invoiced in two months."""
+        for day in ("2026-02-05", "2026-03-05"):
+            invoice_make(books[1], day, [Row(net="30.00", name="Käyttöönotto lisä")])
+        refreshed()
+        return InvoiceLine.objects.select_related("invoice").filter(name__endswith="lisä").last()
+
+    def test_one_row_alone_becomes_a_subscription(self, books: Any, fee: Any, cast: Cast) -> None:
+        change_save(change=acts.made(line=fee, period_months=3), by=cast.bob)
+        refreshed()
+        made = Subscription.objects.get(key__contains="own:")
+        assert (made.mrr_e4, made.period_months, made.confirmed) == (10 * EURO, 3, True)
+
+    def test_every_row_like_it_becomes_one_in_future_invoices_too(
+        self, books: Any, fee: Any, cast: Cast
+    ) -> None:
+        change_save(change=acts.made_of_all_like(line=fee), by=cast.bob)
+        invoice_make(books[1], "2026-03-06", [Row(net="30.00", name="Käyttöönotto lisä")])
+        refreshed()
+        made = Subscription.objects.get(product_name="Käyttöönotto lisä")
+        assert (made.line_count, made.confirmed) == (3, True)
+
+    def test_split_rows_stand_by_themselves(self, books: Any, steady: Any, cast: Cast) -> None:
+        line = line_of(books[3])
+        change_save(change=acts.split(lines=[line], subscription=steady), by=cast.bob)
+        refreshed()
+        own = Subscription.objects.get(key__contains="own:")
+        assert own.line_count == 1
+        assert Subscription.objects.get(key=steady.key).line_count == 2
+
+    def test_one_that_goes_on_as_another_is_one_until_they_are_taken_apart(
+        self, books: Any, steady: Any, cast: Cast
+    ) -> None:
+        renamed = product_make(books[0], "Alusta Plus")
+        monthly_make(books[1], renamed, ["2025-11", "2025-12"], net="80.00")
+        refreshed()
+        part = Subscription.objects.get(customer=books[1], product=renamed)
+        change_save(change=acts.merged(subscription=part, into=steady), by=cast.bob)
+        refreshed()
+        whole = Subscription.objects.get(customer=books[1])
+        assert (whole.key, whole.line_count) == (steady.key, 5)
+        change_save(change=acts.taken_apart(subscription=whole), by=cast.bob)
+        refreshed()
+        assert Subscription.objects.filter(customer=books[1]).count() == 2
+
+    def test_what_was_merged_before_goes_along(self, steady: Any, cast: Cast) -> None:
+        SubscriptionDecision.objects.create(key="1|n:part|EUR|0", merged_into=steady.key)
+        into = Subscription(
+            pk=-1, key="target", customer_id=steady.customer_id, currency=steady.currency
+        )
+        change_save(change=acts.merged(subscription=steady, into=into), by=cast.bob)
+        assert set(SubscriptionDecision.objects.values_list("merged_into", flat=True)) == {"target"}

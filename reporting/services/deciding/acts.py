@@ -49,15 +49,13 @@ def edited(
 
     None asks the books. Editing confirms it. Raises ValidationError for an end before the start.
     """
-    if start is not None and end is not None and end <= start:
-        raise ValidationError({"end": _("The end must lie after the start.")})
     if renewal_percent is not None and not 0 <= renewal_percent <= 100:
         raise ValidationError({"renewal_percent": _("Give a percentage from 0 to 100.")})
     values = {
         "verdict": "confirmed",
         "period_months": _period(period_months),
         "start": start,
-        "end": end,
+        "end": _after(start, end),
         "paused": paused,
         "renewal_percent": renewal_percent,
     }
@@ -66,12 +64,8 @@ def edited(
 
 def certain() -> Change:
     """Every subscription of high confidence that nobody decided on is confirmed."""
-    keys = list(
-        Subscription.objects.filter(confirmed=False, confidence="high")
-        .exclude(status="rejected")
-        .order_by("-mrr_e4", "pk")
-        .values_list("key", flat=True)
-    )
+    found = Subscription.objects.filter(Subscription.open_to_review(), confidence="high")
+    keys = list(found.order_by("-mrr_e4", "pk").values_list("key", flat=True))
     return Change(
         act="subscriptions.confirmed",
         rows={"subscriptions": {key: {"verdict": "confirmed"} for key in keys}},
@@ -82,7 +76,7 @@ def certain() -> Change:
 def merged(*, subscription: Subscription, into: Subscription) -> Change:
     """It is a part of `into`: one subscription from now on, under the key of that one.
 
-    What was merged into it before goes along, so that every part names the whole itself.
+    Of parts that run at once only the one that began later counts. What was merged into it before goes along, so that every part names the whole itself.
     Raises ValidationError unless both are one customer's, in one currency.
     """
     if into.pk == subscription.pk:
@@ -159,13 +153,22 @@ def made(
     )
 
 
-def made_of_all_like(*, line: InvoiceLine, period_months: int | None = None) -> Change:
-    """Every row of this product for this customer is a subscription, in future invoices too."""
+def made_of_all_like(
+    *,
+    line: InvoiceLine,
+    period_months: int | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> Change:
+    """Every row of this product for this customer is a subscription, in future invoices too.
+
+    It begins on `start` and ends before `end` where they are given.
+    """
     key = str(SubscriptionKey(_customer_of(line), _product_ref(line), line.invoice.currency))
     decision = {"verdict": "confirmed", "period_months": _period(period_months)}
-    return Change(
-        act="subscription.made", target=line.name, rows={"subscriptions": {key: decision}}
-    )
+    decision |= {"start": start, "end": _after(start, end)}
+    rows = {"subscriptions": {key: decision}}
+    return Change(act="subscription.made", target=line.name, rows=rows)
 
 
 def line_said(
@@ -247,11 +250,16 @@ def _product_ref(line: InvoiceLine) -> str:
 
 
 def _days(start: date | None, end: date | None) -> dict[str, date | None]:
+    """A row's own period: both ends, or neither."""
+    if (start is None) != (end is None):
+        raise ValidationError(_("Give both the first and the last day, or neither."))
+    return {"start": start, "end": _after(start, end)}
+
+
+def _after(start: date | None, end: date | None) -> date | None:
     if start is not None and end is not None and end <= start:
-        raise ValidationError({"end": _("The end must lie after the start.")})
-    if end is not None and start is None:
-        raise ValidationError({"start": _("Give the first day as well.")})
-    return {"start": start, "end": end}
+        raise ValidationError(_("The last day must not lie before the first day."))
+    return end
 
 
 def _period(months: int | None) -> int | None:

@@ -21,8 +21,9 @@ def found(shop: Any) -> Any:
     return Subscription.objects.get(customer=shop["aalto"])
 
 
-def say(client: Client, cast: Cast, word: str, row: Any) -> Any:
-    data = {"say": f"{word}:{row.public_id}"}
+def say(client: Client, cast: Cast, word: str, row: Any, **more: str) -> Any:
+    """Said by a person who has seen what it does."""
+    data = {"say": f"{word}:{row.public_id}", "seen": "yes", **more}
     return client.post(cast.url("subscriptions/say/"), data, follow=True)
 
 
@@ -58,7 +59,9 @@ def test_editing_keeps_the_last_day_as_the_day_before_the_end(
     cast: Cast, bob: Client, found: Any
 ) -> None:
     edit = cast.url(f"subscriptions/{found.public_id}/edit/")
-    bob.post(edit, {"period_months": "3", "start": "2026-01-01", "last": "2026-03-31"})
+    bob.post(
+        edit, {"period_months": "3", "start": "2026-01-01", "last": "2026-03-31", "seen": "yes"}
+    )
     said = SubscriptionDecision.objects.get()
     assert (said.period_months, said.start, said.end) == (3, date(2026, 1, 1), date(2026, 4, 1))
     page = text(bob.get(cast.url(f"subscriptions/{found.public_id}/")))
@@ -86,7 +89,7 @@ def test_a_slip_in_the_year_is_refused(
 
 def test_a_product_is_marked_with_its_period(cast: Cast, bob: Client, shop: Any) -> None:
     plan = shop["plan"]
-    data = {"save": str(plan.public_id), f"mark-{plan.public_id}": "recurring-3"}
+    data = {"save": str(plan.public_id), f"mark-{plan.public_id}": "recurring-3", "seen": "yes"}
     page = text(bob.post(cast.url("products/mark/"), data, follow=True))
     assert "1 product marked." in page
     mark = ProductMark.objects.get()
@@ -95,14 +98,15 @@ def test_a_product_is_marked_with_its_period(cast: Cast, bob: Client, shop: Any)
 
 def test_ticked_products_are_marked_at_once(cast: Cast, bob: Client, shop: Any) -> None:
     ticked = [str(shop[name].public_id) for name in ("plan", "hours")]
-    bob.post(cast.url("products/mark/"), {"save": "ticked", "mark": "ignore", "product": ticked})
+    data = {"save": "ticked", "mark": "ignore", "product": ticked, "seen": "yes"}
+    bob.post(cast.url("products/mark/"), data)
     assert ProductMark.objects.filter(mark="ignore").count() == 2
 
 
 def test_a_mark_is_taken_back(cast: Cast, bob: Client, shop: Any) -> None:
     plan = shop["plan"]
     for code in ("usage", ""):
-        data = {"save": str(plan.public_id), f"mark-{plan.public_id}": code}
+        data = {"save": str(plan.public_id), f"mark-{plan.public_id}": code, "seen": "yes"}
         bob.post(cast.url("products/mark/"), data)
     assert not ProductMark.objects.exists()
 

@@ -1,0 +1,99 @@
+"""From a form to a saved change: what it does to MRR is seen first, and undone with one button."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.urls import Resolver404, resolve, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
+from calqsync.tenancy.models import Role
+from reporting import services
+from reporting.models import Edit
+from reporting.selectors.edits import edits_list
+from reporting.selectors.previews import preview_page
+from reporting.selectors.subscriptions import recomputing
+from reporting.views.answering import answer, answer_list, back, came_from, may_change, one_of
+
+# Pages that an act may have begun on: where undoing it leads back to.
+_BACK_TO = {
+    *("subscriptions", "subscriptions_review", "subscription", "products", "product"),
+    *("invoice", "invoice_line", "edits", "financial", "growth"),
+}
+
+
+def asked(
+    request: TenantRequest, change: services.Change, *, what: str, done: str, to: str
+) -> HttpResponse:
+    """Save the change once the person has seen what it does to MRR; until then show that.
+
+    A change that moves no month is saved at once: there is nothing to see. `what` heads the
+    page that shows it, `done` says that it is saved. Raises ValidationError for values that no
+    row may hold.
+    """
+    if request.POST.get("seen") != "yes":
+        preview = services.change_preview(tenant=request.tenant, change=change)
+        if preview is not None and not preview.changes_nothing:
+            page = preview_page(tenant=request.tenant, preview=preview)
+            typed = [(name, value) for name, values in request.POST.lists() for value in values]
+            return answer(
+                request,
+                "reporting/subscriptions/preview.html",
+                page=page,
+                what=what,
+                fields=[(n, v) for n, v in typed if n not in {"csrfmiddlewaretoken", "came"}],
+                came=came_from(request),
+                to=to,
+            )
+    edit = services.change_save(change=change, by=request.user)
+    if edit is None:
+        messages.info(request, _("Nothing was changed: it was said already."))
+    else:
+        said = _("%(what)s Figures are being recomputed.") % {"what": done}
+        undo = reverse("edit_undo", args=[request.tenant.slug, edit.public_id])
+        messages.success(request, said, extra_tags=undo)
+    return back(request, to)
+
+
+@tenant_page()
+def edits(request: TenantRequest) -> HttpResponse:
+    """What people said about the figures, newest first, each with a way back."""
+    may = may_change(request)
+    listing = edits_list(tenant=request.tenant, query=request.GET, buttons=may)
+    return answer_list(
+        request,
+        listing,
+        "reporting/subscriptions/edits.html",
+        may_change=may,
+        recomputing=recomputing(),
+    )
+
+
+@tenant_view(Role.MEMBER)
+@require_POST
+def edit_undo(request: TenantRequest, public_id: UUID) -> HttpResponse:
+    """Take an edit back; where that cannot be, say what to do instead."""
+    edit: Any = one_of(Edit.objects, public_id)
+    try:
+        services.edit_undo(edit=edit, by=request.user)
+    except services.NotUndoable as reason:
+        messages.warning(request, str(reason.advice))
+    else:
+        messages.success(request, _("Undone. Figures are being recomputed."))
+    return HttpResponseRedirect(_began(request))
+
+
+def _began(request: TenantRequest) -> str:
+    """The page on which the button stood, or the list of edits."""
+    came = came_from(request)
+    try:
+        if came and resolve(came.partition("?")[0]).url_name in _BACK_TO:
+            return came
+    except Resolver404:
+        pass
+    return reverse("edits", args=[request.tenant.slug])
