@@ -17,7 +17,7 @@ from reporting.domain.chains import DAY_SPAN
 from reporting.domain.findings import Findings
 from reporting.domain.growth import Calendar
 from reporting.domain.lines import Lines
-from reporting.domain.periods import add_months
+from reporting.domain.periods import add_months, month_of
 from reporting.domain.sums import Additive
 
 RENEWED_DAYS = 3
@@ -61,10 +61,12 @@ def _ending(lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar) -> 
     first = np.maximum(
         findings.from_month[rows] - start, np.searchsorted(calendar.snapshot_days, known)
     )
-    after = findings.to_month[rows] - start
+    # What is awaited beyond its end is no longer known to end.
+    awaited = np.where(findings.late[rows], month_of(findings.end[rows]), NEVER)
+    after = np.minimum(findings.to_month[rows], awaited) - start
     width = len(months)
     steps = np.zeros(width + 1, dtype=np.int64)
-    stands = (first < after) & ~findings.late[rows]
+    stands = first < after
     np.add.at(steps, np.clip(first, 0, width)[stands], mrr[rows][stands])
     np.subtract.at(steps, np.clip(after, 0, width)[stands], mrr[rows][stands])
     return np.cumsum(steps)[:-1]
