@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from django.utils.translation import gettext as _
 
+from calqsync.tenancy import sheets
 from calqsync.tenancy.models import Tenant
 from reporting.body import Month
 from reporting.domain import rounding
@@ -61,10 +62,10 @@ def customer_months(*, tenant: Tenant) -> CustomerMonths | None:
     if not _whole(months, paid):
         return None
     table, lifted = _pivots(found, people, paid)
-    head = [_("Customer"), _("Account"), _("First month")]
+    head: list[str] = [_("Customer"), _("Account"), _("First month")]
     for row in months:
         running = "" if row["complete"] else " " + _("so far")
-        head.append(row["month"] + running)
+        head.append(sheets.Head(row["month"] + running, "money"))
     rows = chain(
         _customer_rows(found, people, table, months),
         _sums(found, table, lifted),

@@ -1,25 +1,31 @@
-"""Tables as files for spreadsheets, CSV or XLSX: text never runs there, numbers stay numbers."""
+"""Tables as files: CSV and XLSX for spreadsheets, where text never runs, Parquet for data tools."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from django.http import HttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
-CSV, XLSX = "csv", "xlsx"
+if TYPE_CHECKING:
+    import pyarrow
+
+CSV, XLSX, PARQUET = "csv", "xlsx", "parquet"
 _TYPES = {
     CSV: "text/csv; charset=utf-8",
     XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    PARQUET: "application/vnd.apache.parquet",
 }
+Kind = Literal["text", "count", "money", "rate", "day", "moment", "flag"]
 # A spreadsheet runs a cell that begins so. A Finnish one also begins a new cell at every ";", and
 # at a line's end, even inside the quotes of a file whose separator is the comma.
 _RUNS = re.compile(
@@ -30,16 +36,41 @@ _RUNS = re.compile(
 _ROWS, _LETTERS, _DIGITS = 1_048_575, 32_767, 15
 
 
+class Head(str):
+    """A column's label that also says what its cells hold, whatever rows there are.
+
+    `money` is decimals in major units, `rate` decimals such as fractions and ratios.
+    """
+
+    kind: Kind
+    __slots__ = ("kind",)
+
+    def __new__(cls, label: str, kind: Kind) -> Head:
+        made = super().__new__(cls, label)
+        made.kind = kind
+        return made
+
+
 def kind_asked(asked: str | None) -> str | None:
     """The kind of file that an address asks for; None for a page."""
     return asked if asked in _TYPES else None
+
+
+def buttons(address_of: Callable[[str], str]) -> list[dict[str, str]]:
+    """What `parts/exports.html` draws: a button for each kind of file."""
+    words = {
+        CSV: _("Export CSV"),
+        XLSX: _("Export Excel"),
+        PARQUET: _("Export Parquet"),
+    }
+    return [{"label": label, "url": address_of(kind)} for kind, label in words.items()]
 
 
 def file_answer(
     kind: str, name: Sequence[str], head: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> HttpResponse:
     """The table as a download of this kind, named by the words of `name`."""
-    made = csv_file(head, rows) if kind == CSV else xlsx_file(head, rows)
+    made = {CSV: csv_file, XLSX: xlsx_file, PARQUET: parquet_file}[kind](head, rows)
     headers = {"Content-Disposition": attachment(name, kind)}
     return HttpResponse(made, content_type=_TYPES[kind], headers=headers)
 
@@ -86,6 +117,78 @@ def xlsx_file(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
                 sheet = _Sheet(book, head)
             sheet.add(row)
     return out.getvalue()
+
+
+def parquet_file(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Typed columns: exact decimals, 64-bit integers, days and instants, text as it is.
+
+    A column's type is the one that its `Head` says, so that it is the same in every file; that of
+    a plain label is told from its cells. What does not fit its column makes it a column of text.
+    Lines under a table, which are shorter than its head, stay out of it.
+    """
+    # Only who asks for a file pays for it: no page and no worker loads it.
+    import pyarrow
+    import pyarrow.parquet
+
+    whole = [row for row in rows if len(row) == len(head)]
+    columns = [
+        _column(pyarrow, label, [row[place] for row in whole]) for place, label in enumerate(head)
+    ]
+    out = io.BytesIO()
+    table = pyarrow.table(columns, names=_distinct(head))
+    pyarrow.parquet.write_table(table, out, compression="zstd")
+    return out.getvalue()
+
+
+def _column(arrow: Any, label: str, cells: Sequence[Any]) -> pyarrow.Array:
+    values = [None if cell == "" else cell for cell in cells]
+    kind = label.kind if isinstance(label, Head) else _told(values)
+    types: dict[Kind, Any] = {
+        "text": arrow.string(),
+        "count": arrow.int64(),
+        # Room for every currency's decimals, so that one type serves all companies.
+        "money": arrow.decimal128(22, 4),
+        "rate": arrow.decimal128(22, 6),
+        "day": arrow.date32(),
+        "moment": arrow.timestamp("us", tz="UTC"),
+        "flag": arrow.bool_(),
+    }
+    assert set(types) == set(get_args(Kind))
+    if kind != "text":
+        try:
+            return arrow.array(values, type=types[kind])
+        except (arrow.ArrowInvalid, arrow.ArrowTypeError):
+            pass
+    texts = [cell if cell is None or isinstance(cell, str) else str(cell) for cell in values]
+    return arrow.array(texts, type=arrow.string())
+
+
+def _told(values: Iterable[Any]) -> Kind:
+    """What cells under a plain label hold: one kind for all of them, or text."""
+    # In this order: an instant is a day to Python, and a flag a number.
+    kinds: list[tuple[type, Kind]] = [
+        (bool, "flag"),
+        (int, "count"),
+        (Decimal, "rate"),
+        (datetime, "moment"),
+        (date, "day"),
+    ]
+    found = {
+        next((kind for one, kind in kinds if isinstance(value, one)), "text")
+        for value in values
+        if value is not None
+    }
+    return found.pop() if len(found) == 1 else "text"  # type: ignore[return-value]
+
+
+def _distinct(head: Sequence[str]) -> list[str]:
+    """The labels, numbered where one stands twice: columns are read by their names."""
+    seen: dict[str, int] = {}
+    names = []
+    for label in head:
+        seen[label] = seen.get(label, 0) + 1
+        names.append(str(label) if seen[label] == 1 else f"{label} ({seen[label]})")
+    return names
 
 
 class _Sheet:

@@ -52,12 +52,7 @@ def history(request: TenantRequest, words: Words, shown: Connection) -> dict[str
         "count_text": ngettext("%s import", "%s imports", page.paginator.count)
         % words.count(page.paginator.count),
         "page": page,
-        "exports": [
-            {"label": _("Export CSV"), "url": "?format=csv"},
-            {"label": _("Export Excel"), "url": "?format=xlsx"},
-        ]
-        if views
-        else [],
+        "exports": sheets.buttons(lambda kind: f"?format={kind}") if views else [],
         "empty": {"title": _("No import yet"), "text": _("The first one starts by itself.")},
     }
 

@@ -43,6 +43,8 @@ class Column:
     exact: bool = False
     """`order` is in 1/10 000 of a minor unit: rows are rounded so that they add up to the sum."""
     numeric: bool = False
+    kind: sheets.Kind = "text"
+    """What `value` is in a file."""
     hint: str = ""
     in_file: bool = True
     on_page: bool = True
@@ -69,6 +71,7 @@ def day(
         value=value,
         cell=lambda row: whole(words.day(value(row))),
         order=order,
+        kind="day",
         **more,
     )
 
@@ -87,6 +90,7 @@ def count(key: str, label: str, words: Words, order: str, **more: Any) -> Column
         order=order,
         total=words.count,
         numeric=True,
+        kind="count",
         **more,
     )
 
@@ -116,6 +120,7 @@ def money(
         order=order,
         total=words.amount,
         numeric=True,
+        kind="money",
         **more,
     )
 
@@ -135,6 +140,7 @@ def share(key: str, label: str, words: Words, order: str, **more: Any) -> Column
         total=words.amount,
         exact=True,
         numeric=True,
+        kind="money",
         **more,
     )
 
@@ -250,7 +256,7 @@ class Listing:
             else self._read(rows, self._all_shares())
         )
         values = ([column.value(row) for column in columns] for row in found)
-        return [column.label for column in columns], values
+        return [sheets.Head(column.label, column.kind) for column in columns], values
 
     def _sorted(self) -> QuerySet[Any]:
         key = self.sort.removeprefix("-")
@@ -330,9 +336,8 @@ class Listing:
 
 
 def export_links(address_of: Callable[[str], str]) -> list[dict[str, str]]:
-    """The buttons for both kinds of file."""
-    words = {sheets.CSV: _("Export CSV"), sheets.XLSX: _("Export Excel")}
-    return [{"label": words[kind], "url": address_of(kind)} for kind in words]
+    """The buttons for each kind of file."""
+    return sheets.buttons(address_of)
 
 
 def _records(rows: QuerySet[Any], fields: Sequence[str]) -> Iterable[Any]:

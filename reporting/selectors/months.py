@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import formats
+from calqsync.tenancy import formats, sheets
 from calqsync.tenancy.models import Tenant
 from reporting.selectors import frame
 from reporting.selectors.codes import opens
@@ -66,7 +66,7 @@ class File:
     """A table as a file holds it; `rows` are made when somebody asks."""
 
     caption: str
-    head: list[str]
+    head: Sequence[str]
     rows: Callable[[], list[list[Any]]]
 
 
@@ -255,7 +255,15 @@ class Months:
                 for month in self.rows
             ]
 
-        head = [_("Month") if self.length == 1 else _("Period"), _("State"), *labels]
+        kinds: dict[Unit, sheets.Kind] = {"money": "money", "count": "count"}
+        head = [
+            sheets.Head(_("Month") if self.length == 1 else _("Period"), "text"),
+            sheets.Head(_("State"), "text"),
+            *(
+                sheets.Head(label, kinds.get(row.unit, "rate"))
+                for row, label in zip(rows, labels, strict=True)
+            ),
+        ]
         return File(caption, head, made)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import pyarrow.parquet
+
 from tests.architecture.world import BOOKS, DIRECTORY, Company
 
 _JOINED = re.compile(r"(?<=\d)[ ,.\u00a0\u202f\u2009'](?=\d)")
@@ -17,11 +19,13 @@ _RUNS = re.compile(r"\d{7,}")
 
 
 def text_of(response: Any) -> str:
-    """Body and headers of an answer as text; a zipped file (Excel, exports) is unpacked."""
+    """Body and headers of an answer as text; packed files (Excel, Parquet, copies) unpacked."""
     body = b"".join(response.streaming_content) if response.streaming else response.content
     if body[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(body)) as packed:
             body = b"\n".join(packed.read(name) for name in packed.namelist())
+    if body[:4] == b"PAR1":
+        body = str(pyarrow.parquet.read_table(io.BytesIO(body)).to_pylist()).encode()
     heads = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
     cookies = response.cookies.output()
     return f"{heads}\n{cookies}\n{body.decode(errors='replace')}"

@@ -111,7 +111,7 @@ def test_the_markers_are_found_by_those_whose_they_are(world):
     amounts = {path for path, found in told(pages, own).items() if numbers_of(own) & set(found)}
     assert len(marked) > 15
     assert len(amounts) > 10
-    for ending in ("csv", "xlsx"):
+    for ending in ("csv", "xlsx", "parquet"):
         assert any(f"format={ending}" in path for path in marked & amounts), ending
     assert any("/api/" in path for path in amounts)
 

@@ -326,6 +326,7 @@ def listing():
         "exports": [
             {"label": "Export CSV", "url": "?format=csv"},
             {"label": "Export Excel", "url": "?format=xlsx"},
+            {"label": "Export Parquet", "url": "?format=parquet"},
         ],
         "empty": {"title": "No customers match", "text": "Try another word."},
     }

@@ -235,7 +235,7 @@ def test_the_log_does_not_keep_who_was_searched_for_in_it(client, cast):
     assert entry.after == {"format": "csv", "filters": ["q"]}
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx", "json"])
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet", "json"])
 def test_t31_the_file_of_the_log_asks_an_old_sign_in_who_it_is(client, cast, kind):
     client.force_login(confirmed(cast.ann), recently=False)
     page = cast.url("settings/audit/?area=member")

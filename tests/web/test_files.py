@@ -175,7 +175,7 @@ def test_w16b_a_name_beyond_ascii_is_written_as_the_standard_says() -> None:
 
 def test_w16c_downloads_are_attachments_of_a_named_type(world: World, client: Any) -> None:
     client.force_login(world.cast.vera)
-    for kind in ("csv", "xlsx"):
+    for kind in ("csv", "xlsx", "parquet"):
         answer = client.get(world.cast.url("invoices/"), {"format": kind})
         assert answer["Content-Disposition"].startswith('attachment; filename="invoices-')
         assert answer["X-Content-Type-Options"] == "nosniff"

@@ -143,7 +143,7 @@ def trail(*, tenant: Tenant, query: Mapping[str, str]) -> Trail:
         newest="?" + urlencode(given) if at is not None else "",
         exports=[
             {"label": kind.upper(), "url": "?" + urlencode({**given, "format": kind})}
-            for kind in ("csv", "xlsx", "json")
+            for kind in ("csv", "xlsx", "parquet", "json")
         ],
     )
 

@@ -148,10 +148,10 @@ def test_a_hostile_name_is_text_in_both_files(cast: Cast, vera: Client, shop: An
     assert "<v>99.99</v>" in xml
 
 
-def test_the_page_offers_both_files_to_a_viewer_and_none_to_an_investor(
+def test_the_page_offers_each_file_to_a_viewer_and_none_to_an_investor(
     cast: Cast, as_person: Callable[[str], Client], shop: Any
 ) -> None:
-    for who, offered in (("vera", 2), ("ivan", 0)):
+    for who, offered in (("vera", 3), ("ivan", 0)):
         page = text(as_person(who).get(cast.url("growth/")))
         assert page.count(f"/{FILE}") == offered, who
 
