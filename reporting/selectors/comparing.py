@@ -56,12 +56,10 @@ def compared_table(
         if row.optional and not after and not before:
             continue
         difference = None if after is None or before is None else after - before
-        share = difference * PPM // before if difference is not None and before else None
-        hint = missing if before is None else ""
-        label = row.label if row.unit == "money" else _("%(what)s, count") % {"what": row.label}
+        share, hint = _share(after, before), missing if before is None else ""
         rows.append(
             {
-                "label": label,
+                "label": row.label,
                 "kind": row.kind,
                 "total": row.total,
                 "cells": [
@@ -73,14 +71,15 @@ def compared_table(
             }
         )
         amounts = [number(words, row.unit, one) for one in (after, before, difference)]
-        values.append([label, *amounts, number(words, "rate", share)])
+        values.append([row.label, *amounts, number(words, "rate", share)])
     spans = [shown.text, f"{words.month(names[0])} – {words.month(names[-1])}"]
-    running = any(not month["complete"] for month in now)
+    note = _("Amounts in %(currency)s.") % {"currency": words.currency}
+    if any(not month["complete"] for month in now):
+        note += " " + _("The running month counts as far as it has come.")
     return {
         "id": id,
         "caption": caption,
-        "currency": words.currency,
-        "note": _("The running month counts as far as it has come.") if running else "",
+        "note": note,
         "head": [_("Figure"), *spans, _("Change"), _("In percent")],
         "rows": rows,
         "file": File(
@@ -89,6 +88,13 @@ def compared_table(
             lambda: values,
         ),
     }
+
+
+def _share(after: int | None, before: int | None) -> int | None:
+    """Growth in parts per million; None where a loss became a gain, or nothing was before."""
+    if after is None or not before or after * before < 0:
+        return None
+    return (abs(after) - abs(before)) * PPM // abs(before)
 
 
 def _earlier(month: str, shift: int) -> str:

@@ -108,6 +108,7 @@ def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[st
                 ["customer_churn", "gross_churn", "nrr", "nrr_12", "grr_12"],
                 id="rates",
                 title=_("Churn and retention"),
+                over={parts.QUARTERS: _("quarter"), parts.YEARS: _("year")}.get(view, ""),
             )
         },
         _customers(read, months),
@@ -157,7 +158,7 @@ def _customers(read: Reading, months: Months) -> dict[str, Any]:
             counted(_("Returned"), "reactivated_customers", "reactivation-customers"),
             counted(_("Left"), "churned_customers", "churn-customers"),
             counted(_("At the end"), "customers", "customers", compared=True),
-            Row(label=_("MRR per customer"), field="arpa_minor"),
+            Row(label=_("MRR per customer"), field="arpa_minor", figure="arpa"),
         ],
     )
     section: dict[str, Any] = {"table": table}

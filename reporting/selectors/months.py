@@ -16,6 +16,9 @@ from reporting.selectors.codes import opens
 from reporting.selectors.frame import PPM, Comparison, Words
 from reporting.selectors.listing import major
 
+# Only so many of the newest columns are linked: a page of five years would be too long to be sent.
+LINKED = 24
+
 Unit = Literal["money", "rate", "count", "ratio", "tenths"]
 Month = Mapping[str, object]
 """A row of a published list of months, with at least `month` and `complete`."""
@@ -126,7 +129,10 @@ class Months:
                     "kind": row.kind,
                     "line": row.line,
                     "url": row.url,
-                    "cells": [self._cell(row, month) for month in self.rows],
+                    "cells": [
+                        self._cell(row, month, linked=place >= len(self.rows) - LINKED)
+                        for place, month in enumerate(self.rows)
+                    ],
                     "total": row.total,
                     "sub": row.sub,
                 }
@@ -218,18 +224,19 @@ class Months:
             field=difference,
             unit=row.unit,
             signed=True,
+            total=row.total,
             sub=True,
             reason=_("There is no figure to compare with."),
         )
 
-    def _cell(self, row: Row, month: Month) -> dict[str, Any]:
+    def _cell(self, row: Row, month: Month, *, linked: bool) -> dict[str, Any]:
         value = row.value(month)
         cell: dict[str, Any] = {"text": written(self.words, row.unit, value, signed=row.signed)}
         if value is None and row.reason:
             cell["hint"] = row.reason
         if not month["complete"]:
             cell["incomplete"] = True
-        if value and (url := self._behind(row, str(month["month"]))):
+        if value and linked and (url := self._behind(row, str(month["month"]))):
             cell["url"] = url
         return cell
 

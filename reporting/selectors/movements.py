@@ -51,7 +51,12 @@ def movement_rows() -> list[Row]:
     return [
         Row(label=_("MRR at the start"), field="start_minor", figure="mrr", back=1, sub=True),
         *moved,
-        Row(label=_("Changes too small to count"), field="tolerated_minor", optional=True),
+        Row(
+            label=_("Changes too small to count"),
+            field="tolerated_minor",
+            figure="tolerated",
+            optional=True,
+        ),
         Row(
             label=_("MRR at the end"),
             field="mrr_minor",
@@ -62,9 +67,7 @@ def movement_rows() -> list[Row]:
     ]
 
 
-def movements_chart(
-    months: Months, *, title: str = "", caption: str = "", note: str = ""
-) -> dict[str, Any]:
+def movements_chart(months: Months, *, title: str = "", note: str = "") -> dict[str, Any]:
     """MRR with what moved it, as a chart with the same numbers in a table."""
     names = movement_names()
     rows = movement_rows()
@@ -90,7 +93,7 @@ def movements_chart(
         table_shown=True,
         table=months.table(
             id="movements-table",
-            caption=caption or _("MRR and its movements by month"),
+            caption=_("MRR and its movements"),
             what=_("Movement"),
             rows=rows,
         ),

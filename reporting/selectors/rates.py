@@ -24,8 +24,12 @@ class Rate:
     """More of it is good news."""
 
 
-def rates() -> dict[str, Rate]:
-    """By name: customer_churn, gross_churn, net_churn, nrr, grr, nrr_12, grr_12."""
+def rates(over: str = "") -> dict[str, Rate]:
+    """By name: customer_churn, gross_churn, net_churn, nrr, grr, nrr_12, grr_12.
+
+    `over` is the word for what the rates run over, a month unless told.
+    """
+    over = over or _("month")
     start = _("Needs recurring revenue at the start of the month.")
     year = _("Needs recurring revenue twelve months earlier.")
 
@@ -66,14 +70,14 @@ def rates() -> dict[str, Rate]:
             good=False,
         ),
         "nrr": Rate(
-            row(_("NRR, month"), "nrr", "mrr", start),
+            row(_("NRR, %(over)s") % {"over": over}, "nrr", "mrr", start),
             _("What the customers at the month's start bring at its end, of what they brought."),
             _("(start + expansion − contraction − churn) ÷ start"),
             _("ChartMogul's formula: new and returned customers stand outside."),
             good=True,
         ),
         "grr": Rate(
-            row(_("GRR, month"), "grr", "reactivation", start),
+            row(_("GRR, %(over)s") % {"over": over}, "grr", "reactivation", start),
             _("The same with growth left out, so it never goes above 100 %."),
             _("(start − contraction − churn) ÷ start, customer by customer"),
             _("The usual formula; each customer counts at most what it brought at the start."),
@@ -116,15 +120,22 @@ def rate_tiles(made: Tiles, names: list[str], *, url: str) -> list[dict[str, Any
 
 
 def rates_chart(
-    months: Months, drawn: list[str], listed: list[str], *, id: str, title: str, **more: Any
+    months: Months,
+    drawn: list[str],
+    listed: list[str],
+    *,
+    id: str,
+    title: str,
+    over: str = "",
+    **more: Any,
 ) -> dict[str, Any]:
     """Some rates as lines, above a table of them and others."""
-    known = rates()
+    known = rates(over)
     return months.chart(
         id=id,
         type="lines",
         title=title,
-        summary=_("%(rates)s for each month shown.")
+        summary=_("%(rates)s, for each period shown.")
         % {"rates": ", ".join(known[name].row.label for name in drawn)},
         rows=[known[name].row for name in drawn],
         table_shown=True,

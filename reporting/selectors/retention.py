@@ -20,7 +20,7 @@ from reporting.selectors.months import File, number, written
 from reporting.selectors.rates import rate_tiles, rates, rates_chart
 
 # A page of more cells than these cohorts have is too long to be read, or sent to a phone.
-MOST = 24
+MOST = 15
 _TILES = ["nrr_12", "grr_12", "nrr", "customer_churn", "gross_churn", "net_churn"]
 # Shares from which on a cell is shaded one step more; the last one has grown.
 _HEAT = (1, 400_000, 700_000, 900_000, 1_000_001)

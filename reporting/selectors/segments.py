@@ -24,7 +24,7 @@ from reporting.selectors.movements import GAINS, LOSSES, movement_names, movemen
 # As many bands as a reader can tell apart, and as many rows of months as a phone can take.
 DRAWN, LISTED = 7, 12
 # Longer tables link from each segment's own page alone.
-LINKED_MONTHS = 24
+LINKED_MONTHS = 12
 REST, ADJUSTMENT = "other", "adjustment"
 _OPTIONAL = ("paused", "tolerated", "fx")
 _MOVED = (*GAINS, *LOSSES, *_OPTIONAL)
