@@ -76,8 +76,9 @@ def certain() -> Change:
 def merged(*, subscription: Subscription, into: Subscription) -> Change:
     """It is a part of `into`: one subscription from now on, under the key of that one.
 
-    Of parts that run at once only the one that began later counts. What was merged into it before goes along, so that every part names the whole itself.
-    Raises ValidationError unless both are one customer's, in one currency.
+    Of parts that run at once only the one that began later counts. What was merged into it before
+    goes along, so that every part names the whole itself. Raises ValidationError unless both are
+    one customer's, in one currency.
     """
     if into.pk == subscription.pk:
         raise ValidationError(_("Choose another subscription than this one."))

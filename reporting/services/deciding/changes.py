@@ -20,6 +20,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import User
 from calqsync.tenancy.services import audit
 from integrations.models import BankEvent, Customer, InvoiceLine, Product
+from reporting.domain.choices import SubscriptionKey
 from reporting.models import (
     AcquisitionCost,
     CashMark,
@@ -146,7 +147,7 @@ def change_save(*, change: Change, by: User) -> Edit | None:
     if change.counted:
         was, is_now = {}, dict(change.counted)
     audit(act=change.act, by=by, target=change.target, before=was, after=is_now)
-    refresh_enqueue()
+    _refresh(before, after)
     return edit
 
 
@@ -177,7 +178,30 @@ def edit_undo(*, edit: Edit, by: User) -> None:
         before=_for_the_log(edit.after),
         after=_for_the_log(edit.before),
     )
-    refresh_enqueue()
+    _refresh(edit.before, edit.after)
+
+
+def customers_of(rows: Rows) -> set[int] | None:
+    """The customers whose figures the rows may change; None: everybody's may."""
+    if "settings" in rows or "costs" in rows:
+        return None
+    ids = {SubscriptionKey.parse(key).customer_id for key in rows.get("subscriptions", ())}
+    for name, field_name in (("lines", "pk__in"), ("products", "product__in")):
+        if keys := rows.get(name):
+            lines = InvoiceLine.objects.filter(**{field_name: list(keys)}, invoice__issued=True)
+            found = lines.filter(invoice__customer__isnull=False)
+            ids.update(found.values_list("invoice__customer", flat=True).distinct())
+    for key, values in rows.get("customers", {}).items():
+        ids.update({int(key), *([values["into_id"]] if values else [])})
+    merged = CustomerMerge.objects.filter(customer__in=ids)
+    return ids | set(merged.values_list("into_id", flat=True))
+
+
+def _refresh(before: Rows, after: Rows) -> None:
+    """Have the figures of everybody concerned computed, then or now."""
+    was, becomes = customers_of(before), customers_of(after)
+    customers = None if was is None or becomes is None else was | becomes
+    refresh_enqueue(customers=customers, bank=customers is None or "cash" in after)
 
 
 def rows_write(

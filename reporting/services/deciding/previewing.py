@@ -9,14 +9,13 @@ import numpy as np
 from django.db import transaction
 
 from calqsync.tenancy.models import Tenant
-from integrations.models import InvoiceLine
 from reporting import feed
 from reporting.domain.arrays import Ints
-from reporting.domain.choices import SubscriptionKey
 from reporting.domain.mrr import CustomerMonths
-from reporting.domain.report import measure
 from reporting.models import CustomerFigure, Report
-from reporting.services.deciding.changes import Change, Rows, rows_write
+from reporting.services.deciding.changes import Change, customers_of, rows_write
+from reporting.services.keeping import kept
+from reporting.services.measuring import Shared, guessed, shard_measured
 
 MOST = 200
 """Customers that one preview measures; a change that concerns more is previewed on these."""
@@ -64,19 +63,26 @@ def change_preview(*, tenant: Tenant, change: Change) -> Preview | None:
     report = Report.objects.only("as_of").first()
     if report is None:
         return None
-    ids = _concerned(change.rows)
-    chosen = ids if len(ids) <= MOST else _largest(ids)
-    before = _measured(tenant, report, chosen)
+    found = customers_of(change.rows)
+    if found is None:
+        found = set(CustomerFigure.objects.values_list("customer", flat=True))
+    ids = sorted(found) if len(found) <= MOST else _largest(found)
+    state = kept()
+    shared = state.shared if state else None
+    before = _measured(tenant, report, ids, shared)
     with transaction.atomic():
         rows_write(change.rows, by=None)
-        after = _measured(tenant, report, chosen)
+        after = _measured(tenant, report, ids, shared)
         transaction.set_rollback(True)
-    return _compared(before, after, len(ids))
+    return _compared(before, after, len(found))
 
 
-def _measured(tenant: Tenant, report: Report, ids: list[int]) -> CustomerMonths:
+def _measured(
+    tenant: Tenant, report: Report, ids: list[int], shared: Shared | None
+) -> CustomerMonths:
+    """MRR of these customers, with what the published figures took from all of them."""
     books = feed.books(tenant=tenant, as_of=report.as_of, customer_ids=ids)
-    return measure(books.lines, books.bank, books.receivables, books.words, books.settings).table
+    return shard_measured(books, shared or guessed(books, None)).table
 
 
 def _compared(before: CustomerMonths, after: CustomerMonths, concerned: int) -> Preview:
@@ -108,24 +114,7 @@ def _laid_out(table: CustomerMonths, customers: Ints, months: Ints) -> Ints:
     return found
 
 
-def _concerned(rows: Rows) -> list[int]:
-    """The customers whose figures the rows may change; for settings everybody with figures."""
-    if "settings" in rows:
-        return list(
-            CustomerFigure.objects.order_by("-mrr_now_e4").values_list("customer", flat=True)
-        )
-    ids = {SubscriptionKey.parse(key).customer_id for key in rows.get("subscriptions", ())}
-    lines = InvoiceLine.objects.filter(invoice__customer__isnull=False)
-    for name, field in (("lines", "pk__in"), ("products", "product__in")):
-        if keys := rows.get(name):
-            found = lines.filter(**{field: list(keys)}, invoice__issued=True)
-            ids.update(found.values_list("invoice__customer", flat=True).distinct())
-    for key, values in rows.get("customers", {}).items():
-        ids.update({int(key), *([values["into_id"]] if values else [])})
-    return sorted(ids)
-
-
-def _largest(ids: list[int]) -> list[int]:
+def _largest(ids: set[int]) -> list[int]:
     """Of these customers the ones with the most MRR now."""
     found = CustomerFigure.objects.filter(customer__in=ids).order_by("-mrr_now_e4", "pk")
     return list(found.values_list("customer", flat=True)[:MOST])
