@@ -53,6 +53,7 @@ __all__ = [
     "customers_in",
     "freshness",
     "loading",
+    "with_merged",
 ]
 
 

@@ -197,6 +197,16 @@ def surveyed(books: Books, shared: Shared) -> Shared:
         shared = whole.found()
 
 
+def followed(books: Books, shared: Shared) -> Sums:
+    """What is to be kept of a shard after a change; raises `Otherwise` where its months are not
+    those of the others."""
+    report = shard_measured(books, shared)
+    first = int(report.months[0])
+    if len(report.lines) and (shared.since < 0 or first < shared.since):
+        raise Otherwise(replace(shared, since=first))
+    return sums_of(books, report)
+
+
 def replaced(
     total: Sums, was: Mapping[int, Sums], became: Mapping[int, Sums], shared: Shared
 ) -> Sums:

@@ -33,6 +33,7 @@ from reporting.services.measuring import (
     Sums,
     Whole,
     books_of,
+    followed,
     guessed,
     replaced,
     shard_measured,
@@ -180,12 +181,10 @@ def follow(step: Step, publication: Publication) -> Written | None:
 
 def _follow(step: Step, publication: Publication) -> Written:
     books, shared = step.books, step.state.shared
-    became: dict[int, Sums] = {}
-    for number, part in shards_of(books, shared.shards, list(step.shards)):
-        report = shard_measured(part, shared)
-        if int(report.months[0]) != first_month(books, shared):
-            raise Otherwise(replace(shared, since=int(report.months[0])))
-        became[number] = sums_of(part, report)
+    became = {
+        number: followed(part, shared)
+        for number, part in shards_of(books, shared.shards, list(step.shards))
+    }
     sums = replaced(step.state.sums, step.shards, became, shared)
     state = replace(step.state, sums=sums)
     part = books_of(books, step.customers)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Q
 from numpy.typing import NDArray
 
 from calqsync.tenancy.bulk import Columns, Incoming, Written, replace_rows
@@ -23,11 +22,10 @@ from reporting.domain.receivables import Age
 from reporting.domain.recognition import deferred_by_line
 from reporting.domain.report import Report as Measured
 from reporting.domain.runway import Cashflow, EventKind
-from reporting.feed import Books
+from reporting.feed import Books, with_merged
 from reporting.models import (
     CashFigure,
     CustomerFigure,
-    CustomerMerge,
     InvoiceFigure,
     LineFigure,
     Report,
@@ -97,9 +95,8 @@ class Rows:
             return None
         if model is not InvoiceFigure:
             return "customer_id", list(self._customers)
-        merged = CustomerMerge.objects.filter(into__in=self._customers).values("customer")
-        theirs = Q(customer__in=list(self._customers)) | Q(customer__in=merged)
-        return "invoice_id", list(Invoice.objects.filter(theirs).values_list("pk", flat=True))
+        theirs = Invoice.objects.filter(customer__in=with_merged(self._customers))
+        return "invoice_id", list(theirs.values_list("pk", flat=True))
 
 
 def _new_ids(keys: Sequence[str]) -> dict[str, int]:
