@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reporting.domain.arrays import NO_DAY, Flags, Ints
+from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.lines import Lines
 
 
@@ -56,6 +56,11 @@ def _match(
         return
     wanted = np.isin(lines.customer_id, lines.customer_id[credits])
     rows = np.flatnonzero(wanted & (lines.net > 0) & ~lines.is_credit & ~cancelled)
+    likely = np.isin(
+        _rough_key(lines, rows, by_product, by_dates),
+        _rough_key(lines, credits, by_product, by_dates),
+    )
+    rows = rows[likely]
     rows = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows]))]
 
     def key(row: int) -> tuple[int, ...]:
@@ -76,6 +81,17 @@ def _match(
             original = originals.pop()
             full[credit] = original
             cancelled[original] = True
+
+
+def _rough_key(lines: Lines, rows: Ints, by_product: bool, by_dates: bool) -> Ints:
+    """A number that is equal where the exact key is, and seldom elsewhere."""
+    columns = [lines.currency, np.abs(lines.net)]
+    columns += [lines.product_key] if by_product else []
+    columns += [lines.start_day, lines.end_day] if by_dates else []
+    key = as_int64(lines.customer_id[rows])
+    for column in columns:
+        key = key * 1_000_003 + column[rows]  # may wrap around
+    return key
 
 
 def _unlink_chance(lines: Lines, credits: Ints, full: Ints, cancelled: Flags) -> None:

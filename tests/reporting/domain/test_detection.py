@@ -246,6 +246,69 @@ class TestTraps:
         ]
         assert mrr_on(report_on(rows), "2025-03") == "200"
 
+    def test_a_year_without_dates_beside_the_months_of_one_product_is_a_year(self):
+        rows = [
+            *monthly(14),
+            Row(on="2025-03-01", net="1100.00"),
+        ]
+        report = report_on(rows, threshold=Confidence.MEDIUM)
+        assert {one.period_months for one in report.subscriptions} == {1, 12}
+        assert mrr_on(report, "2025-08") == "191.67"
+
+    def test_a_dearer_invoice_now_and_then_is_no_year(self):
+        rows = monthly(14)
+        rows[5] = rows[5].but(net="600.00")
+        report = report_on(rows, threshold=Confidence.MEDIUM)
+        assert {one.period_months for one in report.subscriptions} == {1}
+
+    def test_an_invoice_of_the_first_that_slips_from_31_january_to_3_march_is_monthly(self):
+        days = ("2024-12-02", "2025-01-01", "2025-01-31", "2025-03-03", "2025-04-01")
+        report = report_on([Row(on=on, net="100.00") for on in days])
+        assert [mrr_on(report, f"2025-{n:02d}") for n in (1, 2, 3)] == ["100"] * 3
+
+    def test_a_product_whose_code_and_name_change_is_one_subscription(self):
+        rows = [*monthly(5, product=7), *monthly(5, first="2025-06-01", product=7, name="Perus-1")]
+        report = report_on(rows)
+        assert len(report.subscriptions) == 1
+        assert list(all_moves(report)) == ["2025-01", "2025-11"]
+
+    def test_a_customer_abroad_without_vat_is_read_like_any_other(self):
+        rows = monthly(4, name="Platform fee", currency="SEK", net="1100.00", net_acc="100.00")
+        assert mrr_on(report_on(rows), "2025-03") == "100"
+
+    def test_licences_of_odd_lengths_last_as_many_months_as_they_were_bought_for(self):
+        bought = (("2025-01-15", 4), ("2025-05-15", 1), ("2025-06-15", 5), ("2025-11-15", 2))
+        rows = [
+            Row(
+                on=on, net=f"{100 * months}.00", unit="MONTH", quantity=str(months), name="Lisenssi"
+            )
+            for on, months in bought
+        ]
+        report = report_on(rows, as_of="2025-12-20")
+        assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 13)] == ["100"] * 12
+
+    def test_an_invoice_that_makes_up_for_a_forgotten_one_covers_both_months(self):
+        rows = monthly(8, unit="MONTH", name="Lisenssi")
+        del rows[3]
+        rows[3] = rows[3].but(net="200.00", quantity="2")
+        report = report_on(rows)
+        assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 9)] == ["100"] * 8
+
+    def test_twice_the_users_after_a_pause_make_up_for_nothing(self):
+        rows = monthly(8, unit="MONTH", name="Lisenssi")
+        del rows[3]
+        rows[3:] = [row.but(net="200.00", quantity="2") for row in rows[3:]]
+        assert mrr_on(report_on(rows), "2025-04") == "0"
+
+    @pytest.mark.parametrize("word", ["erotus", "difference", "mellanskillnad"])
+    def test_a_difference_runs_to_the_end_of_what_it_tops_up(self, word):
+        rows = [
+            Row(on="2025-01-01", net="1200.00", name="Vuosilisenssi", unit="YEAR"),
+            Row(on="2025-06-01", net="350.00", name=f"Business, {word}", unit="YEAR"),
+        ]
+        report = report_on(rows, threshold=Confidence.MEDIUM)
+        assert [mrr_on(report, f"2025-{n:02d}") for n in (5, 6, 12)] == ["100", "150", "150"]
+
     def test_more_users_at_the_same_price_is_one_chain(self):
         rows = [
             *monthly(4, net="100.00", quantity="10"),
@@ -334,6 +397,19 @@ class TestCredits:
         assert [mrr_on(report, f"2025-{n:02d}") for n in range(1, 7)] == ["100"] * 6
         assert list(all_moves(report)) == ["2025-01", "2025-07"]
         assert report.findings.reason(6).params == {"credited_line": 1002}
+
+    def test_half_of_todays_price_takes_back_nothing_of_long_ago(self):
+        def both(on: str, seats: str, plan: str = "500.00", **kw) -> list[Row]:
+            place = int(on.replace("-", ""))
+            shared = Row(on=on, net=plan, name="Plan kk", unit="MONTH", invoice=place, **kw)
+            return [shared, shared.but(net=seats, name="Seats kk")]
+
+        rows = [row for n in (1, 2) for row in both(f"2025-{n:02d}-01", "50.00")]
+        rows += [row for n in (3, 4, 5) for row in both(f"2025-{n:02d}-01", "100.00")]
+        rows += both("2025-05-16", "-50.00", plan="-250.00", credit=True)
+        report = report_on(rows)
+        assert mrr_on(report, "2025-02") == "550"
+        assert report.findings.reason(len(rows) - 1).code == "credit_part"
 
     def test_a_part_credit_runs_to_the_end_of_its_line(self):
         rows = [
