@@ -9,7 +9,7 @@ import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints
 from reporting.domain.chains import Chains, unit_prices
-from reporting.domain.choices import Decision, LineWord, Mark, SubscriptionKey, UserWords, Verdict
+from reporting.domain.choices import OWN, Decision, LineWord, Mark, UserWords, Verdict
 from reporting.domain.draft import Draft
 from reporting.domain.findings import LineType, Source, Sure, Why
 from reporting.domain.lines import Lines, product_refs
@@ -85,7 +85,7 @@ def find_said(lines: Lines, chains: Chains, words: UserWords) -> Said:
 
 def _obey(decision: Decision, chains: list[int], said: Said) -> None:
     start, end, renewal = decision.start, decision.end, decision.renewal_percent
-    if decision.verdict is not None or not decision.key.product.startswith("own:"):
+    if decision.verdict is not None or not decision.key.product.startswith(OWN):
         said.confirmed[chains] = decision.verdict is Verdict.CONFIRMED
     said.rejected[chains] = decision.verdict is Verdict.REJECTED
     said.paused[chains] = decision.paused
@@ -99,19 +99,27 @@ def _reject_namesakes(
     lines: Lines, known: Named, rejected: Iterable[Decision], spoken: Flags, said: Said
 ) -> None:
     """Reject what the customer buys under the same name and another id, code, or none."""
-    refs = product_refs(lines)
-    name_of = {
-        ref: normalised_product(name) for ref, name in zip(refs, lines.product_names, strict=True)
-    }
-    by_name: dict[str, list[str]] = {}
-    for ref, name in name_of.items():
-        by_name.setdefault(name, []).append(ref)
+    rejected = list(rejected)
+    names = _names(lines, {one.key.customer_id for one in rejected})
     for decision in rejected:
         key = decision.key
-        name = name_of.get(key.product, key.product.removeprefix("n:"))
-        for ref in by_name.get(name, []):
-            same = known.find(SubscriptionKey(key.customer_id, ref, key.currency, key.band))
+        mine = names.get(key.customer_id, {})
+        called = mine.get(key.product, {key.product.removeprefix("n:")})
+        for ref in [ref for ref, others in mine.items() if called & others]:
+            same = known.find(key._replace(product=ref))
             said.rejected[[chain for chain in same if not spoken[chain]]] = True
+
+
+def _names(lines: Lines, customers: set[int]) -> dict[int, dict[str, set[str]]]:
+    """By customer and product ref: the names on the customer's own rows of the product."""
+    refs = product_refs(lines)
+    rows = np.flatnonzero(np.isin(lines.customer_id, list(customers)))
+    columns = (lines.customer_id[rows], lines.product_key[rows], lines.text[rows])
+    found: dict[int, dict[str, set[str]]] = {}
+    for customer, product, text in set(zip(*(one.tolist() for one in columns), strict=True)):
+        name = normalised_product(lines.texts[text].split("\n", 1)[0])
+        found.setdefault(customer, {}).setdefault(refs[product], set()).add(name)
+    return found
 
 
 def _reject_successors(

@@ -82,6 +82,19 @@ def test_tallies_of_all_customers_are_the_sums_of_each_ones(history):
     }
 
 
+@given(history=HISTORIES)
+@settings(max_examples=40, deadline=None)
+def test_each_customer_is_judged_by_its_own_lines_and_the_vote(history):
+    lines, day = lines_of(history), Settings(as_of=date(2025, 7, 1))
+    whole = detect(lines, NO_WORDS, day)
+    vote = votes(whole.tallies)
+    for customer in {row.customer for row in history}:
+        mine = np.flatnonzero(lines.customer_id == customer)
+        alone = detect(lines.part(mine), NO_WORDS, day, None, vote).findings
+        for column in ("type", "start", "end", "months_num", "source", "confidence", "why"):
+            assert np.array_equal(getattr(alone, column), getattr(whole.findings, column)[mine])
+
+
 class TestScore:
     def signs(self, rows: list[Row], words: UserWords = NO_WORDS) -> tuple[int, dict[str, dict]]:
         signs = report_on(rows, words=words).signs

@@ -260,6 +260,22 @@ class TestRejecting:
         assert set(status_of(report).values()) == {Status.REJECTED}
         assert not report.total_e4.any()
 
+    def test_a_rejection_holds_for_the_name_that_the_product_got_since(self):
+        rows = [
+            *monthly(5, product=7),
+            *monthly(5, first=5, product=7, name="Perus"),
+            *monthly(5, first=10, product=9, name="Perus"),
+            *monthly(5, first=10, product=11, name="Lisäpalvelu"),
+        ]
+        report = report_on(rows, words=rejecting(key("p7")))
+        counted = {one.key.product for one in report.subscriptions if one.counted}
+        assert counted == {"p11"}
+
+    def test_a_rejection_says_nothing_of_other_customers(self):
+        rows = [*monthly(5, product=7), *monthly(5, customer=2, product=7)]
+        report = report_on(rows, words=rejecting(key("p7")))
+        assert {one.customer_id for one in report.subscriptions if one.counted} == {2}
+
     def test_confirming_the_other_id_wins_over_a_rejection_by_name(self):
         rows = [*monthly(5, product=7), *monthly(5, first=5, product=9)]
         words = UserWords(
