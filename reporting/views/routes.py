@@ -4,6 +4,7 @@ from django.urls import path
 
 from reporting.views import (
     customers,
+    figures_settings,
     invoices,
     payments,
     products,
@@ -40,8 +41,8 @@ urlpatterns = [
         reviewing.subscription_rows,
         name="subscription_rows",
     ),
-    path(_T + "edits/", saying.edits, name="edits"),
-    path(_T + "edits/" + _ONE + "undo/", saying.edit_undo, name="edit_undo"),
+    path(_T + "subscriptions/edits/", saying.edits, name="edits"),
+    path(_T + "subscriptions/edits/" + _ONE + "undo/", saying.edit_undo, name="edit_undo"),
     path(_T + "invoices/", invoices.invoices, name="invoices"),
     path(_T + "invoices/" + _ONE, invoices.invoice, name="invoice"),
     path(
@@ -50,4 +51,10 @@ urlpatterns = [
         name="invoice_line",
     ),
     path(_T + "payments/", payments.payments, name="payments"),
+    path(_T + "settings/figures/", figures_settings.settings_figures, name="settings_figures"),
+    path(
+        _T + "settings/figures/save/",
+        figures_settings.settings_figures_save,
+        name="settings_figures_save",
+    ),
 ]

@@ -73,8 +73,8 @@ class TestPreview:
     ) -> None:
         edit = say(bob, cast, "confirm", found, seen="yes", came=came).context
         assert edit is not None
-        undo = cast.url(f"edits/{Edit.objects.get().public_id}/undo/")
-        assert bob.post(undo, {"came": came})["Location"] == cast.url("edits/")
+        undo = cast.url(f"subscriptions/edits/{Edit.objects.get().public_id}/undo/")
+        assert bob.post(undo, {"came": came})["Location"] == cast.url("subscriptions/edits/")
 
     def test_a_product_shows_what_it_does_to_all_its_customers(
         self, cast: Cast, bob: Client, shop: Any
@@ -98,7 +98,7 @@ class TestPreview:
 class TestUndo:
     def test_the_banner_takes_the_act_back(self, cast: Cast, bob: Client, found: Any) -> None:
         page = text(say(bob, cast, "reject", found, seen="yes"))
-        undo = cast.url(f"edits/{Edit.objects.get().public_id}/undo/")
+        undo = cast.url(f"subscriptions/edits/{Edit.objects.get().public_id}/undo/")
         assert f'action="{undo}"' in page
         assert "Undone." in text(bob.post(undo, follow=True))
         assert not SubscriptionDecision.objects.exists()
@@ -109,7 +109,7 @@ class TestUndo:
         for word in ("confirm", "reject"):
             say(bob, cast, word, found, seen="yes")
         first = Edit.objects.earliest("pk")
-        page = text(post(bob, cast, f"edits/{first.public_id}/undo/"))
+        page = text(post(bob, cast, f"subscriptions/edits/{first.public_id}/undo/"))
         assert "Undo that first." in page
         assert SubscriptionDecision.objects.get().verdict == "rejected"
 
@@ -126,7 +126,7 @@ class TestUndo:
             product=[str(shop["plan"].public_id)],
             seen="yes",
         )
-        page = text(bob.get(cast.url("edits/")))
+        page = text(bob.get(cast.url("subscriptions/edits/")))
         assert "Rejected a subscription" in page
         assert "Aalto Oy: Alusta" in page
         assert "Said what a product is" in page
@@ -136,10 +136,10 @@ class TestUndo:
         self, cast: Cast, bob: Client, vera: Client, found: Any
     ) -> None:
         say(bob, cast, "reject", found, seen="yes")
-        page = text(vera.get(cast.url("edits/")))
+        page = text(vera.get(cast.url("subscriptions/edits/")))
         assert "Rejected a subscription" in page
         assert 'form="undo"' not in page
-        undo = cast.url(f"edits/{Edit.objects.get().public_id}/undo/")
+        undo = cast.url(f"subscriptions/edits/{Edit.objects.get().public_id}/undo/")
         assert vera.post(undo).status_code == 403
 
     def test_a_stranger_cannot_undo(
@@ -150,7 +150,9 @@ class TestUndo:
         mallory = as_person("mallory")
         own = f"/t/{cast.stranger_tenant.slug}/edits/{edit.public_id}/undo/"
         assert mallory.post(own).status_code == 404
-        assert mallory.post(cast.url(f"edits/{edit.public_id}/undo/")).status_code == 404
+        assert (
+            mallory.post(cast.url(f"subscriptions/edits/{edit.public_id}/undo/")).status_code == 404
+        )
 
 
 class TestReview:
@@ -353,7 +355,7 @@ def test_pages_around_the_review_ask_at_most_twelve_times(
 ) -> None:
     path = {
         "subscription": f"subscriptions/{found.public_id}/",
-        "edits": "edits/",
+        "edits": "subscriptions/edits/",
         "invoice": f"invoices/{shop['due'].public_id}/",
     }[page]
     assert len(queries_of(as_person(who), cast.url(path))) <= 12
