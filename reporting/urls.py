@@ -14,6 +14,7 @@ urlpatterns = [
         name="api_figures",
     ),
     path("t/<slug:slug>/growth/", dashboards.growth, name="growth"),
+    path("t/<slug:slug>/board/", dashboards.board, name="board"),
     path("t/<slug:slug>/growth/customers/", dashboards.customer_months, name="customer_months"),
     path("t/<slug:slug>/cashflow/", dashboards.cashflow, name="cashflow"),
     path("t/<slug:slug>/retention/", dashboards.retention, name="retention"),

@@ -57,6 +57,7 @@ _FIGURES = [
     (_("Financial reporting"), "financial", "chart"),
     (_("Cashflow"), "cashflow", "cash"),
     (_("Growth"), "growth", "growth"),
+    (_("Board report"), "board", "audit"),
 ]
 _RECURRING = [
     (_("Retention"), "retention", "retention"),

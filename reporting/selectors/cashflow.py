@@ -129,7 +129,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
     ]
 
 
-def _cash_rows() -> list[Row]:
+def cash_rows() -> list[Row]:
     """From the opening balance to the closing one, and what is burnt."""
     return [
         Row(label=_("Opening balance"), field="opening_minor"),
@@ -179,12 +179,12 @@ def _cash_chart(months: Months) -> dict[str, Any]:
             "to": months.heading(last),
         },
         height="l",
-        rows=[*_cash_rows()[1:3], balance],
+        rows=[*cash_rows()[1:3], balance],
         data_axis_left=_("In and out"),
         data_axis_right=_("Balance"),
         table_shown=True,
         table=months.table(
-            id="cash-table", caption=_("Cash by month"), what=_("Cash"), rows=_cash_rows()
+            id="cash-table", caption=_("Cash by month"), what=_("Cash"), rows=cash_rows()
         ),
     )
 

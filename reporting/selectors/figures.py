@@ -149,7 +149,7 @@ def state(query: Mapping[str, str], without: Sequence[str] = ()) -> list[tuple[s
     return [(key, query[key]) for key in _STATE if query.get(key) and key not in without]
 
 
-_STATE = ("by", "view", "way", "period", "from", "to", "compare", versions.KNOWN)
+_STATE = ("by", "view", "way", "period", "from", "to", "compare", "month", versions.KNOWN)
 
 
 def tables_of(page: Any) -> Iterator[dict[str, Any]]:

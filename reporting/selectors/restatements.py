@@ -104,8 +104,12 @@ def news(
     rows = list(
         Restatement.objects.filter(metric="mrr", at__gt=now - NEWS).order_by("-at", "-month")[:60]
     )
-    teller = Teller(tenant, words, aggregates_only)
-    url = reverse("restatements", args=[tenant.slug])
+    return lines_of(Teller(tenant, words, aggregates_only), rows)
+
+
+def lines_of(teller: Teller, rows: Sequence[Restatement]) -> list[dict[str, str]]:
+    """These restatements of MRR, newest first, in a few lines that lead to the list."""
+    url = reverse("restatements", args=[teller.tenant.slug])
     runs: list[list[Restatement]] = []
     for row in rows:
         if runs and _continues(runs[-1][-1], row):

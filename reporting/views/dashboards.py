@@ -20,6 +20,7 @@ from reporting import exports
 from reporting.selectors import aggregates, frame, restatements, versions
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors import recognition as recognition_selectors
+from reporting.selectors.board import board_page
 from reporting.selectors.cashflow import cashflow_page
 from reporting.selectors.economics import economics_page
 from reporting.selectors.figures import offer_files, tables_of
@@ -96,6 +97,11 @@ def customer_months(request: TenantRequest) -> HttpResponse:
         return redirect("growth", request.tenant.slug)
     caption = _("MRR by customer and month")
     return answer_file(request, kind, caption, table.head, table.rows, day=table.as_of)
+
+
+@tenant_page(Role.INVESTOR)
+def board(request: TenantRequest) -> HttpResponse:
+    return _dashboard(request, board_page, "reporting/board.html")
 
 
 def _dashboard(

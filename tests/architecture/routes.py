@@ -30,6 +30,7 @@ _BOTH = _READ | _POST
 PAGES: dict[str, tuple[str, set[str]]] = {
     "financial": ("investor", _READ),
     "growth": ("investor", _READ),
+    "board": ("investor", _READ),
     "cashflow": ("investor", _READ),
     "retention": ("investor", _READ),
     "segments": ("investor", _READ),
