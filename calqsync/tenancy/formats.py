@@ -150,8 +150,9 @@ def ago(value: datetime | None, *, now: datetime, language: str | None = "en") -
 
 
 def country(code: str, *, language: str | None = "en") -> str:
-    """The name of a country by its two letters; what is no such code is written as it is."""
-    return str(locale_for(language).territories.get(code.upper(), code))
+    """The name of a country by its two letters; a name in capitals is written as one reads it."""
+    name = locale_for(language).territories.get(code.upper())
+    return str(name or (code.replace("_", " ").title() if len(code) > 3 else code))
 
 
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:

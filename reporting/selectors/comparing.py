@@ -80,6 +80,7 @@ def compared_table(
         "id": id,
         "caption": caption,
         "note": note,
+        "wide": True,
         "head": [_("Figure"), *spans, _("Change"), _("In percent")],
         "rows": rows,
         "file": File(

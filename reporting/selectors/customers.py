@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations.models import Customer
 from reporting.domain import rounding
@@ -205,7 +206,7 @@ def _facts(tenant: Tenant, customer: Any, figure: Any, words: Words) -> list[dic
         (_("Customer number"), customer.customer_number),
         (_("E-mail"), customer.email),
         (_("City"), customer.city),
-        (_("Country"), customer.country.title() if len(customer.country) > 3 else customer.country),
+        (_("Country"), formats.country(customer.country, language=words.language)),
         (_("Group"), customer.group),
         (_("First invoice"), words.day(figure.first_invoice) if figure else ""),
         (_("Last invoice"), words.day(figure.last_invoice) if figure else ""),

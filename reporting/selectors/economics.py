@@ -69,22 +69,22 @@ class _Rows:
             field="arpa_minor",
             kind="mrr",
             line=True,
-            figure="customers",
+            figure="arpa",
             compared=True,
             reason=_("No paying customers."),
         )
         self.asp = Row(
             label=_("ASP"),
             field="asp_minor",
-            kind="expansion",
-            line=True,
             figure="asp",
             reason=fresh,
         )
         self.new_arpa = Row(
             label=_("ARPA of new customers"),
             field="new_arpa_minor",
-            figure="new",
+            kind="expansion",
+            line=True,
+            figure="new_arpa",
             reason=fresh,
         )
         self.churn = Row(
@@ -134,6 +134,7 @@ class _Rows:
             label=_("Quick ratio"),
             field="quick_ratio_ppm",
             unit="ratio",
+            figure="quick_ratio",
             reason=_("Nothing was lost in the month, so there is nothing to divide by."),
         )
 
@@ -243,8 +244,8 @@ def _revenue(months: Months, rows: _Rows) -> dict[str, Any]:
         id="arpa",
         type="lines",
         title=_("Revenue per customer and month"),
-        summary=_("ARPA, and the first invoice of new customers (ASP), for each month shown."),
-        rows=[rows.arpa, rows.asp],
+        summary=_("ARPA of all paying customers and of the month's new ones, where there are any."),
+        rows=[rows.arpa, rows.new_arpa],
     )
 
 

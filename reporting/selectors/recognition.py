@@ -52,9 +52,7 @@ def recognition_page(
         parts=[parts.RECOGNITION],
     )
     title = _("Revenue recognition")
-    lead = _(
-        "What was earned of what was invoiced, without VAT, and what is still owed in service."
-    )
+    lead = _("What was earned of what was invoiced, without VAT, and what is still to be earned.")
     if not read.months:
         return read.page(title=title, lead=lead)
     shown = read.period()

@@ -162,6 +162,7 @@ class _Cohorts:
         return {
             "id": id,
             "caption": caption,
+            "wide": True,
             "cohorts": True,
             "head": [_("First month"), unit, *offsets],
             "rows": body,

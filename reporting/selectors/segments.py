@@ -243,6 +243,8 @@ class _Segments:
         sums = [0] * (len(moved) + 2)
         for one in self.all:
             amounts = self._moves(one, moved)
+            if not any(amounts):
+                continue
             sums = [a + b for a, b in zip(sums, amounts, strict=True)]
             customers = self._of(one)[-1]["customers"]
             rows.append(
@@ -266,6 +268,7 @@ class _Segments:
         return {
             "id": "segment-moves",
             "caption": caption,
+            "wide": True,
             "currency": words.currency,
             "head": [self.what, *heads],
             "rows": rows,
@@ -310,7 +313,8 @@ class _Segments:
                 _adjustment(),
                 _(
                     "A customer whose credits exceed its invoices counts as 0. This row lifts it"
-                    " there, so that the segments still add up."
+                    " there, and holds the cents that rounding leaves over, so that the segments"
+                    " add up."
                 ),
             ),
         ]
