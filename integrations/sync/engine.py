@@ -207,11 +207,13 @@ class _Slice:
                 SyncRun.objects.filter(pk=self.run.pk).update(applying_at=page.now)
         with work.whole() as page:
             now = page.now
+            told: dict[str, object] = {}
             if not work.direct:
-                staging.apply(work, page)
+                touched = staging.apply(work, page)
                 # A person who answers for what vanished locks the connection first, too.
                 take(self.connection)
                 vanished.settle(work, page)
+                told = touched.told(page)
             work.move_cursors()
             rejects = Rejection.objects.filter(connection=self.connection, ignored_at=None)
             state = RunState.COMPLETE_WITH_REJECTS if rejects.exists() else RunState.COMPLETE
@@ -221,7 +223,7 @@ class _Slice:
                 facts["first_import_at"] = now
                 trouble.first_import(self.connection)
             Connection.objects.filter(pk=self.connection.pk).update(**facts)
-            work.tell()
+            work.tell(**told)
             if self.skipped is None:
                 trouble.works(self.connection, first=first)
             else:

@@ -27,6 +27,7 @@ from integrations.sync.loading.invoices import load_invoices
 from integrations.sync.loading.registers import load_partners, load_products
 from integrations.sync.packing import packed, unpacked
 from integrations.sync.settling import Events
+from integrations.sync.touched import Touched
 from integrations.sync.work import Page, Work
 
 # Documents of neighbouring pages that are loaded together.
@@ -260,18 +261,35 @@ def blank(seal: Sealer, connection_id: int, erased: Erased) -> None:
             StagedPage.objects.filter(pk=row.pk).update(body=body)
 
 
-def apply(work: Work, page: Page) -> None:
-    """Load everything that was held back, in the order of its reading."""
+def apply(work: Work, page: Page) -> Touched:
+    """Load everything that was held back, in the order of its reading; returns whom it touched."""
+    touched = Touched(work=work)
     ready = False
     for bundle in joined(_bundles(work)):
         if bundle.kind == INVOICES and not ready:
             # Its lines name products that came with this very run.
             work.learn_products()
             ready = True
+        names = _touch(touched, bundle)
         _KINDS[bundle.kind].load(work, page, bundle)
+        if bundle.kind == INVOICES:
+            touched.by_invoices(names)
     # They were counted as fetched when they were.
     for tally in page.tallies.values():
         tally.fetched = 0
+    return touched
+
+
+def _touch(touched: Touched, bundle: Bundle) -> list[str]:
+    """Tell whom a bundle is about as the books are; returns the documents' ids."""
+    names = [document.external_id for document in bundle.documents]
+    if bundle.kind == INVOICES:
+        touched.by_invoices(names)
+    elif bundle.kind == EVENTS:
+        touched.by_invoices(map(str, bundle.invoice_ids))
+    elif bundle.kind == PARTNERS:
+        touched.by_partners(names)
+    return names
 
 
 def _bundles(work: Work) -> Iterator[Bundle]:

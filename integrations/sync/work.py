@@ -261,12 +261,13 @@ class Work:
             # The first months at once, then ever rarer: each time all figures are made anew.
             self._tell_after = now + max(_TELL_GAP, now - self.began)
 
-    def tell(self) -> None:
-        """Say that the books changed, in the transaction that changes them."""
+    def tell(self, **told: object) -> None:
+        """Say that the books changed, in the transaction that changes them, and whose did."""
         books_changed.send(
             sender=SyncRun,
             tenant_id=self.connection.tenant_id,
             connection_id=self.connection.pk,
+            **told,
         )
 
     def _hold_run(self) -> None:

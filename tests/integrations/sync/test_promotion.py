@@ -74,6 +74,16 @@ def spoil(koivu, number):
     return good
 
 
+def test_an_update_says_whose_documents_it_changed(books, koivu, told):
+    imported(books)
+    assert told[-1].get("customer_ids") is None
+    edited = books.all(Invoice, issued=True)[0]
+    edits.edit_invoice(koivu, int(edited.external_id), row_fields={"unitPrice": "1234.5"})
+    assert books.sync().state == RunState.COMPLETE
+    assert told[-1]["customer_ids"] == {edited.customer_id}
+    assert told[-1]["bank"] is False
+
+
 def test_an_update_that_is_not_whole_changes_nothing(books, koivu, settings):
     before = contents(imported(books))
     as_of = books.connection.data_as_of
