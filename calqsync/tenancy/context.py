@@ -79,6 +79,7 @@ _SETTINGS = [
     (_("Company"), "settings_company", "company"),
     (_("Team"), "settings_team", "team"),
     (_("Integrations"), "integrations", "integrations"),
+    (_("Figures"), "settings_figures", "chart"),
     (_("Subscription"), "plan", "plan"),
     (_("Security"), "settings_security", "security"),
     (_("API tokens"), "settings_tokens", "api"),

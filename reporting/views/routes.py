@@ -4,6 +4,7 @@ from django.urls import path
 
 from reporting.views import (
     customers,
+    figures_settings,
     invoices,
     payments,
     products,
@@ -50,4 +51,10 @@ urlpatterns = [
         name="invoice_line",
     ),
     path(_T + "payments/", payments.payments, name="payments"),
+    path(_T + "settings/figures/", figures_settings.settings_figures, name="settings_figures"),
+    path(
+        _T + "settings/figures/save/",
+        figures_settings.settings_figures_save,
+        name="settings_figures_save",
+    ),
 ]

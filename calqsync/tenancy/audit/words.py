@@ -71,6 +71,7 @@ ACTS = {
     "rejection.unignored": gettext_lazy("Counted ignored documents again"),
     "removal.checked": gettext_lazy("Had vanished documents looked for again"),
     "removal.confirmed": gettext_lazy("Said that vanished documents were deleted"),
+    "report.costs_entered": gettext_lazy("Entered acquisition costs"),
     "report.edit_undone": gettext_lazy("Undid an edit"),
     "report.settings_changed": gettext_lazy("Changed how figures are computed"),
     "subscription.cleared": gettext_lazy("Took a decision on a subscription back"),

@@ -166,8 +166,12 @@ def made_of_all_like(
     It begins on `start` and ends before `end` where they are given.
     """
     key = str(SubscriptionKey(_customer_of(line), _product_ref(line), line.invoice.currency))
-    decision = {"verdict": "confirmed", "period_months": _period(period_months)}
-    decision |= {"start": start, "end": _after(start, end)}
+    decision = {
+        "verdict": "confirmed",
+        "period_months": _period(period_months),
+        "start": start,
+        "end": _after(start, end),
+    }
     rows = {"subscriptions": {key: decision}}
     return Change(act="subscription.made", target=line.name, rows=rows)
 
@@ -207,6 +211,15 @@ def settings_changed(**values: Any) -> Change:
     return Change(act="report.settings_changed", rows=rows)
 
 
+def costs_entered(costs: Mapping[int, int | None]) -> Change:
+    """What winning customers cost, in minor units by month index; None takes a cost back."""
+    rows = {
+        str(month): None if amount is None else {"amount_minor": amount}
+        for month, amount in costs.items()
+    }
+    return Change(act="report.costs_entered", rows={"costs": rows})
+
+
 def cash_marked(*, event: BankEvent, financing: bool | None) -> Change:
     """Whether a bank event is financing; None takes the word back."""
     said = None if financing is None else {"financing": financing}
@@ -242,8 +255,8 @@ def _own_key(customer_id: int, currency: str) -> str:
 def _customer_of(line: InvoiceLine) -> int:
     """The customer whose figures the row counts for."""
     merged = CustomerMerge.objects.filter(customer=line.invoice.customer_id)
-    found = merged.values_list("into_id", flat=True).first()
-    return int(found or line.invoice.customer_id)
+    found: int | None = merged.values_list("into_id", flat=True).first()
+    return found or int(line.invoice.customer_id or 0)
 
 
 def _product_ref(line: InvoiceLine) -> str:
