@@ -3,7 +3,9 @@
 Judged is what is found at all: what counts at once, and the likely ones that wait for review. A
 subscription is found when most of its charges are in found subscriptions for the right period, and
 a found one is right when most of its charges are of true subscriptions for the right period. MRR
-is held against the labels' at every month's end, in the company's currency.
+is held against the labels' at every month's end, in the company's currency: rows that state no
+period count as the definitions read them. `misdated` holds it against the days on which services
+truly began, which undated rows do not tell (decision 0028).
 """
 
 from __future__ import annotations
@@ -178,7 +180,7 @@ def run(seeds: Iterable[int] = SEEDS, companies: Iterable[str] = (*SMALL, "mediu
                 for trap, found in judged.traps.items():
                     one.traps[trap].add(found)
                 one.errors = np.append(one.errors, judged.errors.max())
-                one.misdated = np.append(one.misdated, judged.misdated.max())
+                one.misdated = np.append(one.misdated, judged.misdated)
                 lowest[name][0] = min(lowest[name][0], judged.precision)
                 lowest[name][1] = min(lowest[name][1], judged.recall)
     for name, one in worst.items():
@@ -190,6 +192,7 @@ def run(seeds: Iterable[int] = SEEDS, companies: Iterable[str] = (*SMALL, "mediu
             f"{name}_lowest_precision": round(lowest[name][0], 4),
             f"{name}_lowest_recall": round(lowest[name][1], 4),
             f"{name}_worst_mrr_error_percent": round(float(one.errors.max()), 4),
+            f"{name}_mean_misdated_percent": round(float(one.misdated.mean()), 4),
             f"{name}_worst_misdated_percent": round(float(one.misdated.max()), 4),
         }
         result.at_least(f"{name}_precision", 1.0 if exact else PRECISION)

@@ -75,8 +75,8 @@ def _near(prices: Ints, price: int) -> Flags:
 def link(lines: Lines, chains: Chains, hits: Flags, words: UserWords) -> Chains:
     """The chains with people's own ones, with the lines that they moved, and merged as they said.
 
-    A later invoice's line follows into an own chain at a price that, since the chain began, only
-    lines of that chain have had. What names a subscription that the books do not hold is left.
+    A later invoice's line follows into an own chain of several lines at a price that, since the
+    chain began, only lines of that chain have had; one row stays alone. What names a subscription that the books do not hold is left.
     """
     named = [word for word in words.lines if word.subscription is not None]
     merged = {one.key: one.merged_into for one in words.decisions if one.merged_into is not None}
@@ -119,6 +119,8 @@ def _moved(lines: Lines, chains: Chains, hits: Flags, named: Sequence[LineWord])
         for chain in known.find(key)[:1]:
             of_line[mine] = chain
     for key in own:
+        if len(wanted[key]) == 1:
+            continue
         later = _followers(lines, chains, hits & ~taken, np.array(wanted[key], dtype=np.int64))
         of_line[later] = known.find(key)[0]
     return chains

@@ -136,11 +136,17 @@ class TestByHand:
         )
         assert mrr_on(report_on([row], words=words), "2025-09") == "100"
 
-    def test_later_invoices_at_its_price_follow(self):
-        rows = numbered(monthly(5, name="Projekti"))
-        words = UserWords(lines=(LineWord(line_id=2, subscription=OWN),))
+    def test_later_invoices_follow_several_rows_at_their_price(self):
+        rows = numbered(monthly(6, name="Projekti"))
+        split = tuple(LineWord(line_id=n, subscription=OWN) for n in (2, 3))
+        report = report_on(rows, words=UserWords(lines=split))
+        assert {one.key: len(one.lines) for one in report.subscriptions}[OWN] == 5
+
+    def test_one_row_stays_alone(self):
+        rows = numbered(monthly(2, name="Projekti"))
+        words = UserWords(lines=(LineWord(line_id=1, subscription=OWN),))
         report = report_on(rows, words=words)
-        assert {one.key: len(one.lines) for one in report.subscriptions}[OWN] == 4
+        assert [mrr_on(report, f"2025-{n:02d}") for n in (1, 2)] == ["100", "0"]
 
     def test_splitting_two_sites_apart_keeps_both_counting(self):
         rows = numbered(
