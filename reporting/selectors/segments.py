@@ -177,8 +177,10 @@ class _Segments:
         return self.read.months_of(rows, self.shown)
 
     def _bands(self) -> list[Row]:
-        bands = [self._band(one, f"segment-{n + 1}") for n, one in enumerate(self.all[:DRAWN])]
-        rest = self.all[DRAWN:]
+        """The largest ones, and all others as one; cents that nobody could see are not drawn."""
+        seen = [one for one in self.all if any(abs(m["mrr_minor"]) >= 100 for m in self._of(one))]
+        bands = [self._band(one, f"segment-{n + 1}") for n, one in enumerate(seen[:DRAWN])]
+        rest = seen[DRAWN:]
         return [*bands, _summed(_("All others"), rest, kind="other")] if rest else bands
 
     def _band(self, one: _One, kind: str = "") -> Row:
@@ -193,9 +195,9 @@ class _Segments:
         )
 
     def _mrr_table(self, months: Months) -> dict[str, Any]:
+        kinds = {row.address: row.kind for row in self._bands()}
         rows = [
-            self._band(one, f"segment-{n + 1}" if n < DRAWN else "")
-            for n, one in enumerate(self.all[:LISTED])
+            self._band(one, kinds.get(tuple(one.address.items()), "")) for one in self.all[:LISTED]
         ]
         if rest := self.all[LISTED:]:
             label = ngettext("%d other", "%d others", len(rest)) % len(rest)
@@ -369,7 +371,7 @@ def _rest() -> str:
 
 
 def _adjustment() -> str:
-    return _("Credits exceed invoices")
+    return _("Adjustments and rounding")
 
 
 def _none_of(by: Dimension) -> str:

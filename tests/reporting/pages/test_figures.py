@@ -14,10 +14,11 @@ from django.test import Client
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
 from reporting.models import Report, ReportPart, ReportSettings
+from reporting.parts import DIMENSIONS
 from reporting.selectors.frame import Comparison, words_for
 from reporting.selectors.months import Months, Row
 from tests.conftest import Cast
-from tests.reporting.pages.conftest import queries_of, text
+from tests.reporting.pages.conftest import queries_of, text, totals_of
 from tests.reporting.pages.parts import cohorts, parts_make, segments
 
 PAGES = ["growth/", "retention/", "segments/", "unit-economics/", "recognition/", "overdue/"]
@@ -354,23 +355,43 @@ def test_a_tile_says_its_change_against_the_period_chosen(
         assert said == {against}
 
 
-def test_both_lists_of_deferred_revenue_add_up_to_the_same(
+def test_deferred_revenue_is_the_same_by_month_by_customer_and_by_invoice(
     vera: Client, cast: Cast, shop: Any
 ) -> None:
-    from reporting.models import CustomerFigure, InvoiceFigure
-    from tests.reporting.pages.conftest import totals_of
-
-    figure = InvoiceFigure.objects.get(invoice=shop["invoices"][3])
-    InvoiceFigure.objects.update(deferred_minor=0)
-    CustomerFigure.objects.update(deferred_minor=0)
-    InvoiceFigure.objects.filter(pk=figure.pk).update(deferred_minor=3_333)
-    CustomerFigure.objects.filter(customer=shop["cedar"]).update(deferred_minor=3_333)
+    table = tables(vera.get(cast.url("recognition/")).context["page"])["recognition-table"]
     totals = [
         totals_of(vera.get(cast.url(f"recognition/{name}/")))["deferred"]
         for name in ("customers", "invoices")
     ]
-    assert totals == ["33.33", "33.33"]
-    assert "Cedar Inc" in text(vera.get(cast.url("recognition/invoices/?q=cedar")))
+    assert [*totals, cells(table, "Deferred at the end")[-1]] == [totals[0]] * 3
+    assert totals[0] != "0.00"
+
+
+def test_deferred_invoices_are_found_by_their_customer(vera: Client, cast: Cast, shop: Any) -> None:
+    page = text(vera.get(cast.url("recognition/invoices/?q=cedar")))
+    assert "Cedar Inc" in page
+    assert "Aalto Oy" not in page
+
+
+def test_segments_of_real_books_add_up_in_every_dimension(
+    vera: Client, cast: Cast, shop: Any
+) -> None:
+    for dimension in DIMENSIONS:
+        page = vera.get(cast.url(f"segments/?by={dimension}")).context["page"]
+        assert (
+            "add up to the company's MRR in every month" in tables(page)["segments-table"]["note"]
+        )
+
+
+def test_a_segment_that_brings_and_moves_nothing_is_left_out_of_what_moved(
+    vera: Client, cast: Cast, made: Any
+) -> None:
+    body = made["segments.country"]
+    for month in body["segments"][0]["months"]:
+        month |= dict.fromkeys(month, 0)
+    parts_make(segments_country=body)
+    table = tables(vera.get(cast.url("segments/?by=country")).context["page"])["segment-moves"]
+    assert [row["label"] for row in table["rows"]] == ["No country", "All segments"]
 
 
 def test_figures_of_another_company_reach_no_page(
