@@ -98,7 +98,9 @@ def with_links(page: Page, keep: Callable[[str], bool]) -> Page:
 
 def _linked(value: Any, keep: Callable[[str], bool]) -> Any:
     if isinstance(value, dict):
-        left_out = {key for key in ("url", "note_url") if key in value and not keep(value[key])}
+        left_out = {
+            key for key in ("url", "note_url", "value_url") if key in value and not keep(value[key])
+        }
         if "url" in left_out:
             left_out.add("url_text")
         return {key: _linked(item, keep) for key, item in value.items() if key not in left_out}

@@ -62,7 +62,7 @@ def cashflow_page(
         cash=_cash_chart(cash) if cash else None,
         expected=_expected(tenant, found, words),
         receivables=receivables_by_age(tenant, body, words),
-        accounts=_accounts(body, words),
+        accounts=_accounts(tenant, body, words),
         deposits_to_review=body["to_review"]["deposits"],
         notes=loading_notes(found, words),
     )
@@ -132,7 +132,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
 def cash_rows() -> list[Row]:
     """From the opening balance to the closing one, and what is burnt."""
     return [
-        Row(label=_("Opening balance"), field="opening_minor"),
+        Row(label=_("Opening balance"), field="opening_minor", figure="opening"),
         Row(label=_("Money in"), field="money_in_minor", kind="money-in", figure="money_in"),
         Row(
             label=_("Money out"),
@@ -151,11 +151,13 @@ def cash_rows() -> list[Row]:
         Row(
             label=_("Not explained by statements"),
             field="unexplained_minor",
+            figure="unexplained",
             optional=True,
         ),
         Row(
             label=_("Closing balance"),
             field="closing_minor",
+            figure="balance",
             kind="cash",
             total=True,
             compared=True,
@@ -220,15 +222,20 @@ def _expected(tenant: Tenant, found: Published, words: Words) -> dict[str, Any] 
     }
 
 
-def _accounts(body: Body, words: Words) -> dict[str, Any] | None:
+def _accounts(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None:
     if not body["accounts"]:
         return None
+    day = body["runway"]["balance_date"] or body["as_of"]
+
+    def opened(iban: str) -> str:
+        return behind(tenant, f"account-{iban}", day[:7])
+
     rows: list[dict[str, Any]] = [
         {
             "label": account["iban"],
             "cells": [
                 {"text": account["bank_name"], "words": True},
-                words.amount(account["balance_minor"]),
+                {"text": words.amount(account["balance_minor"]), "url": opened(account["iban"])},
             ],
         }
         for account in body["accounts"]

@@ -7,26 +7,34 @@ that ends in "-" stands for all that begin with it.
 from __future__ import annotations
 
 # State on a day: a period of any length ends in it.
-SNAPSHOTS = frozenset({"mrr", "arr", "customers"})
-MOVEMENTS = frozenset({"new", "reactivation", "expansion", "contraction", "churn", "fx"})
+SNAPSHOTS = frozenset({"mrr", "arr", "customers", "arpa"})
+MOVEMENTS = frozenset({"new", "reactivation", "expansion", "contraction", "churn", "paused", "fx"})
 COUNTS = frozenset(f"{name}-customers" for name in MOVEMENTS)
 REVENUE = frozenset({"revenue", "recurring", "non_recurring"})
 CASH = frozenset({"money_in", "money_out", "burn", "financing", "own_transfers"})
+BALANCES = frozenset({"balance", "opening", "unexplained", "account-"})
 OPEN = frozenset({"open", "open-", "expected-"})
+# Rates by the customers that they divide, and changes below the tolerance.
+RATES = frozenset(
+    {"gross_churn", "net_churn", "nrr", "grr", "nrr_12", "grr_12", "quick_ratio", "tolerated"}
+)
+# One customer: the lines that changed its MRR in the month, and its last twelve months' invoices.
+CUSTOMER = frozenset({"change-", "bought-"})
 
 # Cells of cohorts, "cohort-2025-03" and "cohort-2025-03-customers", of the month that they show.
-COHORTS: frozenset[str] = frozenset()
+COHORTS = frozenset({"cohort-"})
 # Figures of one segment: the address has `?by=` a dimension and `key=` of `parts.Segment`.
-SEGMENTED: frozenset[str] = frozenset()
+SEGMENTED = frozenset({"mrr", "customers", *MOVEMENTS})
 # Of recognition, by the tenant's method: invoiced, recognised, deferred, accrued.
-RECOGNITION: frozenset[str] = frozenset()
+RECOGNITION = frozenset({"invoiced", "recognised", "deferred", "accrued"})
 # Credit notes and billing of a month, and what is overdue of its billing; gross.
-REFUNDS: frozenset[str] = frozenset()
-# The first invoices of a month's new customers, and the parts of its rates.
-ECONOMICS: frozenset[str] = frozenset()
+REFUNDS = frozenset({"billed", "credited", "overdue"})
+# The first invoices of a month's new customers.
+ECONOMICS = frozenset({"asp", "new_arpa"})
 
-OF_A_MONTH = (
-    MOVEMENTS | COUNTS | REVENUE | CASH | OPEN | COHORTS | RECOGNITION | REFUNDS | ECONOMICS
+OF_A_MONTH = frozenset().union(
+    *(MOVEMENTS, COUNTS, REVENUE, CASH, BALANCES, OPEN, RATES, CUSTOMER),
+    *(COHORTS, RECOGNITION, REFUNDS, ECONOMICS),
 )
 
 

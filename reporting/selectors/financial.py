@@ -140,6 +140,7 @@ def _top_customers(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] |
                 "label": row["name"],
                 "url": reverse("customer", args=[tenant.slug, row["customer"]]),
                 "value": words.amount(row["invoiced_minor"]),
+                "value_url": behind(tenant, f"bought-{row['customer']}", body["as_of"][:7]),
                 "sub": words.rate(row["share_ppm"]),
                 "percent": max(0, row["invoiced_minor"] * 100 // largest),
             }

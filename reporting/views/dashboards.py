@@ -152,6 +152,6 @@ def _restated(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, 
 def behind(request: TenantRequest, figure: str, month: str) -> HttpResponse:
     """The documents whose amounts add up to one figure of one month."""
     page = behind_selectors.behind_page(
-        tenant=request.tenant, figure=figure, month=month, page=request.GET.get("page")
+        tenant=request.tenant, figure=figure, month=month, query=request.GET
     )
     return answer(request, "reporting/behind.html", page=page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,15 +13,24 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body
 from reporting.selectors import frame
-from reporting.selectors.behind import growth, money
+from reporting.selectors.behind import (
+    arrivals,
+    changes,
+    growth,
+    money,
+    rates,
+    recognised,
+    segmented,
+)
 from reporting.selectors.behind.kinds import Kind
 from reporting.selectors.frame import Words
 
 PAGE = 50
 _SNAPSHOTS = {"mrr": growth.mrr, "arr": growth.arr, "customers": growth.customers}
-_MOVEMENTS = {"new", "reactivation", "expansion", "contraction", "churn", "fx"}
+_MOVEMENTS = {*growth.MOVEMENTS, "fx"}
 _REVENUE = {"revenue", "recurring", "non_recurring"}
 _CASH = {"money_in", "money_out", "burn", "financing", "own_transfers"}
+_BALANCES = {"balance", "opening", "unexplained"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +38,15 @@ class BehindPage:
     title: str
     figure: str
     lead: str
+    links: tuple[tuple[str, str], ...]
     listing: dict[str, Any]
 
 
-def behind_page(*, tenant: Tenant, figure: str, month: str, page: str | None) -> BehindPage:
-    """What makes up `figure` in `month`; raises Http404 for a figure or month there is not."""
+def behind_page(*, tenant: Tenant, figure: str, month: str, query: Mapping[str, str]) -> BehindPage:
+    """What makes up `figure` in `month`; raises Http404 for a figure or month there is not.
+
+    The `query` has the page, and may narrow the figure to a segment: `by` and `key`.
+    """
     found = frame.published()
     if found is None:
         raise Http404
@@ -41,8 +55,11 @@ def behind_page(*, tenant: Tenant, figure: str, month: str, page: str | None) ->
     except ValueError:
         raise Http404 from None
     words = frame.words_for(tenant, found.body["currency"])
-    kind = _kind(tenant, figure, month, index, found.body, words)
-    shown = Paginator(kind.parts, PAGE).get_page(page)
+    if "by" in query:
+        kind = segmented.segment_kind(tenant, figure, month, index, found.body, words, query)
+    else:
+        kind = _kind(tenant, figure, month, index, found.body, words)
+    shown = Paginator(kind.parts, PAGE).get_page(query.get("page"))
     total = sum(part.minor for part in kind.parts)
     rows = [
         {"url": url, "cells": [first, *cells, words.amount(part.minor)]}
@@ -64,8 +81,10 @@ def behind_page(*, tenant: Tenant, figure: str, month: str, page: str | None) ->
         "page": shown,
         "empty": {"title": _("Nothing behind this figure"), "text": _("It is zero.")},
     }
-    headline = words.count(len(kind.parts)) if kind.counts_rows else words.money(total, cents=True)
-    return BehindPage(kind.title, headline, kind.lead, listing)
+    figure_words = words.money(total, cents=True)
+    if kind.counts_rows:
+        figure_words = words.count(len(kind.parts))
+    return BehindPage(kind.title, kind.headline or figure_words, kind.lead, kind.links, listing)
 
 
 def _kind(tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words) -> Kind:
@@ -83,4 +102,28 @@ def _kind(tenant: Tenant, figure: str, month: str, index: int, body: Body, words
         return money.open_kind(tenant, figure, body, words)
     if figure in _CASH:
         return money.cash_kind(figure, month_name, index, words)
+    return _further(tenant, figure, month, index, body, words)
+
+
+def _further(tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words) -> Kind:
+    month_name = words.month(month, long=True)
+    if figure in rates.FIGURES:
+        return rates.rate_kind(tenant, figure, growth.month_row(body, month), index, words)
+    if figure in _BALANCES:
+        return money.balance_kind(tenant, figure, month, index, body, words)
+    if figure in recognised.FIGURES:
+        return recognised.recognised_kind(tenant, figure, month, index, body, words)
+    if figure in money.REFUNDS:
+        return money.refund_kind(tenant, figure, month_name, month, body, words)
+    if figure == "asp":
+        return arrivals.first_invoices_kind(tenant, month, index, words)
+    if figure.startswith(arrivals.COHORT):
+        return arrivals.cohort_kind(tenant, figure, month, index, words)
+    if figure.startswith(changes.CHANGE):
+        named = figure.removeprefix(changes.CHANGE)
+        return changes.change_kind(tenant, named, month, index, body, words)
+    if figure.startswith(money.ACCOUNT):
+        return money.account_kind(tenant, figure.removeprefix(money.ACCOUNT), body, words)
+    if figure.startswith(money.BOUGHT):
+        return money.bought_kind(tenant, figure.removeprefix(money.BOUGHT), body, words)
     raise Http404

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -15,12 +16,13 @@ from reporting.body import Body
 from reporting.domain import rounding
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, LineFigure
+from reporting.selectors import frame
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
 from reporting.selectors.frame import Words
 from reporting.selectors.movements import movement_names
 
 
-def _month_row(body: Body, month: str) -> Any:
+def month_row(body: Body, month: str) -> Any:
     row = next((row for row in body["months"] if row["month"] == month), None)
     if row is None:
         raise Http404
@@ -36,7 +38,7 @@ def mrr(tenant: Tenant, month_name: str, month: str, index: int, body: Body, wor
         body,
         words,
         times=1,
-        total=_month_row(body, month)["mrr_minor"],
+        total=month_row(body, month)["mrr_minor"],
         title=_("MRR of %(month)s") % {"month": month_name},
         lead=_("Every invoice line that covers the snapshot day, with its share of a month."),
     )
@@ -51,7 +53,7 @@ def arr(tenant: Tenant, month_name: str, month: str, index: int, body: Body, wor
         body,
         words,
         times=12,
-        total=_month_row(body, month)["arr_minor"],
+        total=month_row(body, month)["arr_minor"],
         title=_("Annual run rate of %(month)s") % {"month": month_name},
         lead=_("Every invoice line that covers the snapshot day: its share of a month × 12."),
     )
@@ -81,6 +83,21 @@ def _covering(
     shares = rounding.share_out([e4 * times for e4 in exact], total)
     parts = [Part(key, int(share)) for key, share in zip(keys, shares, strict=True)]
 
+    return _line_kind(tenant, title, lead, parts, words)
+
+
+def mrr_lines(
+    tenant: Tenant, lines: QuerySet[LineFigure], total: int, title: str, words: Words
+) -> Kind:
+    """These lines, each with its share of a month, adding up to `total`."""
+    found = list(lines.order_by("-mrr_e4", "pk").values_list("pk", "mrr_e4"))
+    shares = rounding.share_out([e4 for _pk, e4 in found], total)
+    parts = [Part(pk, int(share)) for (pk, _e4), share in zip(found, shares, strict=True)]
+    lead = _("Every invoice line that covers the snapshot day, with its share of a month.")
+    return _line_kind(tenant, title, lead, parts, words)
+
+
+def _line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: Words) -> Kind:
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = LineFigure.objects.select_related("line__invoice", "customer").in_bulk(
             [part.key for part in shown if isinstance(part.key, int)]
@@ -130,7 +147,7 @@ def customers(
         if place < len(series) and series[place] > 0:
             paying.append((pk, series[place]))
     paying.sort(key=lambda row: (-row[1], row[0]))
-    shares = rounding.share_out([e4 for _pk, e4 in paying], _month_row(body, month)["mrr_minor"])
+    shares = rounding.share_out([e4 for _pk, e4 in paying], month_row(body, month)["mrr_minor"])
 
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = CustomerFigure.objects.select_related("customer").in_bulk(
@@ -151,12 +168,13 @@ def customers(
     )
 
 
-_MOVEMENTS = {
+MOVEMENTS = {
     "new": Movement.NEW,
     "reactivation": Movement.REACTIVATION,
     "expansion": Movement.EXPANSION,
     "contraction": Movement.CONTRACTION,
     "churn": Movement.CHURN,
+    "paused": Movement.PAUSE,
 }
 
 
@@ -169,8 +187,8 @@ def movement(
     body: Body,
     words: Words,
 ) -> Kind:
-    total = _month_row(body, month)[f"{figure}_minor"]
-    sign = -1 if figure in {"contraction", "churn"} else 1
+    total = month_row(body, month)[f"{figure}_minor"]
+    sign = -1 if figure in {"contraction", "churn", "paused"} else 1
     changes = []
     for pk, first, mrr, fx, moves in CustomerFigure.objects.filter(
         first_month__lte=index
@@ -180,7 +198,7 @@ def movement(
             continue
         if figure == "fx":
             change = fx[i] if i < len(fx) else 0
-        elif i < len(moves) and moves[i] == _MOVEMENTS[figure]:
+        elif i < len(moves) and moves[i] == MOVEMENTS[figure]:
             change = (mrr[i] - (mrr[i - 1] if i else 0) - (fx[i] if i < len(fx) else 0)) * sign
         else:
             continue
@@ -201,7 +219,8 @@ def movement(
             pk, before, after = part.key
             customer = found[pk].customer
             amounts = [words.amount(rounding.minor(value)) for value in (before, after)]
-            yield customer.name, amounts, customer_url(tenant, customer.public_id)
+            url = frame.behind(tenant, f"change-{customer.public_id}", month)
+            yield customer.name, amounts, url
 
     names = movement_names()
     return Kind(

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
+from integrations.models import Customer, Invoice
+from reporting.models import CustomerFigure
+from reporting.selectors.frame import Words
+
+Rows = Callable[["Sequence[Part]"], Iterable[tuple[Any, list[Any], str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,14 @@ class Kind:
     lead: str
     parts: list[Part]
     columns: list[dict[str, Any]]
-    rows: Callable[[Sequence[Part]], Iterable[tuple[Any, list[Any], str]]]
+    rows: Rows
     unit: Callable[[int], str]
     # A count stands in the heading in place of the amounts' sum.
     counts_rows: bool = False
+    headline: str = ""
+    """What stands in the heading in place of the sum, such as a rate."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Where else to go from here: label and address."""
 
 
 def column(key: str, label: str) -> dict[str, Any]:
@@ -43,3 +53,55 @@ def invoice_url(tenant: Tenant, public_id: Any) -> str:
 
 def customer_url(tenant: Tenant, public_id: Any) -> str:
     return reverse("customer", args=[tenant.slug, public_id])
+
+
+def customer_rows(tenant: Tenant) -> Rows:
+    """Rows of parts whose keys are ids of `CustomerFigure`: name and business id."""
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        found = CustomerFigure.objects.select_related("customer").in_bulk(
+            [part.key for part in shown]
+        )
+        for part in shown:
+            customer = found[part.key].customer
+            yield customer.name, [customer.business_id], customer_url(tenant, customer.public_id)
+
+    return rows
+
+
+def customer_rows_by_id(tenant: Tenant) -> Rows:
+    """As `customer_rows`, of parts whose keys are ids of customers."""
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        found = Customer.objects.in_bulk([part.key for part in shown])
+        for part in shown:
+            customer = found[part.key]
+            yield customer.name, [customer.business_id], customer_url(tenant, customer.public_id)
+
+    return rows
+
+
+def invoice_columns() -> list[dict[str, Any]]:
+    return [
+        column("invoice", _("Invoice")),
+        column("customer", _("Customer")),
+        column("date", _("Date")),
+        column("due", _("Due")),
+    ]
+
+
+def invoice_rows(tenant: Tenant, words: Words) -> Rows:
+    """Rows of parts whose keys are ids of invoices."""
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        found = Invoice.objects.select_related("customer").in_bulk([part.key for part in shown])
+        for part in shown:
+            invoice = found[part.key]
+            customer: Any = invoice.customer_name
+            if invoice.customer:
+                url = customer_url(tenant, invoice.customer.public_id)
+                customer = {"text": invoice.customer.name, "url": url}
+            dates = [words.day(invoice.date), words.day(invoice.due_date)]
+            yield str(invoice), [customer, *dates], invoice_url(tenant, invoice.public_id)
+
+    return rows

@@ -1,0 +1,190 @@
+"""Rates and what they are made of: the customers above the line, and what they are divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calqsync.tenancy.models import Tenant
+from reporting.domain import rounding
+from reporting.domain.movements import Movement
+from reporting.models import CustomerFigure
+from reporting.selectors import frame
+from reporting.selectors.behind.kinds import Kind, Part, column, customer_url
+from reporting.selectors.frame import Words
+from reporting.selectors.rates import rates
+
+_GAINS = {Movement.NEW, Movement.EXPANSION, Movement.REACTIVATION}
+_LOSSES = {Movement.CONTRACTION, Movement.CHURN}
+_KEPT = {Movement.EXPANSION, *_LOSSES}
+TOLERATED = "tolerated"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One customer between two snapshots, in e4 units; `change` leaves exchange rates out."""
+
+    pk: int
+    before: int
+    after: int
+    change: int
+    kind: int
+
+
+def steps(index: int, back: int = 1) -> list[Step]:
+    """Every customer with MRR at either of two snapshots `back` months apart.
+
+    Over more than one month the kind is that of the change itself, for who paid before.
+    """
+    found = []
+    for pk, first, mrr, fx, moves in CustomerFigure.objects.filter(
+        first_month__lte=index
+    ).values_list("pk", "first_month", "mrr_e4", "fx_e4", "moves"):
+        i = index - first
+        if i >= len(mrr):
+            continue
+        before = mrr[i - back] if i >= back else 0
+        rates_moved = sum(fx[max(0, i - back + 1) : i + 1])
+        change = mrr[i] - before - rates_moved
+        if not before and not mrr[i]:
+            continue
+        kind = moves[i] if back == 1 and i < len(moves) else _over_months(before, mrr[i], change)
+        found.append(Step(pk, before, mrr[i], change, kind))
+    return found
+
+
+def _over_months(before: int, after: int, change: int) -> int:
+    if not before:
+        return Movement.NONE
+    if not after:
+        return Movement.CHURN
+    return (change > 0) * Movement.EXPANSION or (change < 0) * Movement.CONTRACTION
+
+
+def _lost(step: Step) -> int:
+    return -step.change if step.kind in _LOSSES else 0
+
+
+def _lost_net(step: Step) -> int:
+    return -step.change if step.kind in _KEPT | {Movement.REACTIVATION} else 0
+
+
+def _kept(step: Step) -> int:
+    return step.before + (step.change if step.kind in _KEPT else 0) if step.before else 0
+
+
+def _kept_at_most(step: Step) -> int:
+    return step.before + (step.change if step.kind in _LOSSES else 0) if step.before else 0
+
+
+def _gained_and_lost(step: Step) -> int:
+    return step.change if step.kind in _GAINS | _LOSSES else 0
+
+
+def _tolerated(step: Step) -> int:
+    return step.change if step.kind == Movement.TOLERATED else 0
+
+
+def _new(step: Step) -> int:
+    return step.change if step.kind == Movement.NEW else 0
+
+
+def _stands(step: Step) -> int:
+    return step.after
+
+
+# What each customer adds to the upper half of the rate, and how many months it looks back.
+_PARTS: dict[str, tuple[Callable[[Step], int], int]] = {
+    "gross_churn": (_lost, 1),
+    "net_churn": (_lost_net, 1),
+    "nrr": (_kept, 1),
+    "grr": (_kept_at_most, 1),
+    "nrr_12": (_kept, 12),
+    "grr_12": (_kept_at_most, 12),
+    "quick_ratio": (_gained_and_lost, 1),
+    "arpa": (_stands, 1),
+    "new_arpa": (_new, 1),
+    TOLERATED: (_tolerated, 1),
+}
+FIGURES = frozenset(_PARTS)
+
+
+def rate_kind(tenant: Tenant, figure: str, row: Any, index: int, words: Words) -> Kind:
+    """The customers behind one rate of a month; their sum is what the rate divides."""
+    amount, back = _PARTS[figure]
+    found = steps(index, back)
+    parts = [(step, amount(step)) for step in found]
+    parts = [(step, exact) for step, exact in parts if exact]
+    parts.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk))
+    exact = [part for _step, part in parts]
+    total = row["tolerated_minor"] if figure == TOLERATED else rounding.minor(sum(exact))
+    shares = rounding.share_out(exact, total)
+    title, value, divided = _said(figure, row, found, words)
+    return Kind(
+        _("%(rate)s of %(month)s") % {"rate": title, "month": words.month(row["month"], long=True)},
+        divided % {"sum": words.money(total, cents=True)},
+        [Part(step, int(share)) for (step, _exact), share in zip(parts, shares, strict=True)],
+        [
+            column("customer", _("Customer")),
+            {"key": "before", "label": _("MRR before"), "numeric": True},
+            {"key": "after", "label": _("MRR after"), "numeric": True},
+        ],
+        _rows(tenant, words),
+        lambda n: ngettext("%d customer", "%d customers", n) % n,
+        headline=value,
+    )
+
+
+def _said(figure: str, row: Any, found: Sequence[Step], words: Words) -> tuple[str, str, str]:
+    """Its name, its value, and the division in words; "%(sum)s" is the sum of the rows."""
+    if figure == TOLERATED:
+        text = _("Changes below the tolerance of your settings: no expansion and no contraction.")
+        return _("Changes too small to count"), "", text
+    if figure == "arpa":
+        text = _("%%(sum)s from %(count)s paying customers") % {
+            "count": words.count(row["customers"])
+        }
+        return _("MRR per customer"), words.money(row["arpa_minor"], cents=True), text
+    if figure == "new_arpa":
+        text = _("%%(sum)s from %(count)s new customers") % {
+            "count": words.count(row["new_customers"])
+        }
+        each = Fraction(row["new_minor"], row["new_customers"] or 1)
+        value = words.money(rounding.minor(round(each * rounding.E4)), cents=True)
+        return _("MRR per new customer"), value, text
+    if figure == "quick_ratio":
+        gained = sum(step.change for step in found if step.kind in _GAINS)
+        lost = sum(-step.change for step in found if step.kind in _LOSSES)
+        text = _("%(gained)s gained ÷ %(lost)s lost; %%(sum)s in all") % {
+            "gained": words.money(rounding.minor(gained), cents=True),
+            "lost": words.money(rounding.minor(lost), cents=True),
+        }
+        return _("Quick ratio"), words.ratio(row["quick_ratio_ppm"]), text
+    base = rounding.minor(sum(step.before for step in found))
+    when = frame.month_text(frame.month_index(row["month"]) - _PARTS[figure][1])
+    text = _("%%(sum)s ÷ %(base)s at the end of %(month)s") % {
+        "base": words.money(base, cents=True),
+        "month": words.month(when, long=True),
+    }
+    return rates()[figure].row.label, words.rate(row[f"{figure}_ppm"]), text
+
+
+def _rows(
+    tenant: Tenant, words: Words
+) -> Callable[[Sequence[Part]], Iterable[tuple[Any, list[Any], str]]]:
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        found = CustomerFigure.objects.select_related("customer").in_bulk(
+            [part.key.pk for part in shown]
+        )
+        for part in shown:
+            customer = found[part.key.pk].customer
+            both = (part.key.before, part.key.after)
+            amounts = [words.amount(rounding.minor(value)) for value in both]
+            yield customer.name, amounts, customer_url(tenant, customer.public_id)
+
+    return rows

@@ -1,0 +1,146 @@
+"""Recognition: the invoice lines behind what a month invoiced, earned, and left deferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calqsync.tenancy.models import Tenant
+from reporting.body import Body
+from reporting.domain.arrays import NEVER, Ints, as_int64
+from reporting.domain.periods import day_number, last_day, month_of
+from reporting.domain.recognition import Schedule
+from reporting.models import LineFigure, ReportSettings
+from reporting.selectors import frame
+from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
+from reporting.selectors.frame import Words
+
+FIGURES = frozenset({"invoiced", "recognised", "deferred", "accrued"})
+
+
+def recognised_kind(
+    tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words
+) -> Kind:
+    """Lines by the tenant's method of recognition; each by its part of the month's figure."""
+    chosen = ReportSettings.objects.first() or ReportSettings()
+    as_of = day_number(date.fromisoformat(body["as_of"]))
+    ends = as_int64([min(int(last_day(index)), as_of), int(last_day(index - 1))])
+    parts = _parts(
+        figure, _rows_of(figure, index), index, ends, daily=chosen.recognition == "daily"
+    )
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        found = LineFigure.objects.select_related("line__invoice", "customer").in_bulk(
+            [part.key for part in shown]
+        )
+        for part in shown:
+            made = found[part.key]
+            invoice = made.line.invoice
+            span = words.day(invoice.date)
+            if made.counted and made.start and made.end:
+                span = _("%(start)s – %(end)s") % {
+                    "start": words.day(made.start),
+                    "end": words.day(made.end - timedelta(days=1)),
+                }
+            number = {"text": str(invoice), "url": invoice_url(tenant, invoice.public_id)}
+            yield (
+                made.customer.name,
+                [made.line.name, number, span],
+                customer_url(tenant, made.customer.public_id),
+            )
+
+    titles = {
+        "invoiced": _("Invoiced in %(month)s, by line"),
+        "recognised": _("Recognised in %(month)s"),
+        "deferred": _("Deferred at the end of %(month)s"),
+        "accrued": _("Accrued at the end of %(month)s"),
+    }
+    return Kind(
+        titles[figure] % {"month": words.month(month, long=True)},
+        _("Invoice lines without VAT, by the method of recognition in your settings."),
+        parts,
+        [
+            column("customer", _("Customer")),
+            column("line", _("Line")),
+            column("invoice", _("Invoice")),
+            column("period", _("Earned over")),
+        ],
+        rows,
+        lambda n: ngettext("%d invoice line", "%d invoice lines", n) % n,
+    )
+
+
+_FIELDS = ("pk", "line__net_acc_minor", "line__invoice__date", "counted", "start", "end", "day")
+
+
+def _rows_of(figure: str, index: int) -> list[tuple[Any, ...]]:
+    """Lines that may have a part in the figure; those that have none fall out later."""
+    first, after = (frame.month_start(frame.month_text(one)) for one in (index, index + 1))
+    # Where it is not earned over a period: on delivery, or else with the invoice.
+    lines = LineFigure.objects.exclude(line__net_acc_minor=0).annotate(
+        day=Coalesce("line__start", "line__invoice__delivery_start", "line__invoice__date")
+    )
+    at_once = Q(counted=False) | Q(start=None) | Q(end=None)
+    invoiced = Q(line__invoice__date__gte=first, line__invoice__date__lt=after)
+    if figure == "invoiced":
+        lines = lines.filter(invoiced)
+    elif figure == "recognised":
+        running = Q(counted=True, start__lt=after, end__gte=first)
+        lines = lines.filter(running | (at_once & Q(day__gte=first, day__lt=after)))
+    elif figure == "deferred":
+        waiting = Q(counted=True, end__gte=first) | (at_once & Q(day__gte=first))
+        lines = lines.filter(waiting, line__invoice__date__lt=after)
+    else:
+        begun = Q(counted=True, start__lt=after) | (at_once & Q(day__lt=after))
+        lines = lines.filter(begun, line__invoice__date__gte=after)
+    return list(lines.order_by("pk").values_list(*_FIELDS))
+
+
+def _parts(
+    figure: str, found: Sequence[tuple[Any, ...]], index: int, ends: Ints, *, daily: bool
+) -> list[Part]:
+    if not found:
+        return []
+    plan = _schedule(found, daily=daily)
+    every = np.arange(len(found))
+    months, days = (np.full(len(found), index), np.full(len(found), ends[0]))
+    if figure == "invoiced":
+        amounts = np.where(plan.invoiced == index, plan.net, 0)
+    elif figure == "recognised":
+        before = plan.recognised_by(every, months - 1, np.full(len(found), ends[1]))
+        amounts = plan.recognised_by(every, months, days) - before
+    else:
+        amounts = plan.open_on(every, months, days)[figure == "accrued"]
+    pairs = zip((row[0] for row in found), amounts.tolist(), strict=True)
+    parts = [Part(pk, minor) for pk, minor in pairs if minor]
+    return sorted(parts, key=lambda part: (-abs(part.minor), part.key))
+
+
+def _schedule(found: Sequence[tuple[Any, ...]], *, daily: bool) -> Schedule:
+    """What `domain.recognition.schedule` plans for the same lines, from their stored figures."""
+    _pk, net, invoiced, counted, start, end, day = zip(*found, strict=True)
+    served = np.array(
+        [bool(c and s and e and e > s) for c, s, e in zip(counted, start, end, strict=True)]
+    )
+    own = as_int64([day_number(one) for one in day])
+    begins = np.where(served, as_int64([day_number(one) if one else 0 for one in start]), own)
+    stops = np.where(served, as_int64([day_number(one) if one else 0 for one in end]), own + 1)
+    first, parts = begins, stops - begins
+    if not daily:
+        first, parts = month_of(begins), np.maximum(month_of(stops) - month_of(begins), 1)
+    return Schedule(
+        row=np.arange(len(found)),
+        net=as_int64(net),
+        first=first,
+        parts=parts,
+        invoiced=month_of(as_int64([day_number(one) for one in invoiced])),
+        at_once=np.where(served, NEVER, own),
+        daily=daily,
+    )

@@ -1,0 +1,165 @@
+"""One segment's MRR, movements and customers: the lines and customers within it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from django.db.models import F, Q, QuerySet
+from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from calqsync.tenancy.models import Tenant
+from reporting import parts
+from reporting.body import Body
+from reporting.domain import rounding
+from reporting.domain.arrays import as_int64
+from reporting.domain.movements import SIGNS, Movements, movements
+from reporting.domain.mrr import CustomerMonths, Spans, month_table
+from reporting.domain.segments import ADJUSTMENT, OTHER
+from reporting.models import LineFigure, ReportPart, ReportSettings
+from reporting.parts import Segment, Segments
+from reporting.selectors.behind.growth import MOVEMENTS, mrr_lines
+from reporting.selectors.behind.kinds import Kind, Part, column, customer_rows_by_id
+from reporting.selectors.frame import Words
+
+FIGURES = frozenset({"mrr", "customers", "fx", *MOVEMENTS})
+# Where a line finds what it is grouped by.
+_PATHS = {
+    "product": "line__product__public_id",
+    "product_group": "line__product__group",
+    "customer_group": "customer__group",
+    "country": "customer__country",
+    "currency": "line__invoice__currency",
+    "connection": "line__connection__public_id",
+}
+
+
+def segment_kind(
+    tenant: Tenant,
+    figure: str,
+    month: str,
+    index: int,
+    body: Body,
+    words: Words,
+    address: Mapping[str, str],
+) -> Kind:
+    """The figure of `?by=` a dimension and `key=` one of its segments; Http404 for no such one."""
+    dimension, key = address.get("by", ""), address.get("key", "")
+    part = ReportPart.objects.filter(name=f"{parts.SEGMENTS}.{dimension}").first()
+    if part is None or dimension not in _PATHS or figure not in FIGURES:
+        raise Http404
+    found = cast(Segments, part.body)
+    segment = next((one for one in found["segments"] if one["key"] == key), None)
+    if segment is None or month not in found["months"]:
+        raise Http404
+    row = segment["months"][found["months"].index(month)]
+    title = _("%(segment)s, %(month)s") % {
+        "segment": segment["name"] or _("Without one"),
+        "month": words.month(month, long=True),
+    }
+    if key == ADJUSTMENT:
+        return _lifted(title, row, figure, month, body)
+    lines = _lines_of(dimension, segment, found)
+    if figure == "mrr":
+        standing = lines.filter(from_month__lte=index, to_month__gt=index).exclude(mrr_e4=0)
+        return mrr_lines(tenant, standing, row["mrr_minor"], title, words)
+    table, moved = _measured(lines, index, words.currency)
+    if figure == "customers":
+        amounts = table.mrr[:, -1] if len(table.mrr) else as_int64([])
+        total = rounding.minor(int(amounts[amounts > 0].sum()))
+        rows = np.flatnonzero(amounts > 0)
+    elif figure == "fx":
+        amounts, total = moved.fx[:, -1], row["fx_minor"]
+        rows = np.flatnonzero(amounts)
+    else:
+        kind = MOVEMENTS[figure]
+        # A loss is published as a magnitude, and listed with its sign.
+        total = row[f"{figure}_minor"] * SIGNS.get(kind, 1)  # type: ignore[literal-required]
+        amounts = moved.change[:, -1]
+        rows = np.flatnonzero((moved.kind[:, -1] == kind) & (amounts != 0))
+    rows = rows[np.argsort(-np.abs(amounts[rows]), kind="stable")]
+    shares = rounding.share_out(amounts[rows], total)
+    return Kind(
+        title,
+        _("Customers within the segment, by their lines in it."),
+        [
+            Part(customer, minor)
+            for customer, minor in zip(table.customers[rows].tolist(), shares.tolist(), strict=True)
+        ],
+        [column("customer", _("Customer")), column("business_id", _("Business id"))],
+        customer_rows_by_id(tenant),
+        lambda n: ngettext("%d customer", "%d customers", n) % n,
+        counts_rows=figure == "customers",
+    )
+
+
+def _lines_of(dimension: str, segment: Segment, found: Segments) -> QuerySet[LineFigure]:
+    path = _PATHS[dimension]
+    lines = LineFigure.objects.filter(counted=True)
+    if segment["key"] == OTHER:
+        named = [one["key"] for one in found["segments"] if one["key"] not in {OTHER, ADJUSTMENT}]
+        blank = Q(**{f"{path}__isnull": True})
+        keys = [key for key in named if key]
+        lines = lines.filter(~Q(**{f"{path}__in": keys}) | blank)
+        return lines.exclude(blank) if "" in named else lines
+    if segment["key"]:
+        return lines.filter(**{path: segment["key"]})
+    unnamed = Q(**{f"{path}__isnull": True})
+    if not path.endswith("public_id"):
+        unnamed |= Q(**{path: ""})
+    return lines.filter(unnamed)
+
+
+def _measured(
+    lines: QuerySet[LineFigure], index: int, currency: str
+) -> tuple[CustomerMonths, Movements]:
+    """The segment's customers up to the month, as the engine classifies them."""
+    rows = list(
+        lines.filter(from_month__lte=index)
+        .exclude(mrr_e4=0)
+        .values_list("customer_id", "from_month", "to_month", "mrr_e4", "line__invoice__currency")
+        .annotate(net=F("line__net_minor"), acc=F("line__net_acc_minor"))
+    )
+    customer, begins, stops, e4 = (as_int64([row[place] for row in rows]) for place in range(4))
+    first = min([index, *begins.tolist()])
+    codes = {name: code for code, name in enumerate(sorted({row[4] for row in rows} - {currency}))}
+    native = [int(row[3]) * row[5] // row[6] if row[6] else 0 for row in rows]
+    spans = Spans(
+        row=np.arange(len(rows)),
+        first=begins - first,
+        after=stops - first,
+        mrr=e4,
+        native=as_int64(native),
+        foreign=as_int64([codes.get(row[4], -1) for row in rows]),
+    )
+    months = np.arange(first, index + 1, dtype=np.int64)
+    table = month_table(np.unique(customer), customer, spans, months, floor=False)
+    chosen = ReportSettings.objects.first() or ReportSettings()
+    moved = movements(
+        table,
+        np.arange(len(months), dtype=np.int64),
+        tolerance_bp=chosen.tolerance_bp,
+        reactivation_months=chosen.reactivation_months,
+    )
+    return table, moved
+
+
+def _lifted(title: str, row: Any, figure: str, month: str, body: Body) -> Kind:
+    """What lifts customers to 0, and the cents by which segments are rounded apart."""
+    if figure != "mrr":
+        raise Http404
+    found = [one for one in body["adjustments"] if one["month"] == month]
+    rest = row["mrr_minor"] - sum(rounding.minor(one["amount_e4"]) for one in found)
+    pairs = [(one["name"], rounding.minor(one["amount_e4"])) for one in found]
+    pairs += [(_("Cents lost in rounding"), rest)] if rest else []
+    return Kind(
+        title,
+        _("Customers whose credits exceed their invoices count as 0."),
+        [Part(name, minor) for name, minor in pairs],
+        [column("customer", _("Customer"))],
+        lambda shown: ((part.key, [], "") for part in shown),
+        lambda n: ngettext("%d row", "%d rows", n) % n,
+    )
