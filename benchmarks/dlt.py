@@ -1,7 +1,8 @@
 """First import of the medium company, against dlt's REST API source doing the same reads.
 
-Both read the same documents from the same sandbox, in batches of 200, into the same PostgreSQL,
-in one run. dlt is set up as its pages advise (`docs/decisions/0024-compared-with-dlt.md`).
+All read the same documents from the same sandbox, in batches of 200, into the same PostgreSQL, in
+one run. dlt goes twice: as it comes, and set up as its pages on performance advise
+(`docs/decisions/0024-compared-with-dlt.md`).
 """
 
 from __future__ import annotations
@@ -14,20 +15,19 @@ from datetime import date
 from typing import Any
 
 from benchmarks import Result
-from benchmarks._office import ROOT, Company, Office, office
+from benchmarks._office import ROOT, Company, Imported, Office, office
 
 MEDIUM = "Medium Saas Oy"
 MIN_RATIO = 3.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--loader", choices=["csv", "insert_values"], default="csv")
     parser.add_argument(
         "--plain", action="store_true", help="let dlt keep no exact amounts and no raw documents"
     )
 
 
-def run(*, loader: str, plain: bool) -> Result:
+def run(*, plain: bool) -> Result:
     """Seconds of each from the first request to the last row, and how many times ours is faster.
 
     Ours begins at "Connect now" and ends when the run is complete: pages, queue and the figures
@@ -36,36 +36,44 @@ def run(*, loader: str, plain: bool) -> Result:
     with office(["medium"]) as place:
         ours = place.company("Bench Oy")
         imported = ours.connect(MEDIUM)
-        place.sandbox("reset")
-        theirs = _through_dlt(place, ours, [loader, *(["plain"] if plain else [])])
-        asked = place.sandbox("counts")["requests"]
+        options = ["--plain"] if plain else []
+        theirs = _through_dlt(place, ours, "dlt", options)
+        tuned = _through_dlt(place, ours, "dlt_tuned", [*options, "--tuned"])
     result = Result(
         figures={
             "invoices": theirs["rows"]["invoices"],
             "seconds": round(imported.imported, 1),
             "requests": imported.sandbox["requests"],
-            "dlt_seconds": round(theirs["seconds"], 1),
-            **{f"dlt_{name}_seconds": round(took, 1) for name, took in theirs["steps"].items()},
-            "dlt_requests": asked,
-            "times_faster": round(theirs["seconds"] / imported.imported, 2),
+            **_figures("dlt", theirs, imported),
+            **_figures("dlt_tuned", tuned, imported),
         }
     )
-    result.at_least("times_faster", MIN_RATIO)
+    result.at_least("times_faster_than_dlt", MIN_RATIO)
     result.at_least("invoices", 25_000)
     return result
 
 
-def _through_dlt(place: Office, ours: Company, options: list[str]) -> dict[str, Any]:
+def _figures(name: str, theirs: dict[str, Any], ours: Imported) -> dict[str, float | int | str]:
+    return {
+        f"{name}_seconds": round(theirs["seconds"], 1),
+        **{f"{name}_{step}_seconds": round(took, 1) for step, took in theirs["steps"].items()},
+        f"{name}_requests": theirs["requests"],
+        f"times_faster_than_{name}": round(theirs["seconds"] / ours.imported, 2),
+    }
+
+
+def _through_dlt(place: Office, ours: Company, name: str, options: list[str]) -> dict[str, Any]:
     """What dlt's process printed; it works in a database of its own on the same server."""
     import psycopg2
 
     server = psycopg2.connect(place.stack.superuser_dsn())
     server.autocommit = True
-    server.cursor().execute("CREATE DATABASE dlt")
+    server.cursor().execute(f"CREATE DATABASE {name}")
     server.close()
-    database = place.stack.superuser_dsn("dlt").replace("postgres://", "postgresql://", 1)
+    database = place.stack.superuser_dsn(name).replace("postgres://", "postgresql://", 1)
     api = f"{place.stack.env['PROCOUNTOR_BASE_URL']}/api/"
     period = ("2000-01-01", date.today().isoformat())
+    place.sandbox("reset")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks._dlt_pipeline", api, database, *period, *options],
         cwd=ROOT,
@@ -75,7 +83,7 @@ def _through_dlt(place: Office, ours: Company, options: list[str]) -> dict[str, 
         check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return found | {"requests": place.sandbox("counts")["requests"]}
 
 
 def _token(ours: Company) -> str:

@@ -58,13 +58,13 @@ class Visitor:
                 return
         raise StackError(f'The page {self.url} has no "{text}".')
 
-    def choice(self, name: str, containing: str) -> str:
-        """The value of the radio button in group `name` whose text contains `containing`."""
+    def choice(self, name: str, text: str) -> str:
+        """The value of the radio button in group `name` whose text begins with `text`."""
         for form in self._page.forms:
             for value, label in form.choices.get(name, []):
-                if containing in label:
+                if label.startswith(text):
                     return value
-        raise StackError(f'The page {self.url} offers no "{containing}".')
+        raise StackError(f'The page {self.url} offers no "{text}".')
 
     def has(self, text: str) -> bool:
         """Whether the page has a button or link with that text."""

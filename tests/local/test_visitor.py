@@ -10,6 +10,7 @@ PAGE = """
 <form method="post" action="/go/"><input type="hidden" name="token" value="t1">
 <input name="name" value="old"><input type="checkbox" name="off" value="1">
 <label><input type="radio" name="company" value="7"> Kuusi Oy (123)</label>
+<label><input type="radio" name="company" value="9"> Uusi Aalto Oy (789)</label>
 <label><input type="radio" name="company" value="8"> Aalto Oy (456)</label>
 <select name="size"><option value="s">S</option><option value="m" selected>M</option></select>
 <button type="submit" name="action" value="yes">Go on</button>
