@@ -152,6 +152,10 @@ _KEEP = """
 def version_keep(*, body: Body) -> None:
     """Keep the published report, with its parts, as what was known at the end of its day.
 
+    Called before the first publication of another day, whose own version begins without a body:
+    today's figures are the report itself, and keeping them at every change would cost more than
+    following the change.
+
     Customers stand in it by their public ids: who is erased later is named nowhere.
     """
     unnamed = {
@@ -163,6 +167,15 @@ def version_keep(*, body: Body) -> None:
     }
     with database.cursor() as cursor:
         cursor.execute(_KEEP, {"tenant": scope.required(), "unnamed": json.dumps(unnamed)})
+
+
+def version_begin(*, day: date, now: datetime) -> None:
+    """Say that there are figures of this day, which are the published ones until it ends."""
+    ReportVersion.objects.update_or_create(
+        day=day,
+        defaults={"published_at": now},
+        create_defaults={"tenant_id": scope.required(), "published_at": now},
+    )
 
 
 @transaction.atomic

@@ -33,7 +33,7 @@ from reporting.models import (
     Subscription,
 )
 from reporting.services.banking import counted_events
-from reporting.services.restating import restated, version_keep
+from reporting.services.restating import restated, version_begin, version_keep
 
 KINDS = {
     EventKind.OPERATIONS: "operating",
@@ -122,8 +122,6 @@ def publish(
 
     `began` is when the computation did, by the monotonic clock.
     """
-    columns = {"name": list(parts), "body": list(parts.values())}
-    written = replace_rows(ReportPart, key=["name"], columns=columns)
     new: dict[str, Any] = {
         "as_of": books.settings.as_of,
         "currency": books.settings.currency,
@@ -131,10 +129,14 @@ def publish(
         "body": body,
     }
     old = Report.objects.select_for_update().first()
+    if old is not None and old.as_of != books.settings.as_of:
+        version_keep(body=old.body)
+    columns = {"name": list(parts), "body": list(parts.values())}
+    written = replace_rows(ReportPart, key=["name"], columns=columns)
     compute_ms = round(1000 * (time.monotonic() - began))
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
-        version_keep(body=body)
+        version_begin(day=books.settings.as_of, now=now)
         return written + Written(added=1)
     if not written.total and all(getattr(old, name) == value for name, value in new.items()):
         return written
@@ -142,7 +144,7 @@ def publish(
         version=old.version + 1, published_at=now, compute_ms=compute_ms, **new
     )
     restated(old=old, body=body, freshness=books.freshness, now=now)
-    version_keep(body=body)
+    version_begin(day=books.settings.as_of, now=now)
     return written + Written(changed=1)
 
 
