@@ -147,6 +147,7 @@ class Report:
             lambda table: _movements(table, every, None, self.settings),
             belonging,
             dimension,
+            None if len(self.table.adjustments[0]) or self.settings.keep_free else self.monthly,
         )
 
     def schedule(self, *, daily: bool | None = None) -> Schedule:

@@ -130,8 +130,13 @@ def segment_sums(
     moved: Callable[[CustomerMonths], Movements],
     belonging: Belonging,
     dimension: Dimension,
+    whole: Movements | None = None,
 ) -> SegmentSums:
-    """The sums of all customers of a table; `moved` finds the monthly movements of a table."""
+    """The sums of all customers of a table; `moved` finds the monthly movements of a table.
+
+    `whole` are the table's own, where a customer who is in one segment alone moves in it as in
+    all: when nobody was lifted above zero and only who pays is a customer.
+    """
     keys, code = segment_keys(lines, spans.row, belonging, dimension)
     months = table.months
     figures = np.zeros((len(keys), len(Row), len(months)), dtype=np.int64)
@@ -140,6 +145,11 @@ def segment_sums(
     order = np.argsort(pair, kind="stable")
     pair, sorted_spans = pair[order], spans.take(order)
     owners, first = np.unique(pair, return_index=True)
+    if whole is not None and len(keys) and len(np.unique(customer)) == len(owners):
+        of_customer = np.zeros(len(table.customers), dtype=np.int64)
+        of_customer[customer] = code
+        _add(figures, of_customer, table, whole)
+        return _used(keys, figures, np.zeros(len(months), dtype=np.int64))
     for begin in range(0, len(owners), BLOCK):
         some = owners[begin : begin + BLOCK]
         stop = first[begin + BLOCK] if begin + BLOCK < len(owners) else len(pair)
@@ -154,12 +164,20 @@ def segment_sums(
 
 
 def _add(figures: Ints, code: Ints, table: CustomerMonths, moves: Movements) -> None:
-    np.add.at(figures[:, Row.MRR], code, table.mrr)
-    np.add.at(figures[:, Row.CUSTOMERS], code, table.mrr > 0)
-    np.add.at(figures[:, Row.FX], code, moves.fx)
+    order = np.argsort(code, kind="stable")
+    known, first = np.unique(code[order], return_index=True)
+
+    def add(row: Row, values: Ints) -> None:
+        figures[known, row] += np.add.reduceat(values[order], first, axis=0)
+
+    add(Row.MRR, table.mrr)
+    add(Row.CUSTOMERS, as_int64(table.mrr > 0))
+    if moves.fx.any():
+        add(Row.FX, moves.fx)
     for kind in _MOVED:
-        amount = np.where(moves.kind == kind, moves.change * SIGNS.get(kind, 1), 0)
-        np.add.at(figures[:, Row[kind.name]], code, amount)
+        chosen = moves.kind == kind
+        if chosen.any():
+            add(Row[kind.name], np.where(chosen, moves.change * SIGNS.get(kind, 1), 0))
 
 
 def segments(

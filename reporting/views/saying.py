@@ -23,7 +23,7 @@ from reporting.views.answering import answer, answer_list, back, came_from, may_
 # Pages that an act may have begun on: where undoing it leads back to.
 _BACK_TO = {
     *("subscriptions", "subscriptions_review", "subscription", "products", "product"),
-    *("invoice", "invoice_line", "edits", "financial", "growth"),
+    *("invoice", "invoice_line", "edits", "financial", "growth", "settings_figures"),
 }
 
 
