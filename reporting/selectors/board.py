@@ -61,7 +61,7 @@ def board_page(
     restated = _restated(read, month)
     page = BoardPage(
         title=_("Board report, %(month)s") % {"month": words.month(month, long=True)},
-        lead=tenant.name,
+        lead="",
         freshness=read.freshness,
         notes=loading_notes(found, words),
         tiles=_tiles(read, month),
