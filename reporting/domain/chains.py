@@ -8,7 +8,7 @@ that alternate are chains side by side (three yearly contracts are not one quart
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ _YEARLY = len(BANDS) - 1
 # A year costs as much as so many months, and is billed this much more rarely.
 YEAR_OF_MONTHS = (9.5, 12.5)
 YEARLY_AMONG = 6
+YEAR_DAYS, MOST_CONTRACTS, RENEWAL_PERCENT = 365, 6, 15
+"""Of yearly contracts side by side: as many a year at most, renewed at a price so much off."""
 _SURE_HITS = np.array([4, 4, 4, 4, 3, 3, 10**9])
 """Hits at one price that make a cadence certain; a yearly one never is by itself."""
 
@@ -261,8 +263,48 @@ def _split_groups(
 
 
 def find_cadence(lines: Lines, chains: Chains, hits: Flags) -> Cadence:
-    """The rhythm of each chain's invoice days."""
-    return rhythm(lines, np.flatnonzero(hits), chains.of_line, chains.count)
+    """The rhythm of each chain's invoice days.
+
+    Where all invoices come again a year later at their price, and no shorter rhythm is unbroken,
+    they are yearly contracts side by side.
+    """
+    found = rhythm(lines, np.flatnonzero(hits), chains.of_line, chains.count)
+    yearly = _yearly_side_by_side(lines, chains, hits, found)
+    if not yearly.any():
+        return found
+    return replace(
+        found,
+        nominal=np.where(yearly, _PERIOD[_YEARLY], found.nominal),
+        share_percent=np.where(yearly, 100, found.share_percent),
+        sure=found.sure & ~yearly,
+    )
+
+
+def _yearly_side_by_side(lines: Lines, chains: Chains, hits: Flags, found: Cadence) -> Flags:
+    owner, day = np.divmod(found.hit_keys, DAY_SPAN)
+    first, last = np.full(chains.count, DAY_SPAN), np.zeros(chains.count, dtype=np.int64)
+    np.minimum.at(first, owner, day)
+    np.maximum.at(last, owner, day)
+    low, high, _ = BANDS[_YEARLY]
+    asked = (found.hits >= 4) & (found.share_percent < 100) & (last - first >= high)
+    asked &= found.hits * YEAR_DAYS <= MOST_CONTRACTS * (last - first + YEAR_DAYS)
+    if not asked.any():
+        return asked
+    rows = np.flatnonzero(hits & asked[chains.of_line])
+    chain, on = chains.of_line[rows], as_int64(lines.invoice_day[rows])
+    keys, at = np.unique(chain * DAY_SPAN + on, return_inverse=True)
+    owner, day = np.divmod(keys, DAY_SPAN)
+    again = np.zeros(len(keys), dtype=np.bool_)
+    before = again.copy()
+    for price in _hit_prices(lines, rows, at, len(keys)):
+        earlier = np.searchsorted(keys, keys - high)
+        near = (keys[earlier] <= keys - low) & (owner[earlier] == owner)
+        near &= 100 * np.abs(price - price[earlier]) <= RENEWAL_PERCENT * price
+        before |= near
+        again[earlier[near]] = True
+    lacks = (~before & (day > first[owner] + high)) | (~again & (day < last[owner] - high))
+    judged = np.bincount(owner[before], minlength=chains.count) >= 2
+    return asked & judged & (np.bincount(owner[lacks], minlength=chains.count) == 0)
 
 
 def rhythm(lines: Lines, rows: NDArray[np.intp], owner: Ints, owners: int) -> Cadence:

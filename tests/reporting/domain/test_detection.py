@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -208,6 +209,27 @@ class TestTraps:
         assert {one.period_months for one in report.subscriptions} == {12}
         assert len(report.subscriptions) == 3
         assert mrr_on(report, "2024-12") == "600"
+
+    @pytest.mark.parametrize("rise", ["1.00", "1.04"])
+    def test_three_yearly_contracts_at_nearly_one_price_are_not_a_quarterly_one(self, rise):
+        rows = [
+            row.but(net=f"{Decimal(row.net) * Decimal(rise) ** number:.2f}")
+            for first, net in (
+                ("2022-01-01", "3510.00"),
+                ("2022-04-01", "3549.00"),
+                ("2022-07-01", "3588.00"),
+            )
+            for number, row in enumerate(yearly(4, first, net))
+        ]
+        report = report_on(rows, threshold=Confidence.MEDIUM)
+        assert {one.period_months for one in report.subscriptions} == {12}
+        assert float(mrr_on(report, "2023-12")) == pytest.approx(887.25 * float(rise), abs=0.02)
+
+    def test_a_quarterly_one_that_missed_two_invoices_is_quarterly(self):
+        days = ("2022-01-01", "2022-04-01", "2022-10-01", "2023-01-01", "2023-04-01", "2023-07-01")
+        days += ("2024-01-01", "2024-04-01", "2024-07-01", "2024-10-01")
+        report = report_on([Row(on=on, net="300.00") for on in days])
+        assert {one.period_months for one in report.subscriptions} == {3}
 
     def test_renewals_of_other_contracts_do_not_cut_a_yearly_period(self):
         rows = [
