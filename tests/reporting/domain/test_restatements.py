@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from reporting.domain.arrays import as_int64
 from reporting.domain.movements import classify
@@ -21,13 +20,15 @@ from reporting.domain.restatements import (
 from reporting.domain.rounding import E4, minor
 
 MONTHS = 4
-MRR = arrays(np.int64, (3, MONTHS), elements=st.integers(0, 5).map(lambda n: n * 2_500_001))
+MRR = st.lists(st.integers(0, 5), min_size=3 * MONTHS, max_size=3 * MONTHS).map(
+    lambda cells: as_int64(cells).reshape(3, MONTHS) * 2_500_001
+)
 # Effects: of which customer, and what in each month; found or not, right or not.
 EFFECT = st.tuples(
     st.integers(0, 2),
     st.sampled_from([Cause.CREDIT_NOTE, Cause.LATE_INVOICE, Cause.REREAD]),
     st.integers(1, 3),
-    arrays(np.int64, MONTHS, elements=st.integers(-9_999_999, 9_999_999)),
+    st.lists(st.integers(-9_999_999, 9_999_999), min_size=MONTHS, max_size=MONTHS),
 )
 
 

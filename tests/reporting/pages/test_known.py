@@ -35,7 +35,7 @@ def credited(shop: Any) -> Any:
 def test_a_page_shows_the_figures_of_the_day_asked_for(vera, cast, credited, page):
     old = text(vera.get(cast.url(page) + "?known=2026-03-15&period=all"))
     assert "As known on 15 Mar 2026" in old
-    assert "/figures/" not in old, "documents of today stand behind figures of another day"
+    assert cast.url("figures/") not in old, "documents of today stand behind figures of another day"
     today = text(vera.get(cast.url(page) + "?period=all"))
     assert "As known on 15" not in today
 
