@@ -176,6 +176,7 @@ def test_rejecting_a_subscription_takes_it_out_of_mrr_until_it_is_cleared(
     )[0]
     signed_in.goto(books.url(f"subscriptions/{public_id}/"))
     signed_in.get_by_role("button", name="Reject").click()
+    signed_in.get_by_role("button", name="Save", exact=True).click()
     expect(signed_in.get_by_text("Rejected. Figures are being recomputed.")).to_be_visible()
     books.await_figures()
     after = books.report()["now"]["mrr_minor"]
@@ -185,6 +186,7 @@ def test_rejecting_a_subscription_takes_it_out_of_mrr_until_it_is_cleared(
     assert mrr_tile(signed_in) == written(after, books.report()["currency"])
     signed_in.goto(books.url(f"subscriptions/{public_id}/"))
     signed_in.get_by_role("button", name="Forget what was said").click()
+    signed_in.get_by_role("button", name="Save", exact=True).click()
     expect(signed_in.get_by_text("Cleared; detection decides again.")).to_be_visible()
     books.await_figures()
     assert books.report()["now"]["mrr_minor"] == before

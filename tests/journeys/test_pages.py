@@ -27,6 +27,7 @@ ASSET_BYTES = 120_000
 MAIN = ["financial", "growth", "cashflow", "customers", "products", "subscriptions", "invoices"]
 MAIN += ["payments", "retention", "segments", "economics", "recognition", "overdue"]
 MAIN += ["deferred_customers", "deferred_invoices"]
+MAIN += ["subscriptions_review", "edits"]
 SETTINGS = ["settings_company", "settings_figures", "settings_team", "integrations", "plan", "settings_security"]
 SETTINGS += ["settings_audit", "connect_key", "settings_data", "company_delete"]
 ONE = ["customer", "product", "subscription", "invoice"]
@@ -173,6 +174,22 @@ def test_a_connections_page_is_whole(watched: Watched, books: Office, name: str)
     assert of(watched, books).look_at(address(books, name, public_id)) == []
 
 
+def test_an_invoice_rows_page_is_whole(watched: Watched, books: Office) -> None:
+    public_id = newest(books, *TABLES["invoice"])
+    assert of(watched, books).look_at(address(books, "invoice_line", public_id, 0)) == []
+
+
+def test_what_a_change_would_do_is_shown_on_a_whole_page(watched: Watched, books: Office) -> None:
+    page = of(watched, books).page
+    public_id = newest(books, "reporting_subscription", "AND counted AND status = 'active'")
+    page.goto(address(books, "subscription", public_id))
+    with page.expect_response(lambda answer: answer.request.method == "POST") as posted:
+        page.get_by_role("button", name="Reject").click()
+    page.wait_for_load_state()
+    assert page.get_by_text("Nothing is saved yet").count() == 1
+    assert watched.check(posted.value) == []
+
+
 def test_an_imports_page_is_whole(watched: Watched, books: Office) -> None:
     run, connection = books.stack.rows(
         "SELECT r.public_id, c.public_id FROM integrations_syncrun r"
@@ -226,7 +243,7 @@ def test_an_expired_form_says_so_on_a_whole_page(watched: Watched, stack: Journe
 
 
 def test_every_other_address_of_a_company_only_takes_forms(books: Office) -> None:
-    listed = {*MAIN, *SETTINGS, *ONE, *CONNECTION, "behind", *NO_PAGE}
+    listed = {*MAIN, *SETTINGS, *ONE, *CONNECTION, "behind", "invoice_line", *NO_PAGE}
     others = [route for route, item in TENANT_PAGES if item.name not in listed]
     session = books.visitor.session
     assert others, "every address has a page, so this guards nothing"
@@ -286,6 +303,23 @@ def test_the_phones_menu_takes_the_focus_and_gives_it_back(watched: Watched, boo
     page.keyboard.press("Escape")
     expect(sheet.get_by_role("link", name="Customers")).to_be_hidden()
     expect(opener).to_be_focused()
+
+
+def test_a_change_is_shown_saved_and_undone_without_scripts(
+    browser: Browser, books: Office
+) -> None:
+    plain = browser.new_context(java_script_enabled=False)
+    plain.add_cookies(books.cookies())  # type: ignore[arg-type]
+    page = plain.new_page()
+    public_id = newest(books, "reporting_subscription", "AND counted AND status = 'active'")
+    page.goto(address(books, "subscription", public_id))
+    page.get_by_role("button", name="Reject").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Rejected. Figures are being recomputed.")).to_be_visible()
+    page.get_by_role("button", name="Undo").first.click()
+    expect(page.get_by_text("Undone.")).to_be_visible()
+    books.await_figures()
+    plain.close()
 
 
 def test_a_list_can_be_searched_without_scripts(browser: Browser, books: Office) -> None:

@@ -93,7 +93,7 @@ TABLES: Mapping[str, Table] = {
     "settings": Table(
         ReportSettings,
         "tenant_id",
-        {name: ReportSettings._meta.get_field(name).get_default() for name in SETTINGS},
+        {name: getattr(ReportSettings(), name) for name in SETTINGS},
         kept=True,
     ),
 }
@@ -244,7 +244,8 @@ def _write(
     gone = [held[key].pk for key, values in wanted.items() if values is None and key in held]
     if not table.kept:
         table.model.objects.filter(pk__in=gone).delete()
-    new, changed = [], []
+    new: list[Any] = []
+    changed: list[Any] = []
     for key, values in wanted.items():
         if values is None and (not table.kept or key not in held):
             continue
