@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reporting.domain.choices import Settings
 from reporting.domain.lines import Lines
 from reporting.domain.movements import KINDS, Movement
+from reporting.domain.recognition import recognition_sums
 from reporting.domain.report import Report, measure
 from reporting.domain.rounding import list_minor, minor
 from reporting.domain.runway import NO_BANK
@@ -25,7 +26,7 @@ RATES = {"EUR": 100, "USD": 91, "SEK": 9}
 @st.composite
 def rows(draw) -> Row:
     """Any row: dated or not, credited or not, in several currencies."""
-    on = START + timedelta(days=draw(st.integers(0, 900)))
+    on, customer = START + timedelta(days=draw(st.integers(0, 900))), draw(st.integers(1, 4))
     cents = draw(st.integers(-50_000, 200_000))
     currency = draw(st.sampled_from(["EUR", "EUR", "USD", "SEK"]))
     rate = RATES[currency] + draw(st.integers(-3, 3))
@@ -40,11 +41,11 @@ def rows(draw) -> Row:
         net_acc=f"{cents * rate // 100 / 100:.2f}",
         currency=currency,
         service=service,
-        customer=draw(st.integers(1, 4)),
+        customer=customer,
         name=draw(st.sampled_from(["Lisenssi", "Alusta", "Käyttöönotto", "Tuki kk", "Hyvitys"])),
         unit=draw(st.sampled_from(["PIECE", "MONTH", "YEAR", "HOUR"])),
         quantity=str(draw(st.sampled_from([1, 1, 2, 3, 12]))),
-        invoice=draw(st.integers(1, 30)),
+        invoice=100 * customer + draw(st.integers(1, 30)),
         credit=cents < 0 and draw(st.booleans()),
     )
 
@@ -160,6 +161,52 @@ def test_customers_can_be_measured_apart(history, as_of):
             apart[month] = apart.get(month, 0) + amount
     shown = dict(zip(whole.months.tolist(), whole.total_e4.tolist(), strict=True))
     assert {m: a for m, a in apart.items() if a} == {m: a for m, a in shown.items() if a}
+
+
+@given(history=HISTORIES, as_of=DAYS, seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_sums_of_any_customers_add_up_to_those_of_all(history, as_of, seed):
+    lines = lines_of(history)
+    whole = measured(lines, as_of)
+    first = int(whole.months[0])
+    chosen = np.random.default_rng(seed).integers(0, 2, 10)[lines.customer_id] == 0
+    one, other = (measured(lines.take(part), as_of, since=first) for part in (chosen, ~chosen))
+    for name, sums in SUMS.items():
+        added, all_at_once = sums(one) + sums(other), sums(whole)
+        for field in fields(all_at_once):
+            both = getattr(added, field.name), getattr(all_at_once, field.name)
+            assert np.array_equal(*both), (name, field.name)
+        for field in fields(all_at_once):
+            left = getattr(all_at_once - sums(other), field.name)
+            assert np.array_equal(left, getattr(sums(one), field.name)), (name, field.name)
+
+
+SUMS = {
+    "months": lambda report: report.monthly_sums,
+    "quarters": lambda report: report.growth_sums(3),
+    "years": lambda report: report.growth_sums(12),
+    "twelve months": lambda report: report.trailing_sums,
+    "cohorts": lambda report: report.cohort_sums,
+    "contracted": lambda report: report.contracted_sums,
+    "first invoices": lambda report: report.first_invoices,
+    "by month": lambda report: recognition_sums(report.schedule(daily=False), report.calendar),
+    "by day": lambda report: recognition_sums(report.schedule(daily=True), report.calendar),
+}
+
+
+@given(history=HISTORIES.filter(bool), as_of=DAYS, seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_rows_of_an_invoice_may_stand_on_two(history, as_of, seed):
+    """Charges alone: what a negative row on an invoice speaks about is the invoice's other rows."""
+    charges = [row for row in history if not row.net.startswith("-")]
+    moved = np.random.default_rng(seed).integers(0, 2, len(charges))
+    apart = [
+        row.but(invoice=(row.invoice or 5000 + place) + 90_000 * int(moved[place]))
+        for place, row in enumerate(charges)
+    ]
+    one, two = measured(lines_of(charges), as_of), measured(lines_of(apart), as_of)
+    assert np.array_equal(one.total_e4, two.total_e4)
+    assert one.periods == two.periods
 
 
 @given(
