@@ -35,6 +35,7 @@ YEAR_OF_MONTHS = (9.5, 12.5)
 YEARLY_AMONG = 6
 YEAR_DAYS, MOST_CONTRACTS, RENEWAL_PERCENT = 365, 6, 15
 """Of yearly contracts side by side: as many a year at most, renewed at a price so much off."""
+LEAP_PERCENT = 50
 _SURE_HITS = np.array([4, 4, 4, 4, 3, 3, 10**9])
 """Hits at one price that make a cadence certain; a yearly one never is by itself."""
 
@@ -320,8 +321,11 @@ def rhythm(lines: Lines, rows: NDArray[np.intp], owner: Ints, owners: int) -> Ca
     regular = (count >= needed) & (in_band > 0) & (4 * in_band >= 3 * gaps)
     allowed, same = np.maximum(1, count // 4), np.zeros(owners, dtype=np.int64)
     steady = np.zeros(owners, dtype=np.bool_)
-    for price in _hit_prices(lines, rows, at, len(keys)):
-        calm = _changes(hit_owner, price, owners) <= allowed
+    per_unit, in_all = _hit_prices(lines, rows, at, len(keys))
+    # What is bought in ever other quantities is use, however even its price.
+    leaps = 2 * _changes(hit_owner, in_all, owners, LEAP_PERCENT) > count
+    for price in (per_unit, in_all):
+        calm = (_changes(hit_owner, price, owners) <= allowed) & ~leaps
         same = np.where(calm, np.maximum(same, _same_price(hit_owner, price, owners)), same)
         steady |= calm
     found = regular & steady
@@ -359,11 +363,11 @@ def _hit_prices(lines: Lines, rows: NDArray[np.intp], at: Ints, hits: int) -> tu
     return net * 1_000_000 // np.where(quantity > 0, quantity, 10_000), net
 
 
-def _changes(owner: Ints, price: Ints, owners: int) -> Ints:
-    """How often the price moved by more than 5 % from one hit to the next."""
+def _changes(owner: Ints, price: Ints, owners: int, percent: int = 5) -> Ints:
+    """How often the price moved by more than so much from one hit to the next."""
     low = np.minimum(price[1:], price[:-1])
     high = np.maximum(price[1:], price[:-1])
-    moved = (owner[1:] == owner[:-1]) & (high * 100 > low * 105)
+    moved = (owner[1:] == owner[:-1]) & (high * 100 > low * (100 + percent))
     return np.bincount(owner[1:][moved], minlength=owners).astype(np.int64)
 
 

@@ -125,6 +125,9 @@ def cadence(rows: Iterable[Row]) -> tuple[int, bool] | None:
     dates = sorted(days)
     gaps = [(b - a).days for a, b in pairwise(dates)]
     prices = [Fraction(max(row.net / row.quantity for row in days[day])) for day in dates]
+    sums = [sum(row.net for row in days[day]) for day in dates]
+    if 2 * sum(2 * max(pair) > 3 * min(pair) for pair in pairwise(sums)) > len(dates):
+        return None
     for nominal, (low, high) in GAPS.items():
         inside = [low <= gap <= high for gap in gaps]
         missed = [2 * low <= gap <= 2 * high for gap in gaps]

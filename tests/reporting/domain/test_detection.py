@@ -176,6 +176,21 @@ class TestCadence:
         assert len(report.subscriptions) == 1
         assert moves(report, "2025-06") == {"expansion": "30.00"}
 
+    def test_quantities_that_leap_at_every_invoice_are_use(self):
+        bought = (100, 40, 210, 90, 300, 120, 60)
+        rows = [
+            Row(on=f"2025-{n:02d}-03", net=f"{quantity}.00", quantity=str(quantity))
+            for n, quantity in enumerate(bought, start=1)
+        ]
+        assert finding(report_on(rows))[0] is LineType.ONE_OFF
+
+    def test_users_that_grow_every_month_are_a_subscription(self):
+        rows = [
+            Row(on=f"2025-{n:02d}-03", net=f"{10 * users}.00", quantity=str(users))
+            for n, users in enumerate((10, 12, 15, 19, 24, 30, 38), start=1)
+        ]
+        assert finding(report_on(rows))[2] is Sure.HIGH
+
     def test_amounts_that_wander_are_no_subscription(self):
         rows = [
             Row(on=f"2025-{n:02d}-01", net=net)
