@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reporting.domain.arrays import NEVER, Flags, Ints, as_int64
-from reporting.domain.chains import DAY_SPAN
+from reporting.domain.cadence import DAY_SPAN
 from reporting.domain.findings import Findings
 from reporting.domain.growth import Calendar
 from reporting.domain.lines import Lines

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from reporting.domain.arrays import NEVER, Flags, Ints
-from reporting.domain.chains import Cadence, Chains, build_chains, find_cadence
+from reporting.domain.cadence import Cadence, find_cadence
+from reporting.domain.chains import Chains, build_chains
 from reporting.domain.choices import Settings, UserWords
 from reporting.domain.credits import link_full_credits
 from reporting.domain.draft import Draft
@@ -66,7 +67,7 @@ def detect(
     credits = link_full_credits(lines)
     hits = (lines.net > 0) & ~credits.cancelled & ~lines.is_credit
     chains = link(lines, build_chains(lines, hits, words.decisions), hits, words)
-    cadence = find_cadence(lines, chains, hits)
+    cadence = find_cadence(lines, hits, chains.of_line, chains.count)
     said = find_said(lines, chains, words)
     draft = _judge(lines, evidence, chains, cadence)
     tallies = vote_tallies(lines, chains, cadence, draft)

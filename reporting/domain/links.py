@@ -76,7 +76,8 @@ def link(lines: Lines, chains: Chains, hits: Flags, words: UserWords) -> Chains:
     """The chains with people's own ones, with the lines that they moved, and merged as they said.
 
     A later invoice's line follows into an own chain of several lines at a price that, since the
-    chain began, only lines of that chain have had; one row stays alone. What names a subscription that the books do not hold is left.
+    chain began, only lines of that chain have had; one row stays alone. What names a subscription
+    that the books do not hold is left.
     """
     named = [word for word in words.lines if word.subscription is not None]
     merged = {one.key: one.merged_into for one in words.decisions if one.merged_into is not None}

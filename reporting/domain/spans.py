@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from reporting.domain.arrays import Flags, Ints, as_int64
-from reporting.domain.chains import DAY_SPAN, Cadence, Chains, codes, next_hit
+from reporting.domain.cadence import DAY_SPAN, Cadence, next_hit
+from reporting.domain.chains import Chains, codes
 from reporting.domain.choices import Settings
 from reporting.domain.credits import covering_lines
 from reporting.domain.draft import Draft

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
-from reporting.domain.chains import DAY_SPAN, Chains
+from reporting.domain.cadence import DAY_SPAN
+from reporting.domain.chains import Chains
 from reporting.domain.choices import Confidence, Settings, SubscriptionKey
 from reporting.domain.draft import Draft
 from reporting.domain.findings import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints
-from reporting.domain.chains import Cadence, unit_prices
+from reporting.domain.cadence import Cadence
+from reporting.domain.chains import unit_prices
 from reporting.domain.evidence import Evidence
 from reporting.domain.findings import Findings, Reason, Source, Status, Subscriptions, Sure
 from reporting.domain.lines import Lines
