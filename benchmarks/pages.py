@@ -1,0 +1,153 @@
+"""Dashboard pages of a company with a million invoice lines: queries, and times under load.
+
+Eight connections ask for a page as fast as it is answered; the web server has two processes, as
+everywhere, and shares the machine with the database and with who asks. Queries count beyond those
+for session, person, company and settings of the scope. `--lines` takes fewer lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from benchmarks import Result, _million
+from benchmarks.report import ROOT, Bench, made
+from calqsync.local.stack import Stack
+
+PAGES = {
+    "financial": "",
+    "growth": "growth/",
+    "quarters": "growth/?view=quarters",
+    "cashflow": "cashflow/",
+    "retention": "retention/",
+    "segments": "segments/",
+    "economics": "unit-economics/",
+    "recognition": "recognition/",
+    "overdue": "overdue/",
+}
+CONNECTIONS = 8
+MAX_QUERIES, MAX_P95_MS = 12, 60
+# Whoever asks is found by these; the dashboards' own queries name none of them.
+_BEFORE = (
+    '"django_session"',
+    '"tenancy_user"',
+    '"tenancy_membership"',
+    'FROM "tenancy_tenant"',
+    'FROM "billing_account"',
+    "set_config",
+    "SAVEPOINT",
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines", type=int, default=_million.LINES)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of load on each page")
+
+
+def run(*, lines: int, seconds: float) -> Result:
+    """Queries, and the median and 95th percentile in ms, of each page and of the worst."""
+    with Stack(ROOT, throwaway=True) as stack:
+        stack.start_services()
+        stack.migrate()
+        os.environ.update(stack.env, LOG_LEVEL="ERROR")
+        import django
+
+        django.setup()
+        tenant, counts = made(stack, lines)
+        Bench(stack, tenant).publish(None)
+        result = Result(figures={"lines": counts["invoiceline"]})
+        worst_queries, worst = 0, 0.0
+        cookies, address = _signed_in(stack)
+        for name, path in PAGES.items():
+            url = f"/t/{tenant.slug}/{path}"
+            queries = _queries(url)
+            laps = _load(address, url, cookies, seconds)
+            p95 = float(np.percentile(laps, 95))
+            result.figures |= {
+                f"{name}_queries": queries,
+                f"{name}_median_ms": round(float(np.median(laps)), 1),
+                f"{name}_p95_ms": round(p95, 1),
+                f"{name}_answers": len(laps),
+            }
+            worst_queries, worst = max(worst_queries, queries), max(worst, p95)
+        result.figures |= {"most_queries": worst_queries, "worst_p95_ms": round(worst, 1)}
+        result.at_most("most_queries", MAX_QUERIES)
+        result.at_most("worst_p95_ms", MAX_P95_MS)
+        return result
+
+
+def _client() -> Any:
+    """A client in this process that is signed in as the owner."""
+    from django.conf import settings
+    from django.test import Client
+
+    from calqsync.tenancy.accounts.sessions import cookie_of
+    from calqsync.tenancy.models import User
+
+    client = Client()
+    client.force_login(User.objects.get(email="bench@calqsync.example"))
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie_of(str(client.session.session_key))
+    return client
+
+
+def _signed_in(stack: Stack) -> tuple[str, str]:
+    """(the cookie of a session, the web server's address)."""
+    from django.conf import settings
+
+    from calqsync.local.home import free_port
+
+    cookie = _client().cookies[settings.SESSION_COOKIE_NAME].value
+    return f"{settings.SESSION_COOKIE_NAME}={cookie}", stack.start_web(free_port())
+
+
+def _queries(url: str) -> int:
+    from django.db import connection
+    from django.test import override_settings
+    from django.test.utils import CaptureQueriesContext
+
+    with override_settings(ALLOWED_HOSTS=["testserver"], LIMITS={}):
+        client = _client()
+        client.get(url)  # caches are filled by then
+        with CaptureQueriesContext(connection) as captured:
+            answer = client.get(url)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{url} answered {answer.status_code}")
+    asked = [query["sql"] for query in captured.captured_queries]
+    return sum(not any(word in sql for word in _BEFORE) for sql in asked)
+
+
+def _load(address: str, url: str, cookies: str, seconds: float) -> list[float]:
+    """Milliseconds of each answer while all connections ask for the page."""
+    laps: list[float] = []
+    wrong: list[int] = []
+    stop = time.perf_counter() + seconds
+
+    def ask() -> None:
+        host = urlsplit(address)
+        line = http.client.HTTPConnection("127.0.0.1", host.port, timeout=60)
+        headers = {"Cookie": cookies, "Host": host.netloc, "Accept-Language": "en"}
+        while time.perf_counter() < stop and not wrong:
+            began = time.perf_counter()
+            line.request("GET", url, headers=headers)
+            answer = line.getresponse()
+            answer.read()
+            laps.append(1000 * (time.perf_counter() - began))
+            if answer.status != 200:
+                wrong.append(answer.status)
+        line.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise RuntimeError(f"{url} answered {wrong[0]}")
+    return laps[CONNECTIONS:]
