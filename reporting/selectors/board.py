@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import Month as Published
 from reporting.body import Runway
 from reporting.models import Restatement
 from reporting.selectors import aggregates, figures, frame, restatements
@@ -21,9 +19,10 @@ from reporting.selectors.financial import receivables_by_age, revenue_rows
 from reporting.selectors.frame import Comparison, Words
 from reporting.selectors.month_tiles import Tiles
 from reporting.selectors.months import Month, Months, Row
-from reporting.selectors.movements import GAINS, LOSSES, movement_names, movement_rows, net_new
+from reporting.selectors.movements import movement_rows, net_new
 from reporting.selectors.notes import loading_notes
 from reporting.selectors.rates import rates
+from reporting.selectors.sentences import why
 from reporting.selectors.tiles import runway_words
 
 # How many months the tables show, and the address offers.
@@ -78,38 +77,6 @@ def board_page(
         definitions=_definitions(),
     )
     return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
-
-
-def why(months: Sequence[Any], month: str, words: Words) -> str:
-    """ "MRR rose by 1 200 € to 9 400 €: +1 500 € new (3 customers), −300 € churn (1 customer)."."""
-    row = cast(Published, next(one for one in months if one["month"] == month))
-    names, parts = movement_names(), []
-    counts = {"new": "new_customers", "reactivation": "reactivated_customers"}
-    counts |= {"expansion": "expanded_customers", "contraction": "contracted_customers"}
-    counts |= {"churn": "churned_customers"}
-    moves = [*((name, 1) for name in GAINS), *((name, -1) for name in LOSSES)]
-    for name, sign in moves:
-        minor = row[f"{name}_minor"] * sign  # type: ignore[literal-required]
-        if minor:
-            count = row[counts[name]]  # type: ignore[literal-required]
-            who = ngettext("%(n)s customer", "%(n)s customers", count) % {"n": words.count(count)}
-            amount = words.money(minor, signed=True)
-            parts.append(f"{amount} {names[name].lower()} ({who})")
-    if row["fx_minor"]:
-        parts.append(f"{words.money(row['fx_minor'], signed=True)} {names['fx']}")
-    change = row["mrr_minor"] - row["start_minor"]
-    values = {
-        "by": words.money(abs(change)),
-        "to": words.money(row["mrr_minor"]),
-        "parts": ", ".join(parts),
-    }
-    if not parts:
-        return _("MRR stayed at %(to)s: nothing moved it.") % values
-    if not change:
-        return _("MRR stayed at %(to)s: %(parts)s.") % values
-    if change > 0:
-        return _("MRR rose by %(by)s to %(to)s: %(parts)s.") % values
-    return _("MRR fell by %(by)s to %(to)s: %(parts)s.") % values
 
 
 def _until(rows: Sequence[Any], month: str) -> list[Any]:

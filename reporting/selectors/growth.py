@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting import parts
-from reporting.selectors import figures
+from reporting.selectors import figures, sentences
 from reporting.selectors.comparing import Line, compared_table
 from reporting.selectors.figures import FiguresPage, Reading
 from reporting.selectors.frame import Period
@@ -21,6 +21,8 @@ from reporting.selectors.months import Months, Row
 from reporting.selectors.movements import movement_rows, movements_chart, net_new
 from reporting.selectors.rates import rate_tiles, rates_chart
 
+# Months that a sentence explains.
+EXPLAINED = 3
 LENGTHS = {"months": 1, parts.QUARTERS: 3, parts.YEARS: 12}
 _TILES = ["gross_churn", "net_churn", "grr_12", "nrr_12"]
 
@@ -95,6 +97,8 @@ def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[st
     rows: Sequence[Any] = read.months if view == "months" else read.parts[view][way]
     months = read.months_of(rows, shown, length=LENGTHS[view], name=_naming(view))
     sections: list[dict[str, Any]] = []
+    if view == "months":
+        sections.append(_why(read, months))
     if compared := _compared(read, shown):
         sections.append({"table": compared})
     if not months.rows:
@@ -114,6 +118,30 @@ def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[st
         _customers(read, months),
     ]
     return sections
+
+
+def _why(read: Reading, months: Months) -> dict[str, Any]:
+    """A sentence for each of the newest months: what moved MRR, and who, where names may be told.
+
+    Figures of an earlier day name nobody: who moved is known as of today.
+    """
+    newest = [str(row["month"]) for row in reversed(months.rows[-EXPLAINED:])]
+    then = read.found is not None and read.found.version is not None
+    unnamed = read.aggregates_only or then
+    named = None if unnamed else sentences.movers(newest)
+    restated = {} if then else sentences.restated_by(newest)
+    return {
+        "title": _("Why MRR changed"),
+        "facts": [
+            {
+                "term": read.words.month(month, long=True),
+                "text": sentences.why(
+                    read.months, month, read.words, named=named, restated=restated
+                ),
+            }
+            for month in newest
+        ],
+    }
 
 
 def _naming(view: str) -> Callable[[str], str] | None:

@@ -50,9 +50,9 @@ def body_of(version: ReportVersion) -> Body:
     for name, row in (("months", Month), ("revenue", Revenue), ("cash", CashMonth)):
         blank = dict.fromkeys(get_type_hints(row))
         body[name] = [blank | one for one in body[name]]
-    for name, row in (("now", Now), ("runway", Runway), ("to_review", ToReview)):
+    for name, whole in (("now", Now), ("runway", Runway), ("to_review", ToReview)):
         if name != "now" or body["now"]:
-            body[name] = dict.fromkeys(get_type_hints(row)) | dict(body[name])
+            body[name] = dict.fromkeys(get_type_hints(whole)) | dict(body[name])
     named = [*body["top_customers"], *body["adjustments"]]
     ids = {row["customer"] for row in named}
     names = {

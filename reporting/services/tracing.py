@@ -91,8 +91,8 @@ def trace(before: Published, after: Published, *, closed: range, since: datetime
     was = _history([row.was for row in people], months)
     became = _history([row.now for row in people], months)
     places = {row.customer: place for place, row in enumerate(people)}
-    concerned = {*places, *(row.customer for row in documents.values())} - {None}
-    lines = _lines(sorted(concerned))
+    of_documents = (row.customer for row in documents.values())
+    lines = _lines(sorted({*places, *(one for one in of_documents if one is not None)}))
     keys = _keys(lines, documents, words)
     effects = _by_account(_effects(lines, keys, places, months), people, accounts, was, became)
     public = {row.public_id: place for place, row in enumerate(people)}
@@ -435,7 +435,7 @@ def _shortened(documents: Mapping[int, _Document], places: Mapping[int, int]) ->
     """The invoice of each customer that stays but counts differently most; -1 for none."""
     found = np.full(len(places), -1, dtype=np.int64)
     for row in sorted(documents.values(), key=lambda row: abs(row.recurring)):
-        if row.cause is None and row.customer in places:
+        if row.cause is None and row.customer is not None and row.customer in places:
             found[places[row.customer]] = row.invoice
     return found
 

@@ -12,8 +12,8 @@ from django.test import Client
 
 from reporting.models import Report, Restatement
 from reporting.selectors import frame
-from reporting.selectors.board import why
 from reporting.selectors.frame import Words
+from reporting.selectors.sentences import why
 from tests.conftest import Cast
 from tests.reporting.pages.conftest import queries_of, text
 
@@ -84,8 +84,8 @@ def test_the_sentence_says_every_movement_and_adds_up() -> None:
     }
     said = why([month], "2026-02", words).replace("\u00a0", " ")
     assert said == (
-        "MRR rose by €1,300 to €9,300: +€1,500 new (3 customers), +€200 expansion (1 customer),"
-        " −€300 churn (1 customer), −€100 FX."
+        "MRR rose by €1,300 to €9,300: +€1,500 new (3 customers); +€200 expansion (1 customer);"
+        " −€300 churn (1 customer); −€100 FX."
     )
 
 

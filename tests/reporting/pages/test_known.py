@@ -134,3 +134,16 @@ def test_twelve_queries_are_enough(vera, cast, credited, page):
     for address in (page, f"{page}?known=2026-03-15"):
         found = queries_of(vera, cast.url("") + address)
         assert len(found) <= 12, "\n".join(found)
+
+
+def test_a_sentence_says_who_moved_a_month_and_that_it_was_restated(vera, cast, shop, credited):
+    page = text(vera.get(cast.url("growth/") + "?from=2025-12&to=2026-02"))
+    assert "MRR rose by €83 to €83: +€83 new: Aalto Oy, Cedar Inc." in page
+    assert "Restated by −€49.99 since its end." in page
+
+
+def test_the_sentence_names_nobody_to_an_investor_or_of_another_day(as_person, cast, credited):
+    for who, day in (("ivan", ""), ("vera", "2026-03-15")):
+        page = text(as_person(who).get(cast.url("growth/") + f"?period=all&known={day}"))
+        assert "new (2 customers)" in page
+        assert "Aalto" not in page
