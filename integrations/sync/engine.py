@@ -89,6 +89,8 @@ def sync_slice(job: ClaimedJob, *, clock: Callable[[], datetime] = timezone.now)
 
 def _kept_alive(job: ClaimedJob, connection: Connection, clock: Callable[[], datetime]) -> Outcome:
     """Use a key that nothing else uses, so that it does not lapse, or tell early that it has."""
+    with transaction.atomic():
+        credential = trouble.credential_of(connection)
     try:
         access.token_fresh(connection, anew=True, now=clock)
     except TryLater as error:
@@ -98,6 +100,9 @@ def _kept_alive(job: ClaimedJob, connection: Connection, clock: Callable[[], dat
         with transaction.atomic():
             take(connection)
             job.fence()
+            if trouble.credential_of(connection) != credential:
+                # Somebody reconnected meanwhile; it was the key from before that failed.
+                return Outcome.again(timedelta(0))
             kind = getattr(error, "kind", type(error).__name__)
             trouble.needs_you(connection, kind=kind, detail=str(error), now=clock())
     return Outcome.again(PROBE_EVERY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,24 +10,27 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
+from billing.services import trial_extend
 from calqsync.jobs import services as jobs
 from calqsync.jobs.models import Job, Priority
 from calqsync.jobs.services import Outcome
 from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import sealer
 from integrations import models
-from integrations.models import Connection, Credential, SyncRun, SyncStream
+from integrations.models import Connection, Credential, Invoice, StagedPage, SyncRun, SyncStream
+from integrations.models.runs import RunState
 from integrations.procountor.limits import NoLimit
 from integrations.procountor.transport import Transport
-from integrations.sandbox import Company, Handle, build_company, start_server
+from integrations.sandbox import Company, Handle, build_company, edits, start_server
 from integrations.services import runs
 from integrations.signals import books_changed
 from integrations.sync import access, engine
 
 ANCHOR = date(2026, 11, 1)
+WEEK = timedelta(days=8)
 CLIENT = {"client_id": "calqsyncTestClient", "client_secret": "calqsync-test-secret"}
 
 
@@ -171,3 +175,64 @@ def told() -> Iterator[list[dict[str, Any]]]:
     books_changed.connect(hear)
     yield heard
     books_changed.disconnect(hear)
+
+
+def imported(books):
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        trial_extend(until=books.now() + timedelta(days=90), by=None)
+    assert books.sync().state == RunState.COMPLETE
+    return books
+
+
+def staged(books):
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        return StagedPage.objects.count()
+
+
+def requested(books, **how):
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        return runs.sync_request(
+            connection=books.connection, by=books.cast.alice, now=books.now(), **how
+        )
+
+
+def changes(koivu, books):
+    """Something new in every stream that an update reads."""
+    some = [int(i.external_id) for i in books.all(Invoice, issued=True)[:6]]
+    edits.edit_invoice(koivu, some[0], row_fields={"unitPrice": "1234.5"})
+    edits.create_invoice(koivu, like=some[1], day="2026-11-02")
+    edits.invalidate_invoice(koivu, some[2])
+    edits.drop_row(koivu, some[3])
+
+
+def spoil(koivu, number):
+    """Make a listed document one that breaks the contract; the good one comes back."""
+    good = koivu.invoices.details[number]
+    koivu.invoices.details[number] = b'{"id": %d, "type": "SALES_INVOICE"}' % number
+    return good
+
+
+def elsewhere(books, do):
+    """In another process, which must not wait for what this one is doing."""
+
+    def does():
+        try:
+            with scope.tenant(books.connection.tenant_id), transaction.atomic():
+                do()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=does)
+    thread.start()
+    return thread
+
+
+def wait_for_a_lock():
+    """Until some session of this database waits for a row of another one."""
+    for _ in range(500):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("nobody waits")

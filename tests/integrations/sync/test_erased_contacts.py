@@ -27,7 +27,7 @@ from integrations.models import (
 from integrations.sandbox import edits
 from integrations.sync import evidence, staging
 from integrations.sync.packing import unpacked
-from tests.integrations.sync.test_promotion import wait_for_a_lock
+from tests.integrations.sync.conftest import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

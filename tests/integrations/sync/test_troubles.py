@@ -20,7 +20,7 @@ from calqsync.tenancy.secrets import sealer
 from integrations import selectors
 from integrations.models import Connection, Credential, Customer, SyncRun
 from integrations.models.runs import RunState
-from integrations.sync import engine, trouble
+from integrations.sync import access, engine, trouble
 from tests.integrations.sync.conftest import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,6 +146,15 @@ def test_t6d_a_letter_that_is_late_is_not_sent_about_what_was_mended(books, sand
     assert "needs you" not in " ".join(sent.subject for sent in deliver(books))
 
 
+def replaced(books, sandbox, koivu) -> None:
+    """Somebody reconnects: there is another key."""
+    Credential.objects.all().delete()
+    secret = sealer().seal_text(
+        sandbox.api_key(koivu), connection_id=books.connection.pk, field="secret"
+    )
+    Credential.objects.create(connection=books.connection, kind="api_key", secret=secret)
+
+
 def test_t6e_a_key_replaced_while_the_old_one_failed_is_not_called_dead(
     books, sandbox, koivu, tenant, monkeypatch
 ):
@@ -153,14 +162,7 @@ def test_t6e_a_key_replaced_while_the_old_one_failed_is_not_called_dead(
     real = engine._Slice._needs_you
 
     def reconnected_first(self, kind, detail):
-        def renew():
-            Credential.objects.all().delete()
-            secret = sealer().seal_text(
-                sandbox.api_key(koivu), connection_id=books.connection.pk, field="secret"
-            )
-            Credential.objects.create(connection=books.connection, kind="api_key", secret=secret)
-
-        tenant(renew)
+        tenant(lambda: replaced(books, sandbox, koivu))
         return real(self, kind, detail)
 
     monkeypatch.setattr(engine._Slice, "_needs_you", reconnected_first)
@@ -207,6 +209,25 @@ def test_t9b_a_key_that_lapsed_unused_is_told_at_once(unused, sandbox, koivu, te
     unused.run()
     assert unused.connection.trouble == "needs_you"
     assert len(deliver(unused)) == 2
+
+
+def test_t9f_a_key_replaced_while_the_unused_one_failed_is_not_called_dead(
+    unused, sandbox, koivu, tenant, monkeypatch
+):
+    idle(unused, tenant)
+    sandbox.revoke(koivu)
+    fresh = access.token_fresh
+
+    def failed_meanwhile(connection, **how):
+        try:
+            return fresh(connection, **how)
+        finally:
+            tenant(lambda: replaced(unused, sandbox, koivu))
+
+    monkeypatch.setattr(access, "token_fresh", failed_meanwhile)
+    assert unused.slice().again_in == timedelta(0)
+    unused.run()
+    assert unused.connection.trouble == ""
 
 
 @pytest.mark.parametrize(("days", "letters"), [(160, 0), (167, 2)])
