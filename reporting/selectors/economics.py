@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.parts import Economics
 from reporting.selectors import figures
-from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.figures import Asked, FiguresPage, Reading
 from reporting.selectors.frame import Period
 from reporting.selectors.month_tiles import Tiles
 from reporting.selectors.months import Months, Row
 
 
-def economics_page(
-    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> FiguresPage:
+def economics_page(**asked: Unpack[Asked]) -> FiguresPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    read = figures.reading(
-        tenant=tenant,
-        query=query,
-        now=now,
-        aggregates_only=aggregates_only,
-        parts=[parts.ECONOMICS],
-    )
+    read = figures.reading(**asked, parts=[parts.ECONOMICS])
     title = _("Unit economics")
     lead = _("What a customer brings a month, costs to win, and is worth.")
     if not read.months:

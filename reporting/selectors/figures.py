@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
@@ -89,12 +89,22 @@ class Reading:
             return ""
 
 
+class Asked(TypedDict):
+    """What every page of figures is asked with."""
+
+    tenant: Tenant
+    query: Mapping[str, str]
+    now: datetime
+    aggregates_only: NotRequired[bool]
+    """The reader may see sums and rates of the company, and no name."""
+
+
 def reading(
     *,
     tenant: Tenant,
     query: Mapping[str, str],
     now: datetime,
-    aggregates_only: bool,
+    aggregates_only: bool = False,
     parts: Sequence[str] = (),
 ) -> Reading:
     """The published figures of the tenant in scope with these parts, as far as the reader may."""

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.parts import Refunds
 from reporting.selectors import figures
-from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.figures import Asked, FiguresPage, Reading
 from reporting.selectors.financial import receivables_by_age
 from reporting.selectors.frame import PPM, Period, behind
 from reporting.selectors.month_tiles import Tiles
 from reporting.selectors.months import Months, Row
 
 
-def overdue_page(
-    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> FiguresPage:
+def overdue_page(**asked: Unpack[Asked]) -> FiguresPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    read = figures.reading(
-        tenant=tenant,
-        query=query,
-        now=now,
-        aggregates_only=aggregates_only,
-        parts=[parts.REFUNDS],
-    )
+    read = figures.reading(**asked, parts=[parts.REFUNDS])
     title = _("Refunds and overdue")
     lead = _("What was given back, and what is not paid in time; VAT included.")
     if read.found is None or not read.months:
         return read.page(title=title, lead=lead)
     shown = read.period()
-    ages = receivables_by_age(tenant, read.found.body, read.words)
+    ages = receivables_by_age(read.tenant, read.found.body, read.words)
     by_age = [{"bars": ages}] if ages else []
     if parts.REFUNDS not in read.parts:
         return read.page(

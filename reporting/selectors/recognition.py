@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from django.db.models import F, Q
 from django.urls import reverse
@@ -16,7 +15,7 @@ from reporting import parts
 from reporting.models import CustomerFigure, InvoiceFigure
 from reporting.parts import RecognisedMonth, Recognition
 from reporting.selectors import figures, frame, listing, narrowing
-from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.figures import Asked, FiguresPage, Reading
 from reporting.selectors.frame import Period
 from reporting.selectors.listing import Listing
 from reporting.selectors.month_tiles import Tiles
@@ -40,17 +39,9 @@ def _method_words() -> dict[str, str]:
     }
 
 
-def recognition_page(
-    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> FiguresPage:
+def recognition_page(**asked: Unpack[Asked]) -> FiguresPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    read = figures.reading(
-        tenant=tenant,
-        query=query,
-        now=now,
-        aggregates_only=aggregates_only,
-        parts=[parts.RECOGNITION],
-    )
+    read = figures.reading(**asked, parts=[parts.RECOGNITION])
     title = _("Revenue recognition")
     lead = _("What was earned of what was invoiced, without VAT, and what is still to be earned.")
     if not read.months:

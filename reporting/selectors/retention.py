@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Unpack, cast
 
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.parts import Cohort, Cohorts
 from reporting.selectors import figures, frame
 from reporting.selectors.codes import opens
-from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.figures import Asked, FiguresPage, Reading
 from reporting.selectors.frame import PPM, Period
 from reporting.selectors.month_tiles import Tiles
 from reporting.selectors.months import File, number, written
@@ -26,17 +24,9 @@ _TILES = ["nrr_12", "grr_12", "nrr", "customer_churn", "gross_churn", "net_churn
 _HEAT = (1, 400_000, 700_000, 900_000, 1_000_001)
 
 
-def retention_page(
-    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> FiguresPage:
+def retention_page(**asked: Unpack[Asked]) -> FiguresPage:
     """The page of the tenant in scope; `aggregates_only` for readers who may see no more."""
-    read = figures.reading(
-        tenant=tenant,
-        query=query,
-        now=now,
-        aggregates_only=aggregates_only,
-        parts=[parts.COHORTS],
-    )
+    read = figures.reading(**asked, parts=[parts.COHORTS])
     title, lead = _("Retention"), _("Which customers and how much of their revenue stay.")
     if not read.months:
         return read.page(title=title, lead=lead)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy import formats
-from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.parts import DIMENSIONS, Dimension, Segment, Segments
 from reporting.selectors import aggregates, figures
-from reporting.selectors.figures import FiguresPage, Reading
+from reporting.selectors.figures import Asked, FiguresPage, Reading
 from reporting.selectors.frame import Period
 from reporting.selectors.months import File, Months, Row, number
 from reporting.selectors.movements import GAINS, LOSSES, movement_names, movements_chart
@@ -42,20 +40,17 @@ def dimension_names() -> dict[Dimension, str]:
     }
 
 
-def segments_page(
-    *, tenant: Tenant, query: Mapping[str, str], now: datetime, aggregates_only: bool = False
-) -> FiguresPage:
-    """The page of the tenant in scope; with `aggregates_only` only dimensions without names."""
+def segments_page(**asked: Unpack[Asked]) -> FiguresPage:
+    """The page of the tenant in scope; for `aggregates_only` only dimensions without names."""
+    query, closed = asked["query"], asked.get("aggregates_only", False)
     offered = [
         dimension
         for dimension in DIMENSIONS
-        if not aggregates_only or parts.segments_by(dimension) in aggregates.PARTS
+        if not closed or parts.segments_by(dimension) in aggregates.PARTS
     ]
     by = next((one for one in offered if one == query.get("by")), offered[0])
     name = parts.segments_by(by)
-    read = figures.reading(
-        tenant=tenant, query=query, now=now, aggregates_only=aggregates_only, parts=[name]
-    )
+    read = figures.reading(**asked, parts=[name])
     title, lead = _("Segments"), _("Where recurring revenue comes from, and what moves it there.")
     if not read.months:
         return read.page(title=title, lead=lead)
