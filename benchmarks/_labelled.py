@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from integrations.procountor import records
 from integrations.sandbox import Company, RowTruth
@@ -16,7 +17,7 @@ from integrations.sandbox.traps import trap_names
 from integrations.sync import mapping
 from reporting.domain.lines import Lines, build_lines
 from reporting.domain.periods import add_months_date, day_number, months_between_dates
-from reporting.domain.units import unit_code
+from reporting.domain.units import METERED, PIECE, WORK, unit_code
 
 LIFE = "life"
 """The name of customers that are no trap: their lives are drawn at random."""
@@ -75,6 +76,16 @@ def labelled(company: Company, *, bare: bool) -> Labelled:
                 for place, line in enumerate(mapped.lines)
             ]
     return Labelled(_lines(rows, bare), _labels(company, rows, bare), company.opens, company.anchor)
+
+
+def muted(books: Labelled) -> Labelled:
+    """The same lines with names that say nothing, sold by the piece but for work and use."""
+    lines = books.lines
+    names = tuple(f"tuote {'x' * place}" for place in range(len(lines.product_names)))
+    speaks = ~(WORK | METERED)[lines.unit]
+    unit = np.where(speaks, PIECE, lines.unit).astype(lines.unit.dtype)
+    told = replace(lines, product_names=names, texts=names, text=lines.product_key, unit=unit)
+    return replace(books, lines=told)
 
 
 @dataclass(frozen=True, slots=True)
