@@ -190,6 +190,25 @@ class CustomerMerge(TenantOwned):
         return f"{self.customer_id} into {self.into_id}"
 
 
+class CustomersApart(TenantOwned):
+    """Two customers that look like one and are not, as a person said."""
+
+    # Both internal ids, the smaller one first: "12:15".
+    pair = models.CharField(max_length=45)
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    other = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "pair"], name="customers_apart_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.pair
+
+
 class AcquisitionCost(TenantOwned):
     """What winning customers cost in one month, entered by hand."""
 
@@ -283,13 +302,24 @@ class Subscription(TenantOwned):
     score = models.PositiveSmallIntegerField(default=0, db_default=0)
     evidence = models.JSONField(default=list, db_default=[])
     renewal_percent = models.PositiveSmallIntegerField(default=100, db_default=100)
+    # Of its lines, as `domain.flaws` counts them.
+    gaps = models.PositiveIntegerField(default=0, db_default=0)
+    overlaps = models.PositiveIntegerField(default=0, db_default=0)
+    guessed = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta(TenantOwned.Meta):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "key"], name="subscription_once"),
             models.UniqueConstraint(fields=["tenant", "public_id"], name="subscription_public_id"),
         ]
-        indexes = [models.Index(fields=["tenant", "customer"], name="subscription_of_customer")]
+        indexes = [
+            models.Index(fields=["tenant", "customer"], name="subscription_of_customer"),
+            models.Index(
+                fields=["tenant", "-mrr_e4"],
+                condition=models.Q(gaps__gt=0) | models.Q(overlaps__gt=0) | models.Q(guessed__gt=0),
+                name="subscription_with_flaws",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -342,6 +372,11 @@ class LineFigure(TenantOwned):
             models.Index(fields=["tenant", "from_month", "to_month"], name="line_in_month"),
             models.Index(fields=["tenant", "subscription"], name="line_of_subscription"),
             models.Index(fields=["tenant", "customer"], name="line_of_customer"),
+            models.Index(
+                fields=["tenant"],
+                condition=models.Q(reason="credit_unmatched"),
+                name="line_of_lone_credit",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -23,8 +23,27 @@ _NAMED = 3
 """Things that an edit names; of more it says how many."""
 
 
-def edits_list(*, tenant: Tenant, query: Mapping[str, str], buttons: bool) -> Listing:
-    """All edits, newest first; with `buttons` those that stand can be undone."""
+# Settings that members change while they review; the others, and costs, are the admins'.
+_OF_MEMBERS = {"default_period_months"}
+
+
+def of_admins(edit: Any) -> bool:
+    """Whether the edit changed what only admins change, so that only they undo it."""
+    if "costs" in edit.after:
+        return True
+    rows = edit.after.get("settings", {})
+    for key, now in rows.items():
+        now, was = now or {}, edit.before["settings"][key] or {}
+        if {name for name in {*now, *was} if now.get(name) != was.get(name)} - _OF_MEMBERS:
+            return True
+    return False
+
+
+def edits_list(
+    *, tenant: Tenant, query: Mapping[str, str], buttons: bool, admin: bool = False
+) -> Listing:
+    """All edits, newest first; with `buttons` those that stand can be undone, by an `admin` also
+    the admins'."""
     words = frame.words_for(tenant)
     columns = [
         listing.text("act", _("What"), lambda row: act_words(row.act), order="act"),
@@ -39,7 +58,7 @@ def edits_list(*, tenant: Tenant, query: Mapping[str, str], buttons: bool) -> Li
                 key="undo",
                 label=_("Undo"),
                 value=lambda row: "",
-                cell=_button,
+                cell=lambda row: _button(row) if admin or not of_admins(row) else "",
                 in_file=False,
             )
         )
@@ -66,9 +85,9 @@ def edits_list(*, tenant: Tenant, query: Mapping[str, str], buttons: bool) -> Li
 
 
 def latest(tenant: Tenant, words: Words, count: int) -> list[dict[str, Any]]:
-    """The newest edits that stand, for a short list: what, about, who, when, undo_url."""
+    """The newest of members' edits that stand: what, about, who, when, undo_url."""
     rows = Edit.objects.filter(undone_at=None).select_related("by").defer("by__password")
-    found = list(rows.order_by("-at", "-pk")[:count])
+    found = [row for row in rows.order_by("-at", "-pk")[: 4 * count] if not of_admins(row)][:count]
     name_things(found)
     return [
         {
@@ -139,6 +158,9 @@ def _names(edits: Iterable[Any]) -> dict[tuple[str, str], str]:
     if wanted := keys.get("products"):
         for pk, name in Product.objects.filter(pk__in=wanted).values_list("pk", "name"):
             names["products", str(pk)] = name
+    if wanted := keys.get("customers"):
+        for pk, name in Customer.objects.filter(pk__in=wanted).values_list("pk", "name"):
+            names["customers", str(pk)] = name
     for table in ("settings", "costs", "cash"):
         names |= {(table, key): "" for key in keys.get(table, ())}
     return {thing: name for thing, name in names.items() if name}

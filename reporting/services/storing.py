@@ -17,6 +17,7 @@ from integrations.models import Invoice
 from reporting.body import Body
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
 from reporting.domain.findings import LineType, Reason, Source, Status, Sure
+from reporting.domain.flaws import find_flaws
 from reporting.domain.periods import month_of
 from reporting.domain.receivables import Age
 from reporting.domain.recognition import deferred_by_line
@@ -168,6 +169,7 @@ def _subscriptions(books: Books, measured: Measured) -> Columns:
     latest = [int(found.lines(row)[-1]) for row in each]
     products = measured.lines.product_id[latest] if latest else np.zeros(0, dtype=np.int64)
     reasons = [measured.findings.reason(int(line)) for line in found.best_line]
+    flaws = find_flaws(measured.lines, found)
     return {
         "customer_id": found.customer_id,
         "product_id": [None if product < 0 else product for product in products.tolist()],
@@ -189,6 +191,9 @@ def _subscriptions(books: Books, measured: Measured) -> Columns:
             _evidence(reason, measured.signs.evidence(row)) for row, reason in enumerate(reasons)
         ],
         "renewal_percent": measured.signs.renewal_percent,
+        "gaps": flaws.gaps,
+        "overlaps": flaws.overlaps,
+        "guessed": flaws.guessed,
     }
 
 

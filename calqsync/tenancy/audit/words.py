@@ -31,7 +31,7 @@ AREAS = {
 }
 # Other first parts of the same area.
 ALSO = {
-    "subscription": ["subscriptions", "line"],
+    "subscription": ["subscriptions", "line", "customers"],
     "plan": ["trial"],
     "export": ["audit", "list"],
     "sync": ["rejection", "removal"],
@@ -49,6 +49,9 @@ ACTS = {
     "connection.resumed": gettext_lazy("Let imports go on"),
     "connection.scheduled": gettext_lazy("Chose how often to import"),
     "contact.erased": gettext_lazy("Erased a contact's personal data"),
+    "customers.kept_apart": gettext_lazy("Kept two customers apart"),
+    "customers.merged": gettext_lazy("Merged two customers"),
+    "customers.parted": gettext_lazy("Took merged customers apart"),
     "export.deleted": gettext_lazy("Deleted an export of all data"),
     "export.downloaded": gettext_lazy("Downloaded an export of all data"),
     "export.ready": gettext_lazy("Finished an export of all data"),

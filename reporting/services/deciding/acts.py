@@ -8,10 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy import scope
-from integrations.models import BankEvent, InvoiceLine, Product
+from integrations.models import BankEvent, Customer, InvoiceLine, Product
 from reporting.domain.choices import OWN, Mark, SubscriptionKey
 from reporting.domain.texts import normalised_product
 from reporting.models import CustomerMerge, Subscription, SubscriptionDecision
@@ -202,6 +203,44 @@ def products_marked(
         target=products[0].name if len(products) == 1 else "",
         rows={"products": {str(product.pk): said or None for product in products}},
         counted={"count": len(products), "mark": mark} if len(products) > 1 else {},
+    )
+
+
+def customers_merged(*, customer: Customer, into: Customer) -> Change:
+    """Both are one: figures of `customer` count for `into`, in whatever connection either stands.
+
+    What was merged into `customer` goes along, and `into` is the one that it counts for itself,
+    so that every merged customer names the whole. Raises ValidationError where both are one
+    already.
+    """
+    whole = CustomerMerge.objects.filter(customer=into).values_list("into_id", flat=True).first()
+    target = int(whole or into.pk)
+    if target == customer.pk:
+        raise ValidationError(_("These two count as one already."))
+    parts = CustomerMerge.objects.filter(into=customer).order_by("pk")
+    ids = [customer.pk, *parts.values_list("customer_id", flat=True)]
+    return Change(
+        act="customers.merged",
+        target=customer.name,
+        rows={"customers": {str(one): {"into_id": target} for one in ids}},
+    )
+
+
+def customers_parted(*, customer: Customer) -> Change:
+    """It counts for itself again, and nobody counts for it."""
+    parts = CustomerMerge.objects.filter(Q(customer=customer) | Q(into=customer)).order_by("pk")
+    rows: dict[str, None] = {str(one): None for one in parts.values_list("customer_id", flat=True)}
+    return Change(act="customers.parted", target=customer.name, rows={"customers": rows})
+
+
+def customers_apart(*, customer: Customer, other: Customer) -> Change:
+    """They look like one and are not; they are not proposed again."""
+    small, large = sorted((customer.pk, other.pk))
+    said = {"customer_id": small, "other_id": large}
+    return Change(
+        act="customers.kept_apart",
+        target=customer.name,
+        rows={"apart": {f"{small}:{large}": said}},
     )
 
 

@@ -25,6 +25,7 @@ from reporting.models import (
     AcquisitionCost,
     CashMark,
     CustomerMerge,
+    CustomersApart,
     Edit,
     LineDecision,
     ProductMark,
@@ -88,6 +89,7 @@ TABLES: Mapping[str, Table] = {
     "lines": Table(LineDecision, "line_id", _SAID_OF_A_LINE, InvoiceLine),
     "products": Table(ProductMark, "product_id", {"mark": "", "period_months": None}, Product),
     "customers": Table(CustomerMerge, "customer_id", {"into_id": None}, Customer),
+    "apart": Table(CustomersApart, "pair", {"customer_id": None, "other_id": None}),
     "costs": Table(AcquisitionCost, "month", {"amount_minor": None}),
     "cash": Table(CashMark, "event_id", {"financing": None}, BankEvent),
     "settings": Table(
