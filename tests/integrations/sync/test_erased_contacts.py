@@ -220,10 +220,11 @@ def test_an_erasure_waits_for_the_end_of_a_promotion_and_misses_nothing_of_it(
     click = threading.Thread(target=erases)
 
     def applies(work, page):
-        apply(work, page)
+        touched = apply(work, page)
         click.start()
         wait_for_a_lock()
         assert ended == []
+        return touched
 
     monkeypatch.setattr(staging, "apply", applies)
     assert books.sync().state.startswith("complete")
