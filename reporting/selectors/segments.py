@@ -236,7 +236,8 @@ class _Segments:
             _("MRR at the end"),
             _("Customers"),
         ]
-        rows, values = [], []
+        rows: list[dict[str, Any]] = []
+        values: list[list[Any]] = []
         sums = [0] * (len(moved) + 2)
         for one in self.all:
             amounts = self._moves(one, moved)

@@ -32,10 +32,11 @@ from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import text
 from tests.reporting.pages.crawling import pages_of
 
-# The pages of figures, their figures as JSON, and the page from which anybody may leave.
+# The pages of figures, their figures as JSON with tokens to ask for them, and the page from which
+# anybody may leave.
 OPEN = {"financial", "growth", "cashflow", "retention", "segments", "economics", "recognition"}
 OPEN |= {"overdue", "api_figures", "settings_data"}
-OPEN |= {"restatements"}
+OPEN |= {"restatements", "board", "settings_tokens", "token_create", "token_revoke"}
 # In every name and number of the books below.
 MARK = "zq7"
 
@@ -122,7 +123,11 @@ def test_an_investor_is_told_how_recent_the_figures_are(
 
 
 def address_of(page: Any, cast: Cast) -> str:
-    samples = {"UUIDConverter": str(uuid4()), "SlugConverter": cast.tenant.slug}
+    samples = {
+        "UUIDConverter": str(uuid4()),
+        "SlugConverter": cast.tenant.slug,
+        "IntConverter": "1",
+    }
     values = {name: samples.get(converter, "mrr") for converter, name in page.parameters}
     return reverse(page.name, kwargs=values)
 
