@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from calqsync.tenancy.tokens.rest import Problem, TokenView
 from reporting.body import Body
 from reporting.models import Report
-from reporting.selectors import frame
+from reporting.selectors import frame, versions
 
 PAGE, LONGEST_PAGE = 50, 200
 
@@ -78,16 +78,16 @@ class Resource(TokenView):
 
     def get(self, request: Request, **address: Any) -> HttpResponse:
         values = self._values(request)
-        tag = self.tag()
+        tag = self.tag(values)
         if tag and (known := get_conditional_response(request._request, etag=tag)):
-            return cast(HttpResponse, known)
+            return known
         body = msgspec.json.encode(self.content(values, **address))
         tag = tag or f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         answer = HttpResponse(body, content_type="application/json", headers={"ETag": tag})
         answer.headers["Vary"] = "Authorization"
         return cast(HttpResponse, get_conditional_response(request._request, tag, None, answer))
 
-    def tag(self) -> str:
+    def tag(self, values: dict[str, Any]) -> str:
         """The ETag, where it can be told before the answer is made; else "": it is its hash."""
         return ""
 
@@ -97,7 +97,7 @@ class Resource(TokenView):
     def _values(self, request: Request) -> dict[str, Any]:
         """What the address asks; a mistake in it is said, not passed over."""
         known, values = {one.name: one for one in self.asks}, {}
-        for name, text in request.query_params.items():
+        for name, text in request.query_params.dict().items():
             if name not in known:
                 raise Problem(
                     422,
@@ -117,10 +117,21 @@ class Resource(TokenView):
         return values
 
 
+KNOWN_ON = Asked(
+    name="known_on",
+    kind="day",
+    about="As known at the end of this day: YYYY-MM-DD. What was not computed then is null.",
+)
+
+
 class Figures(Resource):
     """A resource of the published figures; its tag changes with each publication."""
 
-    def tag(self) -> str:
+    asks = (KNOWN_ON,)
+
+    def tag(self, values: dict[str, Any]) -> str:
+        if values:
+            return ""
         found = Report.objects.values_list("version", "published_at").first()
         if found is None:
             return ""
@@ -134,7 +145,8 @@ class Figures(Resource):
         return self.bearer.may("customers:read")
 
     def content(self, values: dict[str, Any], **address: Any) -> Any:
-        found = frame.published(aggregates_only=not self.names)
+        day = {versions.KNOWN: str(values[KNOWN_ON.name])} if values else None
+        found = frame.published(aggregates_only=not self.names, query=day)
         if found is None:
             raise Problem(
                 404,
@@ -155,10 +167,8 @@ class Figures(Resource):
         raise NotImplementedError
 
 
-class Records:
+class Records(Resource):
     """Rows of one kind: which there are, and how each is written."""
-
-    asks: tuple[Asked, ...] = ()
 
     def rows(self, values: dict[str, Any]) -> QuerySet[Any]:
         raise NotImplementedError
@@ -167,7 +177,7 @@ class Records:
         raise NotImplementedError
 
 
-class Listed(Records, Resource):
+class Listed(Records):
     """A list, page by page in the order of ids: rows that come meanwhile move none out of place."""
 
     def content(self, values: dict[str, Any], **address: Any) -> Any:
@@ -182,7 +192,7 @@ class Listed(Records, Resource):
         return {"data": self.written(found), "has_more": more, "next_cursor": cursor}
 
 
-class One(Records, Resource):
+class One(Records):
     """One row by its id; another company's is not there."""
 
     def content(self, values: dict[str, Any], **address: Any) -> Any:

@@ -15,7 +15,7 @@ from reporting.api import shapes
 from reporting.api.base import Figures, Resource
 from reporting.body import Body
 from reporting.models import ReportPart
-from reporting.selectors import aggregates
+from reporting.selectors import aggregates, versions
 from reporting.selectors.frame import Published
 
 
@@ -138,7 +138,10 @@ class Part(Figures):
                 _("These segments name products or accounts, which investors do not see."),
                 _("Segments by country and currency are open to investors."),
             )
-        part = ReportPart.objects.filter(name=name).values_list("body", flat=True).first()
+        if found.version is not None:
+            part = versions.parts_of(found.version).get(name)
+        else:
+            part = ReportPart.objects.filter(name=name).values_list("body", flat=True).first()
         if part is None:
             raise Problem(
                 404,

@@ -41,7 +41,7 @@ class ResourceSchema(AutoSchema):
     def get_summary(self) -> str:
         return (type(self.view).__doc__ or "").strip().split("\n")[0]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         scope = self.view.scope
         return f"Scope: `{scope}`." if scope else "Any living token."
 
@@ -58,13 +58,11 @@ class ResourceSchema(AutoSchema):
         ]
         if "{dimension}" in self.path:
             kinds = {"type": "string", "enum": list(DIMENSIONS)}
-            where = OpenApiParameter.PATH
-            asked.append(OpenApiParameter("dimension", type=kinds, location=where, required=True))
+            asked.append(OpenApiParameter("dimension", type=kinds, location="path", required=True))
         tag = "An ETag: 304 while nothing changed."
-        header = OpenApiParameter.HEADER
-        return [*asked, OpenApiParameter("If-None-Match", str, header, description=tag)]
+        return [*asked, OpenApiParameter("If-None-Match", str, "header", description=tag)]
 
-    def get_response_serializers(self) -> dict[Any, Any]:
+    def get_response_serializers(self) -> Any:
         problem = {"$ref": _REF.format(name="Problem")}
         answer = {"$ref": _REF.format(name=self.view.answers.__name__)}
         found: dict[Any, Any] = {(200, "application/json"): answer}
@@ -80,7 +78,8 @@ Resource.schema = ResourceSchema()
 
 def with_components(result: dict[str, Any], **_more: Any) -> dict[str, Any]:
     """The description with the types of all answers, and how a token is sent."""
-    answers = [view.answers for view in _resources(Resource)] + [shapes.Problem]
+    answers = list(dict.fromkeys(view.answers for view in _resources(Resource)))
+    answers.append(shapes.Problem)
     _refs, schemas = msgspec.json.schema_components(answers, ref_template=_REF)
     components = result.setdefault("components", {})
     components["schemas"] = {**components.get("schemas", {}), **schemas}
@@ -96,8 +95,9 @@ def with_components(result: dict[str, Any], **_more: Any) -> dict[str, Any]:
 
 
 def _resources(above: type) -> list[Any]:
-    found = []
-    for view in above.__subclasses__():
+    found: list[Any] = []
+    below: list[Any] = above.__subclasses__()
+    for view in below:
         found += [view] if "answers" in vars(view) else []
         found += _resources(view)
     return found
@@ -106,7 +106,7 @@ def _resources(above: type) -> list[Any]:
 @cache
 def document() -> bytes:
     """The description as JSON; made once a process, because nothing in it changes while it runs."""
-    made = SchemaGenerator(api_version="v1").get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    made = SchemaGenerator(api_version="v1").get_schema(request=None, public=True)
     return msgspec.json.encode(made)
 
 

@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator, FormatChecker
@@ -247,6 +249,27 @@ def test_a_list_s_tag_changes_with_what_it_says(shop: Any, program: Any) -> None
     assert asking.get("customers", **{"If-None-Match": tag}).status_code == 304
     Customer.objects.filter(name="Aalto Oy").update(name="Aalto Group Oy")
     assert asking.get("customers", **{"If-None-Match": tag}).status_code == 200
+
+
+def test_figures_open_as_they_were_known_on_a_day(shop: Any, program: Any) -> None:
+    asking, before = program("vera"), Report.objects.get().body["months"]
+    later = NOON + timedelta(days=2)
+    monthly_make(shop["berg"], shop["plan"], ["2026-02"])
+    refreshed(later)
+    now = asking.get("report/months").json()["data"]
+    known = asking.get("report/months", {"known_on": f"{NOON:%Y-%m-%d}"})
+    assert known.json()["data"] == before != now
+    assert known["ETag"] != asking.get("report/months")["ETag"]
+
+
+@pytest.mark.parametrize("path", ["report", "cohorts", "customers", "invoices", "subscriptions"])
+def test_an_answer_takes_few_queries(shop: Any, program: Any, path: str) -> None:
+    asking = program("vera")
+    asking.get(path)
+    with CaptureQueriesContext(connection) as captured:
+        asking.get(path)
+    asked = [one["sql"] for one in captured.captured_queries if "set_config" not in one["sql"]]
+    assert len([one for one in asked if "SAVEPOINT" not in one]) <= 8
 
 
 # -- lists -----------------------------------------------------------------------------------------
