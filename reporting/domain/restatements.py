@@ -64,7 +64,8 @@ class History:
     def _present(self) -> Ints:
         """1 from the month in which a customer arrives to the one in which it leaves."""
         arrives = np.isin(self.kind, (Movement.NEW, Movement.REACTIVATION))
-        return np.cumsum(arrives.astype(np.int64) - (self.kind == Movement.CHURN), axis=1)
+        leaves = np.isin(self.kind, (Movement.CHURN, Movement.PAUSE))
+        return np.cumsum(arrives.astype(np.int64) - leaves, axis=1)
 
     def metrics(self) -> dict[str, Ints]:
         """What each customer adds to a month's figure of that name: e4 units, or customers."""
@@ -75,6 +76,7 @@ class History:
                 kind.name.lower(): as_int64(np.where(self.kind == kind, moved, 0) * SIGNS[kind])
                 for kind in KINDS
             },
+            "paused": as_int64(np.where(self.kind == Movement.PAUSE, -moved, 0)),
             "fx": self.fx,
             "customers": self._present(),
         }

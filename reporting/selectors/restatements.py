@@ -35,6 +35,7 @@ def metric_names() -> dict[str, str]:
         "contraction": _("Contraction"),
         "churn": _("Churn"),
         "reactivation": _("Reactivation"),
+        "paused": _("Paused"),
         "fx": _("FX"),
         "customers": _("Customers"),
         "recurring": _("Recurring revenue"),

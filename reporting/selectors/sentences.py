@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.db import connection as database
 from django.db.models import F, Sum
@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy import scope
-from reporting.body import Month
 from reporting.domain.movements import Movement
 from reporting.models import Restatement
 from reporting.selectors import frame
@@ -61,7 +60,7 @@ _MOVERS = """
 
 def movers(months: Sequence[str]) -> Movers:
     """The customers who moved most in each of these months, largest first."""
-    asked = {
+    asked: dict[str, Any] = {
         "tenant": scope.required(),
         "months": [frame.month_index(month) for month in months],
         "kinds": [int(kind) for kind in _KINDS],
@@ -100,7 +99,7 @@ def why(
     Without `named` the customers are counted. `restated` is how much of it came after the
     month was closed.
     """
-    row = cast(Month, next(one for one in months if one["month"] == month))
+    row: Mapping[str, Any] = next(one for one in months if one["month"] == month)
     names, parts = movement_names(), []
     moves = [*((name, 1) for name in GAINS), *((name, -1) for name in (*LOSSES, "paused"))]
     for name, sign in moves:
@@ -119,7 +118,7 @@ def why(
     return text
 
 
-def _who(row: Month, name: str, words: Words, named: Movers | None) -> str:
+def _who(row: Mapping[str, Any], name: str, words: Words, named: Movers | None) -> str:
     """ ": Kuusi Data, Aalto Oy and 3 more", or how many there are."""
     count = int(row.get(_COUNTS[name]) or 0)
     if named is None:
@@ -137,7 +136,7 @@ def _who(row: Month, name: str, words: Words, named: Movers | None) -> str:
     return f": {text}"
 
 
-def _changed(row: Month, parts: Sequence[str], words: Words) -> str:
+def _changed(row: Mapping[str, Any], parts: Sequence[str], words: Words) -> str:
     change = row["mrr_minor"] - row["start_minor"]
     values = {
         "by": words.money(abs(change)),

@@ -28,7 +28,7 @@ NAMED = 20
 # Days of which every one keeps its version: a year, and time to close the books of the last one.
 DAYS = 400
 # Metrics in money: their parts are exact, and are rounded when they are shared out.
-_E4 = ("mrr", "new", "expansion", "contraction", "churn", "reactivation", "fx")
+_E4 = ("mrr", "new", "expansion", "contraction", "churn", "reactivation", "paused", "fx")
 
 
 def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: datetime) -> int:
@@ -110,7 +110,7 @@ def _series(before: Body, after: Body) -> Iterator[tuple[str, dict[int, int], di
 
 
 def _closed(rows: Sequence[Any], field: str) -> dict[int, int]:
-    return {month_number(row["month"]): row[field] for row in rows if row["complete"]}
+    return {month_number(row["month"]): row.get(field, 0) for row in rows if row["complete"]}
 
 
 def _invoices(found: Sequence[Share]) -> dict[int, dict[str, str]]:

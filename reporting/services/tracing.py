@@ -8,21 +8,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.db import connection as database
-from django.db.models import Q
 
-from calqsync.tenancy import scope
 from calqsync.tenancy.bulk import former_table
 from integrations.models import Connection
 from reporting.body import Body, Freshness
 from reporting.domain.arrays import Ints, as_int64
-from reporting.domain.choices import SubscriptionKey
 from reporting.domain.mrr import grid
-from reporting.domain.restatements import Cause, Effects, History, followed, whole
-from reporting.models import CustomerFigure, Edit, InvoiceFigure, LineFigure, ReportSettings
-
-# Lines beyond which documents are not told apart: everything was read anew.
-MANY = 20_000
+from reporting.domain.restatements import Cause, Effects, History, whole
+from reporting.models import CustomerFigure
+from reporting.services.causing import Document, Lines, Words, documents, keys_of, lines_of, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +78,16 @@ def trace(before: Published, after: Published, *, closed: range, since: datetime
     last = closed[-1]
     people = _people(last)
     first = min([closed[0], *(row.starts for row in people)])
-    documents = {row.invoice: row for row in _documents()}
+    changed = {row.invoice: row for row in documents()}
     accounts = _accounts(before, after)
-    words = _Words.since(since)
+    words = Words.since(since)
     months = range(first, last + 1)
     was = _history([row.was for row in people], months)
     became = _history([row.now for row in people], months)
     places = {row.customer: place for place, row in enumerate(people)}
-    of_documents = (row.customer for row in documents.values())
-    lines = _lines(sorted({*places, *(one for one in of_documents if one is not None)}))
-    keys = _keys(lines, documents, words)
+    of_documents = (row.customer for row in changed.values())
+    lines = lines_of(sorted({*places, *(one for one in of_documents if one is not None)}))
+    keys = keys_of(lines, changed, words)
     effects = _by_account(_effects(lines, keys, places, months), people, accounts, was, became)
     public = {row.public_id: place for place, row in enumerate(people)}
     floored = after.floored(public, months) - before.floored(public, months)
@@ -104,17 +98,11 @@ def trace(before: Published, after: Published, *, closed: range, since: datetime
         first=first,
         before=was,
         after=became,
-        effects=whole(effects, was, became, floored, _shortened(documents, places)),
-        invoices=_invoices(documents, lines, keys, accounts),
+        effects=whole(effects, was, became, floored, _shortened(changed, places)),
+        invoices=_invoices(changed, lines, keys, accounts),
         words=words.told,
         deleted=bool((after.exact(months) - before.exact(months) != known).any()),
     )
-
-
-def _read(sql: str, **values: Any) -> list[tuple[Any, ...]]:
-    with database.cursor() as cursor:
-        cursor.execute(sql, {"tenant": scope.required(), **values})
-        return list(cursor.fetchall())
 
 
 def _accounts(before: Published, after: Published) -> dict[int, Cause]:
@@ -167,7 +155,7 @@ _PEOPLE = """
 
 def _people(last: int) -> list[_Person]:
     """Customers whose figures differ in a month up to `last`."""
-    rows = _read(_PEOPLE.format(former=former_table(CustomerFigure)), last=last)
+    rows = read(_PEOPLE.format(former=former_table(CustomerFigure)), last=last)
     found = [
         _Person(customer, str(public_id), account, _Series(*rest[:4]), _Series(*rest[4:]))
         for customer, public_id, account, *rest in rows
@@ -188,200 +176,7 @@ def _history(series: Sequence[_Series], months: range) -> History:
     return History(mrr=mrr, fx=fx, kind=kind.astype(np.int8))
 
 
-class _Document(NamedTuple):
-    invoice: int
-    customer: int | None
-    account: int
-    month: int
-    is_credit: bool
-    added: bool
-    removed: bool
-    recurring: int
-    """Its change of recurring revenue."""
-
-    @property
-    def cause(self) -> Cause | None:
-        if self.removed:
-            return Cause.INVOICE_REMOVED
-        if self.added:
-            return Cause.CREDIT_NOTE if self.is_credit else Cause.LATE_INVOICE
-        return None
-
-
-_DOCUMENTS = """
-    SELECT f.invoice_id, i.customer_id, i.connection_id,
-        (extract(year FROM i.date) * 12 + extract(month FROM i.date) - 1)::int,
-        i.is_credit OR i.net_acc_minor < 0, f.id IS NULL, n.id IS NULL,
-        coalesce(n.recurring_minor, 0) - coalesce(f.recurring_minor, 0)
-    FROM {former} f
-    JOIN integrations_invoice i ON i.tenant_id = %(tenant)s AND i.id = f.invoice_id
-    LEFT JOIN reporting_invoicefigure n
-        ON n.tenant_id = %(tenant)s AND n.invoice_id = f.invoice_id
-    WHERE f.id IS NULL OR n.id IS NULL OR f.recurring_minor <> n.recurring_minor
-"""
-
-
-def _documents() -> list[_Document]:
-    """Invoices that were added, taken out, or count differently in recurring revenue."""
-    return [_Document(*row) for row in _read(_DOCUMENTS.format(former=former_table(InvoiceFigure)))]
-
-
-class _Lines(NamedTuple):
-    """Lines that count, or counted, in another way; windows are 0 to 0 where they did not."""
-
-    line: Ints
-    invoice: Ints
-    group: Ints
-    product: Ints
-    was_customer: Ints
-    now_customer: Ints
-    was_from: Ints
-    was_to: Ints
-    was_mrr: Ints
-    now_from: Ints
-    now_to: Ints
-    now_mrr: Ints
-    was_there: Ints
-    is_there: Ints
-    was_late: Ints
-    is_late: Ints
-    same_days: Ints
-    dated: Ints
-    overdue: Ints
-
-
-_LINES = """
-    SELECT f.line_id, l.invoice_id,
-        coalesce(n.subscription_id, f.subscription_id, -coalesce(l.product_id, 0)),
-        coalesce(l.product_id, -1), coalesce(f.customer_id, -1), coalesce(n.customer_id, -1),
-        CASE WHEN f.counted THEN f.from_month ELSE 0 END,
-        CASE WHEN f.counted THEN f.to_month ELSE 0 END,
-        CASE WHEN f.counted THEN f.mrr_e4 ELSE 0 END,
-        CASE WHEN n.counted THEN n.from_month ELSE 0 END,
-        CASE WHEN n.counted THEN n.to_month ELSE 0 END,
-        CASE WHEN n.counted THEN n.mrr_e4 ELSE 0 END,
-        (f.id IS NOT NULL)::int, (n.id IS NOT NULL)::int,
-        coalesce(f.late, false)::int, coalesce(n.late, false)::int,
-        ((f.start, f."end") IS NOT DISTINCT FROM (n.start, n."end"))::int,
-        coalesce(f.source IN ('row_dates', 'delivery', 'text')
-            AND n.source IN ('row_dates', 'delivery', 'text'), false)::int,
-        coalesce(f.counted AND NOT n.counted
-            AND o.age IN ('up_to_30', 'up_to_60', 'up_to_90', 'over_90'), false)::int
-    FROM {former} f
-    JOIN integrations_invoiceline l ON l.tenant_id = %(tenant)s AND l.id = f.line_id
-    LEFT JOIN reporting_linefigure n ON n.tenant_id = %(tenant)s AND n.line_id = f.line_id
-    LEFT JOIN reporting_invoicefigure o
-        ON o.tenant_id = %(tenant)s AND o.invoice_id = l.invoice_id
-    WHERE (coalesce(f.counted, false) OR coalesce(n.counted, false))
-        AND (f.customer_id = ANY(%(customers)s) OR n.customer_id = ANY(%(customers)s))
-    ORDER BY f.line_id
-"""
-
-
-def _lines(customers: list[int]) -> _Lines:
-    rows = _read(_LINES.format(former=former_table(LineFigure)), customers=customers)
-    return _Lines(*np.array(rows, dtype=np.int64).reshape(-1, len(_Lines._fields)).T)
-
-
-class _Words:
-    """What people said, or took back, since the last publication began."""
-
-    def __init__(self, edits: Sequence[Edit], overdue: bool) -> None:
-        self.told = [{"edit": str(edit.public_id), "act": edit.act} for edit in edits]
-        self.overdue = overdue
-        self.settings = -1
-        self.lines: dict[int, int] = {}
-        self.products: dict[int, int] = {}
-        self.customers: dict[int, int] = {}
-        for place, edit in enumerate(edits):
-            for table, rows in edit.after.items():
-                self._hear(place, table, rows, edit)
-
-    @classmethod
-    def since(cls, moment: datetime) -> _Words:
-        edits = Edit.objects.filter(Q(at__gt=moment) | Q(undone_at__gt=moment)).order_by("pk")
-        overdue = ReportSettings.objects.exclude(overdue_days=None).exists()
-        return cls(list(edits), overdue)
-
-    def _hear(self, place: int, table: str, rows: Mapping[str, Any], edit: Edit) -> None:
-        if table == "settings":
-            self.settings = place
-        elif table == "lines":
-            self.lines |= {int(key): place for key in rows}
-        elif table == "products":
-            self.products |= {int(key): place for key in rows}
-        elif table == "customers":
-            said = [*rows.values(), *edit.before.get(table, {}).values()]
-            into = [values["into_id"] for values in said if values]
-            self.customers |= dict.fromkeys([*map(int, rows), *map(int, into)], place)
-        elif table == "subscriptions":
-            keys = (SubscriptionKey.parse(key) for key in rows)
-            self.customers |= {key.customer_id: place for key in keys}
-
-    def about(self, line: int, product: int, customers: Sequence[int]) -> int:
-        """The word that the line is under; -1 for none."""
-        heard = [self.lines.get(line), self.products.get(product)]
-        heard += [self.customers.get(customer) for customer in customers]
-        return next((place for place in heard if place is not None), -1)
-
-
-def _keys(lines: _Lines, documents: Mapping[int, _Document], words: _Words) -> Ints:
-    """(cause, document, word) of each line."""
-    if len(lines.line) > MANY:
-        return _keys_of_many(lines, documents, words)
-    keys = np.full((len(lines.line), 3), -1, dtype=np.int64)
-    for row, made in enumerate(zip(*(column.tolist() for column in lines), strict=True)):
-        line = _Lines(*made)
-        keys[row] = _key(line, documents.get(int(line.invoice)), words)
-    customer = np.where(lines.now_customer >= 0, lines.now_customer, lines.was_customer)
-    pair = np.stack((customer, lines.group), axis=1)
-    group = np.unique(pair, axis=0, return_inverse=True)[1].reshape(-1)
-    weight = np.abs(lines.now_mrr - lines.was_mrr)
-    cause, document, said = followed(
-        keys[:, 0].astype(np.int8), keys[:, 1], keys[:, 2], customer, group, weight
-    )
-    return np.stack((cause.astype(np.int64), document, said), axis=1)
-
-
-def _key(line: Any, document: _Document | None, words: _Words) -> tuple[int, int, int]:
-    if document is not None and document.cause is not None:
-        return document.cause, line.invoice, -1
-    said = words.about(line.line, line.product, (line.was_customer, line.now_customer))
-    if said >= 0:
-        return Cause.WORD, line.invoice, said
-    if words.settings >= 0:
-        return Cause.SETTINGS, -1, words.settings
-    return _own_cause(line, words), line.invoice, -1
-
-
-def _own_cause(line: Any, words: _Words) -> Cause:
-    """Why a line of a document that was there before, and still is, counts in another way."""
-    counted = line.was_to > 0 and line.now_to > 0
-    amount = counted and line.same_days and line.was_mrr != line.now_mrr
-    if not line.was_there or not line.is_there or amount:
-        return Cause.INVOICE_EDITED
-    if line.dated and not line.same_days:
-        return Cause.INVOICE_EDITED
-    if words.overdue and line.overdue:
-        return Cause.OVERDUE
-    if line.was_late and not line.is_late:
-        return Cause.GRACE_ENDED
-    return Cause.REREAD
-
-
-def _keys_of_many(lines: _Lines, documents: Mapping[int, _Document], words: _Words) -> Ints:
-    """The same by the kind of cause alone: nobody reads thousands of documents."""
-    rest = Cause.SETTINGS if words.settings >= 0 else Cause.WORD if words.told else Cause.REREAD
-    keys = np.full((len(lines.line), 3), -1, dtype=np.int64)
-    keys[:, 0] = rest
-    keys[:, 2] = words.settings if rest is Cause.SETTINGS else len(words.told) - 1
-    for cause in (Cause.CREDIT_NOTE, Cause.LATE_INVOICE, Cause.INVOICE_REMOVED):
-        ids = [row.invoice for row in documents.values() if row.cause is cause]
-        keys[np.isin(lines.invoice, ids)] = (cause, -1, -1)
-    return keys
-
-
-def _effects(lines: _Lines, keys: Ints, places: Mapping[int, int], months: range) -> Effects:
+def _effects(lines: Lines, keys: Ints, places: Mapping[int, int], months: range) -> Effects:
     """What each line's cause did to its customer: what it brings now, less what it brought."""
     halves = (
         (lines.now_customer, lines.now_from, lines.now_to, lines.now_mrr),
@@ -431,7 +226,7 @@ def _by_account(
     )
 
 
-def _shortened(documents: Mapping[int, _Document], places: Mapping[int, int]) -> Ints:
+def _shortened(documents: Mapping[int, Document], places: Mapping[int, int]) -> Ints:
     """The invoice of each customer that stays but counts differently most; -1 for none."""
     found = np.full(len(places), -1, dtype=np.int64)
     for row in sorted(documents.values(), key=lambda row: abs(row.recurring)):
@@ -441,7 +236,7 @@ def _shortened(documents: Mapping[int, _Document], places: Mapping[int, int]) ->
 
 
 def _invoices(
-    documents: Mapping[int, _Document], lines: _Lines, keys: Ints, accounts: Mapping[int, Cause]
+    documents: Mapping[int, Document], lines: Lines, keys: Ints, accounts: Mapping[int, Cause]
 ) -> Invoices:
     """What each invoice changed in the recurring revenue of its month."""
     changed = [row for row in documents.values() if row.recurring]
