@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
 from reporting.domain.lines import DTYPES, Lines, build_lines
 from reporting.domain.units import unit_code
-from reporting.feed.reading import IntegerColumns, chunks
+from reporting.feed.reading import IntegerColumns, read_tables
 
 _LINES = """
     SELECT l.id, l.invoice_id, coalesce(m.into_id, i.customer_id), coalesce(l.product_id, -1),
@@ -21,7 +22,7 @@ _LINES = """
         coalesce(i.delivery_start - DATE '1970-01-01', %(absent)s),
         coalesce(i.delivery_end - DATE '1970-01-01', %(absent)s),
         l.connection_id, i.is_credit::int,
-        l.unit, i.currency, l.name, l.text
+        l.unit, i.currency, l.name, l.name || E'\n' || l.text
     FROM integrations_invoiceline l
     JOIN integrations_invoice i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
     LEFT JOIN reporting_customermerge m
@@ -30,7 +31,6 @@ _LINES = """
         AND i.connection_id = ANY(%(connections)s) AND i.issued AND i.removed_at IS NULL
         AND i.customer_id IS NOT NULL
         AND (%(customers)s::bigint[] IS NULL OR i.customer_id = ANY(%(customers)s))
-    ORDER BY l.id
 """
 _TYPES = {
     name: DTYPES[name]
@@ -53,6 +53,9 @@ _TYPES = {
 }
 
 
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+
 def read_lines(
     connection_ids: list[int], customer_ids: list[int] | None
 ) -> tuple[Lines, tuple[Sequence[str], Ints]]:
@@ -60,23 +63,27 @@ def read_lines(
 
     Only those of the given customers, or of all; a merged customer's are those of its target.
     """
-    width = len(_TYPES)
     numbers = IntegerColumns(_TYPES)
-    units, currencies, names, texts = (_Codes() for _ in range(4))
+    texts = {name: _Codes() for name in ("unit", "currency", "name", "text")}
+
+    def take(table: pa.Table) -> None:
+        numbers.take(table)
+        for name, codes in texts.items():
+            codes.take(table[name].combine_chunks())
+
     params = {"connections": connection_ids, "customers": customer_ids, "absent": NO_DAY}
-    for rows in chunks(_LINES, params):
-        numbers.add(rows)
-        units.add(row[width] for row in rows)
-        currencies.add(row[width + 1] for row in rows)
-        names.add(row[width + 2] for row in rows)
-        texts.add(f"{row[width + 2]}\n{row[width + 3]}" for row in rows)
-    columns: dict[str, Any] = numbers.whole()
-    columns["unit"] = units.mapped([unit_code(unit) for unit in units.names])
+    columns = dict.fromkeys(_TYPES, pa.int64()) | dict.fromkeys(texts, _TEXT)
+    read_tables(_LINES, params, columns, take)
+    read: dict[str, Any] = numbers.whole()
+    order = np.argsort(read["line_id"], kind="stable")
+    read = {name: values[order] for name, values in read.items()}
+    units, currencies, names, said = (codes.at(order) for codes in texts.values())
+    read["unit"] = units.mapped([unit_code(unit) for unit in units.names])
     lines = build_lines(
-        columns=columns,
+        columns=read,
         products=names.spelt(names.names),
         currencies=currencies.spelt(currencies.names),
-        texts=texts.spelt(texts.names),
+        texts=said.spelt(said.names),
     )
     return lines, (names.names, names.codes)
 
@@ -88,11 +95,15 @@ class _Codes:
         self._code: dict[str, int] = {}
         self._parts: list[Ints] = []
 
-    def add(self, values: Iterator[str]) -> None:
+    def take(self, values: pa.DictionaryArray) -> None:
         code = self._code
-        self._parts.append(
-            np.fromiter((code.setdefault(value, len(code)) for value in values), dtype=np.int64)
-        )
+        known = [code.setdefault(value, len(code)) for value in values.dictionary.to_pylist()]
+        self._parts.append(as_int64(known)[values.indices.to_numpy()])
+
+    def at(self, rows: Ints) -> _Codes:
+        """The same strings for the rows in this order."""
+        self._parts = [np.concatenate(self._parts)[rows]] if self._parts else []
+        return self
 
     @property
     def names(self) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from django.db import connection
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from calqsync.tenancy import scope
 from reporting.domain.arrays import Ints
 
 CHUNK = 10_000
+BLOCK_BYTES = 4 << 20
 
 
 def plan_for_whole_tables() -> None:
@@ -26,6 +29,7 @@ def plan_for_whole_tables() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('cursor_tuple_fraction', '1', true),"
+            " set_config('work_mem', '64MB', true),"
             " set_config('enable_nestloop', 'off', true),"
             " set_config('enable_mergejoin', 'off', true)"
         )
@@ -37,6 +41,45 @@ def chunks(sql: str, params: dict[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
         cursor.execute(sql, {"tenant": scope.required(), **params})
         while rows := cursor.fetchmany(CHUNK):
             yield rows
+
+
+def read_tables(
+    sql: str, params: dict[str, Any], columns: Mapping[str, pa.DataType], take: Callable[..., None]
+) -> None:
+    """Give the rows of a query on the tenant's tables to `take`, as tables of some megabytes.
+
+    The database writes them as CSV and Arrow reads that, so that no row becomes an object of
+    Python's. `columns` are the query's, none of them NULL.
+    """
+    with connection.cursor() as cursor:
+        query = cursor.mogrify(sql, {"tenant": scope.required(), **params}).decode()
+        sink = _Sink(columns, take)
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
+        sink.flush()
+
+
+class _Sink:
+    """Takes rows of CSV, one at a time, and reads them as tables."""
+
+    def __init__(self, columns: Mapping[str, pa.DataType], take: Callable[..., None]) -> None:
+        self._take, self._rows, self._size = take, list[bytes](), 0
+        self._read = csv.ReadOptions(column_names=list(columns), use_threads=False)
+        self._parse = csv.ParseOptions(newlines_in_values=True)
+        self._convert = csv.ConvertOptions(column_types=columns, null_values=[])
+
+    def write(self, row: bytes) -> None:
+        self._rows.append(row)
+        self._size += len(row)
+        if self._size > BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rows:
+            # One block, so that a column has one dictionary.
+            self._read.block_size = self._size + 1
+            body = pa.BufferReader(b"".join(self._rows))
+            self._rows, self._size = [], 0
+            self._take(csv.read_csv(body, self._read, self._parse, self._convert))
 
 
 class IntegerColumns:
@@ -52,6 +95,11 @@ class IntegerColumns:
         values = np.array([row[:width] for row in rows], dtype=np.int64)
         for place, (name, dtype) in enumerate(self._types.items()):
             self._parts[name].append(values[:, place].astype(dtype))
+
+    def take(self, table: pa.Table) -> None:
+        """The columns of the same names."""
+        for name, dtype in self._types.items():
+            self._parts[name].append(table[name].to_numpy().astype(dtype))
 
     def whole(self) -> dict[str, NDArray[Any]]:
         """Every column by name; what was collected is given away."""
