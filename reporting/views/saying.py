@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import Resolver404, resolve, reverse
 from django.utils.translation import gettext as _
@@ -15,7 +16,7 @@ from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
 from reporting import services
 from reporting.models import Edit
-from reporting.selectors.edits import edits_list
+from reporting.selectors.edits import edits_list, of_admins
 from reporting.selectors.previews import preview_page
 from reporting.selectors.subscriptions import recomputing
 from reporting.views.answering import answer, answer_list, back, came_from, may_change, one_of
@@ -38,7 +39,9 @@ def asked(
     """
     if request.POST.get("seen") != "yes":
         preview = services.change_preview(tenant=request.tenant, change=change)
-        if preview is not None and not preview.changes_nothing:
+        if preview is not None and preview.changes_nothing:
+            done = _("%(what)s No month of MRR changes.") % {"what": done}
+        elif preview is not None:
             page = preview_page(tenant=request.tenant, preview=preview)
             typed = [(name, value) for name, values in request.POST.lists() for value in values]
             return answer(
@@ -64,7 +67,8 @@ def asked(
 def edits(request: TenantRequest) -> HttpResponse:
     """What people said about the figures, newest first, each with a way back."""
     may = may_change(request)
-    listing = edits_list(tenant=request.tenant, query=request.GET, buttons=may)
+    admin = request.membership.may(Role.ADMIN)
+    listing = edits_list(tenant=request.tenant, query=request.GET, buttons=may, admin=admin)
     return answer_list(
         request,
         listing,
@@ -79,6 +83,8 @@ def edits(request: TenantRequest) -> HttpResponse:
 def edit_undo(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Take an edit back; where that cannot be, say what to do instead."""
     edit: Any = one_of(Edit.objects, public_id)
+    if of_admins(edit) and not request.membership.may(Role.ADMIN):
+        raise PermissionDenied
     try:
         services.edit_undo(edit=edit, by=request.user)
     except services.NotUndoable as reason:

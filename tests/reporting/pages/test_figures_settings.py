@@ -11,7 +11,7 @@ from django.test import Client
 from calqsync.jobs.services import live_job
 from reporting.domain.presets import PRESETS
 from reporting.models import AcquisitionCost, Report, ReportSettings
-from reporting.services import KIND
+from reporting.services import KIND, settings_change
 from tests.conftest import Cast
 from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import text
@@ -134,3 +134,17 @@ def test_viewers_see_the_choices_and_cannot_save(cast: Cast, vera: Client, shop:
     assert 'value="settings"' not in page
     assert "disabled" in page
     assert save(vera, cast, "ours").status_code == 403
+
+
+@pytest.mark.parametrize(("person", "may"), [("ann", True), ("bob", False)])
+def test_only_admins_undo_what_admins_changed(
+    cast: Cast, as_person: Callable[[str], Client], shop: Any, person: str, may: bool
+) -> None:
+    edit = settings_change(by=cast.ann, tolerance_bp=100)
+    assert edit is not None
+    client = as_person(person)
+    shown = client.get(cast.url("subscriptions/edits/")).content.decode()
+    assert (str(edit.public_id) in shown) is may
+    answer = client.post(cast.url(f"subscriptions/edits/{edit.public_id}/undo/"))
+    assert answer.status_code == (302 if may else 403)
+    assert ReportSettings.objects.get().tolerance_bp == (0 if may else 100)
