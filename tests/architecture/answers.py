@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -25,10 +26,16 @@ def text_of(response: Any) -> str:
         with zipfile.ZipFile(io.BytesIO(body)) as packed:
             body = b"\n".join(packed.read(name) for name in packed.namelist())
     if body[:4] == b"PAR1":
-        body = str(pyarrow.parquet.read_table(io.BytesIO(body)).to_pylist()).encode()
+        rows = pyarrow.parquet.read_table(io.BytesIO(body)).to_pylist()
+        body = "\n".join(_plain(cell) for row in rows for cell in row.values()).encode()
     heads = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
     cookies = response.cookies.output()
     return f"{heads}\n{cookies}\n{body.decode(errors='replace')}"
+
+
+def _plain(cell: Any) -> str:
+    """A cell as people write it: amounts with two decimals."""
+    return f"{cell:.2f}" if isinstance(cell, Decimal) else str(cell)
 
 
 def without(text: str, sent: Iterable[str]) -> str:
