@@ -43,6 +43,8 @@ _BEFORE = (
     'FROM "billing_account"',
     "set_config",
     "SAVEPOINT",
+    "BEGIN",
+    "COMMIT",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,6 @@ class Lines:
         }
         return replace(self, **chosen)  # type: ignore[arg-type]
 
-
     def part(self, rows: NDArray[np.intp]) -> Lines:
         """The chosen rows with only the names that they carry, for work that looks at each name."""
         chosen = self.take(rows)
@@ -107,19 +107,26 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 
 
+class Coded(NamedTuple):
+    """Strings of lines that are coded already: each distinct one, and every line's index."""
+
+    names: Sequence[str]
+    codes: Ints
+
+
 def build_lines(
     *,
     columns: dict[str, Sequence[object] | NDArray[np.generic]],
-    products: Sequence[str],
-    currencies: Sequence[str],
-    texts: Sequence[str],
+    products: Sequence[str] | Coded,
+    currencies: Sequence[str] | Coded,
+    texts: Sequence[str] | Coded,
 ) -> Lines:
     """Lines from plain columns, coding the repeated strings.
 
     `columns` holds every integer column of `Lines` by name (None stands for an absent day);
-    `products`, `currencies` and `texts` hold one string per line. A product's name is only
-    shown; rows without a product id share a key when their names differ in dates and numbers
-    alone.
+    `products`, `currencies` and `texts` hold one string per line, or its code. A product's name
+    is only shown; rows without a product id share a key when their names differ in dates and
+    numbers alone.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, dtype in DTYPES.items():
@@ -141,13 +148,15 @@ def build_lines(
     )
 
 
-def _coded(values: Sequence[str]) -> tuple[Codes, tuple[str, ...]]:
+def _coded(values: Sequence[str] | Coded) -> tuple[Codes, tuple[str, ...]]:
+    if isinstance(values, Coded):
+        return values.codes.astype(np.int32), tuple(values.names)
     code: dict[str, int] = {}
     codes = [code.setdefault(value, len(code)) for value in values]
     return np.array(codes, dtype=np.int32), tuple(code)
 
 
-def _product_keys(product_id: Ints, names: Sequence[str]) -> tuple[Codes, tuple[str, ...]]:
+def _product_keys(product_id: Ints, names: Sequence[str] | Coded) -> tuple[Codes, tuple[str, ...]]:
     """One key per product id, and one per normalised name among rows without a product."""
     name_code, distinct = _coded(names)
     bare_code, _ = _coded([normalised_product(name) for name in distinct])
@@ -161,9 +170,10 @@ def product_refs(lines: Lines) -> tuple[str, ...]:
 
     `p77` for a registered product, `n:<normalised text>` for a row without one.
     """
-    refs = [f"n:{normalised_product(name)}" for name in lines.product_names]
-    keys, rows = np.unique(lines.product_key, return_index=True)
-    for key, row in zip(keys, rows, strict=True):
-        if lines.product_id[row] >= 0:
-            refs[key] = f"p{lines.product_id[row]}"
-    return tuple(refs)
+    # Every row of a key has the same product.
+    ids = np.full(len(lines.product_names), -1, dtype=np.int64)
+    ids[lines.product_key] = lines.product_id
+    return tuple(
+        f"p{number}" if number >= 0 else f"n:{normalised_product(name)}"
+        for number, name in zip(ids.tolist(), lines.product_names, strict=True)
+    )

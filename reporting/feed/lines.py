@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
-from reporting.domain.lines import DTYPES, Lines, build_lines
+from reporting.domain.lines import DTYPES, Coded, Lines, build_lines
 from reporting.domain.units import unit_code
 from reporting.feed.reading import IntegerColumns, read_tables
 
@@ -76,15 +76,12 @@ def read_lines(
     read_tables(_LINES, params, columns, take)
     read: dict[str, Any] = numbers.whole()
     order = np.argsort(read["line_id"], kind="stable")
-    read = {name: values[order] for name, values in read.items()}
-    units, currencies, names, said = (codes.at(order) for codes in texts.values())
-    read["unit"] = units.mapped([unit_code(unit) for unit in units.names])
-    lines = build_lines(
-        columns=read,
-        products=names.spelt(names.names),
-        currencies=currencies.spelt(currencies.names),
-        texts=said.spelt(said.names),
-    )
+    for name in read:
+        read[name] = read[name][order]
+    units, currencies, names, said = (Coded(one.names, one.codes[order]) for one in texts.values())
+    codes = as_int64([unit_code(unit) for unit in units.names])
+    read["unit"] = codes[units.codes] if len(codes) else units.codes
+    lines = build_lines(columns=read, products=names, currencies=currencies, texts=said)
     return lines, (names.names, names.codes)
 
 
@@ -100,11 +97,6 @@ class _Codes:
         known = [code.setdefault(value, len(code)) for value in values.dictionary.to_pylist()]
         self._parts.append(as_int64(known)[values.indices.to_numpy()])
 
-    def at(self, rows: Ints) -> _Codes:
-        """The same strings for the rows in this order."""
-        self._parts = [np.concatenate(self._parts)[rows]] if self._parts else []
-        return self
-
     @property
     def names(self) -> list[str]:
         return list(self._code)
@@ -112,11 +104,3 @@ class _Codes:
     @property
     def codes(self) -> Ints:
         return np.concatenate(self._parts) if self._parts else np.zeros(0, dtype=np.int64)
-
-    def mapped(self, values: list[int]) -> Ints:
-        """`values[code]` for every row."""
-        return as_int64(values)[self.codes] if values else self.codes
-
-    def spelt(self, values: list[str]) -> Any:
-        """As `mapped`, for strings; the strings are shared, not copied."""
-        return np.array(values, dtype=object)[self.codes]
