@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Invitation, Membership, Tenant
-from integrations import selectors as integrations
+from integrations.models import Connection
 from reporting.models import Report, ReportSettings, SubscriptionDecision
 
 
-def checklist(*, tenant: Tenant, now: datetime) -> dict[str, Any] | None:
+def checklist(*, tenant: Tenant) -> dict[str, Any] | None:
     """The four first steps with what is done; None once all are, or once put away."""
     settings = ReportSettings.objects.first()
     if settings and settings.checklist_done_at:
         return None
-    connections = integrations.freshness(now=now)
-    connected = bool(connections)
+    connected = Connection.objects.filter(disconnected_at=None).exists()
     imported = Report.objects.exists()
     reviewed = bool(settings and settings.subscriptions_reviewed_at)
     reviewed = reviewed or SubscriptionDecision.objects.exists()

@@ -59,7 +59,7 @@ def financial_page(
         revenue=_revenue_chart(revenue),
         top_customers=_top_customers(tenant, body, words),
         receivables=receivables_by_age(tenant, body, words),
-        checklist=None if aggregates_only else checklist.checklist(tenant=tenant, now=now),
+        checklist=None if aggregates_only else checklist.checklist(tenant=tenant),
         notes=[] if is_sample else loading_notes(shown_report, words),
         sample=is_sample,
     )
