@@ -19,7 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Commands, and words after them, that need more than the packages for running.
-GROUPS = {("test",): "test", ("mutation",): "test", ("bench", "dlt"): "bench"}
+GROUPS = {
+    ("test",): "test",
+    ("mutation",): "test",
+    ("bench", "dlt"): "bench",
+    ("bench", "report"): "bench",
+}
 SERVED_SCRIPTS = ("chart.js/dist/chart.umd.js", "chart.js/dist/chart.umd.js.map")
 
 # What tools print when the machine, not the package, is at fault, and what to tell the person.
@@ -76,7 +81,7 @@ def prepare(root: Path, argv: list[str]) -> None:
 
 
 def group_of(words: list[str]) -> str:
-    """The packages that a command needs: "run", "test", or "bench" for dlt to compare with."""
+    """The packages that a command needs: "run", "test", or "bench" for what to compare with."""
     chosen = tuple(word for word in words if not word.startswith("-"))
     return next((group for start, group in GROUPS.items() if chosen[: len(start)] == start), "run")
 

@@ -48,7 +48,7 @@ def test_without_a_name_the_benchmarks_are_listed(one, capsys, tmp_path):
 
 def test_benchmarks_are_found_by_name_without_what_they_share(request):
     found = bench.benchmarks(request.config.rootpath)
-    assert {"import", "dlt", "unchanged", "isolation"} <= set(found)
+    assert {"import", "dlt", "unchanged", "isolation", "report", "pages"} <= set(found)
     assert not [name for name in found if name.startswith("_")]
 
 

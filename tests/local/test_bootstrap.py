@@ -42,6 +42,7 @@ def test_the_test_packages_contain_the_run_packages(place):
         ("bench import", "run"),
         ("bench dlt --json", "bench"),
         ("bench --json dlt", "bench"),
+        ("bench report", "bench"),
         ("test", "test"),
         ("mutation", "test"),
     ],
