@@ -19,7 +19,7 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import Customer
 from reporting.domain import rounding
 from reporting.domain.movements import Movement
-from reporting.models import CustomerFigure
+from reporting.models import CustomerFigure, CustomerMerge
 from reporting.selectors import frame, listing, narrowing
 from reporting.selectors.frame import Words
 from reporting.selectors.invoices import invoices_table
@@ -29,6 +29,7 @@ from reporting.selectors.payments import payments_table
 from reporting.selectors.subscriptions import subscriptions_table
 
 FEW = 10
+NEAR = 25
 
 
 def _states() -> list[tuple[str, str]]:
@@ -138,6 +139,12 @@ class CustomerPage:
     payments: dict[str, Any] | None
     invoices_url: str
     payments_url: str
+    counts_as: dict[str, str] | None
+    """The customer that it was merged into: name, url."""
+    together_with: list[dict[str, str]]
+    """The customers that count as this one."""
+    others: list[str]
+    """Names to choose from when it is merged into another."""
 
 
 def customer_page(*, tenant: Tenant, customer: Any, today: date) -> CustomerPage:
@@ -160,7 +167,29 @@ def customer_page(*, tenant: Tenant, customer: Any, today: date) -> CustomerPage
         payments=payments_table(tenant=tenant, customer=customer, words=words, limit=FEW),
         invoices_url=invoices_url,
         payments_url=reverse("payments", args=[tenant.slug]) + at,
+        **_merges(tenant, customer),
     )
+
+
+def _merges(tenant: Tenant, customer: Any) -> dict[str, Any]:
+    """What it counts as, what counts as it, and names that it may be merged into."""
+    rows = CustomerMerge.objects.filter(Q(customer=customer) | Q(into=customer))
+    found = list(rows.select_related("customer", "into").order_by("customer__sort_key", "pk"))
+
+    def link(one: Any) -> dict[str, str]:
+        return {"name": one.name, "url": reverse("customer", args=[tenant.slug, one.public_id])}
+
+    # The nearest in the order of names: those that were doubled or renamed stand close together.
+    near = Customer.objects.filter(removed_at=None).exclude(pk=customer.pk)
+    after = near.filter(sort_key__gte=customer.sort_key).order_by("sort_key", "pk")
+    before = near.filter(sort_key__lt=customer.sort_key).order_by("-sort_key", "-pk")
+    names = [*before.values_list("name", flat=True)[:NEAR]][::-1]
+    names += after.values_list("name", flat=True)[:NEAR]
+    return {
+        "counts_as": next((link(row.into) for row in found if row.into_id != customer.pk), None),
+        "together_with": [link(row.customer) for row in found if row.into_id == customer.pk],
+        "others": list(dict.fromkeys(names)),
+    }
 
 
 def _tiles(
@@ -279,7 +308,7 @@ def _move(figure: Any, place: int) -> str:
     names = movement_names()
     found = []
     move = figure.moves[place] if place < len(figure.moves) else 0
-    key = Movement(move).name.lower()
+    key = "paused" if move == Movement.PAUSE else Movement(move).name.lower()
     if key in names:
         found.append(names[key])
     if place < len(figure.fx_e4) and figure.fx_e4[place]:

@@ -116,8 +116,29 @@ def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[st
             )
         },
         _customers(read, months),
+        _contracted(months),
     ]
     return sections
+
+
+def _contracted(months: Months) -> dict[str, Any]:
+    """MRR, and what of it and beside it is agreed already."""
+    table = months.table(
+        id="contracted-table",
+        caption=_("Contracted MRR"),
+        what=_("At the end"),
+        rows=[
+            Row(label=_("MRR"), field="mrr_minor", figure="mrr"),
+            Row(label=_("Invoiced, not yet begun"), field="contracted_minor"),
+            Row(label=_("Known to end or to be renewed"), field="ending_minor", sign=-1),
+            Row(label=_("Contracted MRR"), field="contracted_mrr_minor", total=True),
+        ],
+    )
+    text = _(
+        "What is invoiced for later comes in. What a person said ends within a year, and what a"
+        " renewal that is invoiced already replaces, goes out."
+    )
+    return {"table": table, "text": text}
 
 
 def _why(read: Reading, months: Months) -> dict[str, Any]:
@@ -185,6 +206,7 @@ def _customers(read: Reading, months: Months) -> dict[str, Any]:
             counted(_("New"), "new_customers", "new-customers"),
             counted(_("Returned"), "reactivated_customers", "reactivation-customers"),
             counted(_("Left"), "churned_customers", "churn-customers"),
+            counted(_("Paused"), "paused_customers", "paused-customers", optional=True),
             counted(_("At the end"), "customers", "customers", compared=True),
             Row(label=_("MRR per customer"), field="arpa_minor", figure="arpa"),
         ],
