@@ -125,7 +125,7 @@ def _overdue_now(read: Reading) -> dict[str, Any]:
         "id": "overdue",
         "name": _("Overdue now"),
         "value": read.words.money(owed["overdue_minor"]),
-        "url": behind(read.tenant, "open", read.found.body["as_of"][:7]),
+        "url": behind(read.tenant, "open-overdue", read.found.body["as_of"][:7]),
         "note": _("%(share)s of what is open") % {"share": read.words.rate(share)}
         if share is not None
         else "",

@@ -25,6 +25,7 @@ from reporting.selectors.listing import Listing
 NEWS = timedelta(days=31)
 LINES = 3
 COUNTS = {"customers"}
+_EVERYWHERE = {"account_added", "account_left_out", "settings", "documents_deleted"}
 
 
 def metric_names() -> dict[str, str]:
@@ -126,12 +127,12 @@ def lines_of(teller: Teller, rows: Sequence[Restatement]) -> list[dict[str, str]
 
 def _continues(last: Restatement, row: Restatement) -> bool:
     """Whether `row` tells of the month before `last` what `last` tells."""
-    return (
-        row.at == last.at
-        and row.month == last.month - 1
-        and row.causes == last.causes
-        and _by(row) == _by(last)
-    )
+    if row.at != last.at or row.month != last.month - 1:
+        return False
+    # What concerns every month tells more as one line than month by month.
+    if {cause["code"] for cause in (*row.causes, *last.causes)} <= _EVERYWHERE:
+        return True
+    return row.causes == last.causes and _by(row) == _by(last)
 
 
 def _by(row: Restatement) -> int:
@@ -146,6 +147,8 @@ def _line(teller: Teller, run: Sequence[Restatement]) -> str:
         "last": teller.words.month(frame.month_text(last.month), long=True),
         "first": teller.words.month(frame.month_text(first.month), long=True),
     }
+    if len({_by(row) for row in run}) > 1:
+        return _("%(first)s to %(last)s were restated: %(why)s") % values
     if len(run) > 1:
         return _("%(first)s to %(last)s were restated by %(by)s each: %(why)s") % values
     return _("%(last)s was restated by %(by)s: %(why)s") % values

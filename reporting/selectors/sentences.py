@@ -79,6 +79,8 @@ def restated_by(months: Sequence[str]) -> Mapping[str, int]:
     asked = [frame.month_index(month) for month in months]
     rows = (
         Restatement.objects.filter(metric="mrr", month__in=asked)
+        # Another account's books are no change of what was known of the first one's.
+        .exclude(causes__0__code="account_added")
         .values("month")
         .annotate(by=Sum(F("after_minor") - F("before_minor")))
         .values_list("month", "by")

@@ -31,6 +31,9 @@ DAYS = 400
 _E4 = ("mrr", "new", "expansion", "contraction", "churn", "reactivation", "paused", "fx")
 
 
+_METRICS = (*_E4, "customers", "recurring")
+
+
 def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: datetime) -> int:
     """Write a `Restatement` for each closed month's figure that differs; returns how many.
 
@@ -41,7 +44,8 @@ def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: da
     loading = before["complete_back_to"] or body["complete_back_to"]
     if loading or before["currency"] != body["currency"]:
         return 0
-    changes = list(_changes(before, body))
+    # Written so that the newest month's MRR has the highest number: lists begin with it.
+    changes = sorted(_changes(before, body), key=lambda one: (one[0], -_METRICS.index(one[1])))
     if not changes:
         return 0
     months = [month for month, *_rest in changes]

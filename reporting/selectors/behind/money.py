@@ -97,7 +97,10 @@ def refund_kind(
 def open_kind(tenant: Tenant, figure: str, body: Body, words: Words) -> Kind:
     found = InvoiceFigure.objects.exclude(age="")
     title = _("Open invoices")
-    if figure.startswith("open-"):
+    if figure == "open-overdue":
+        found = found.exclude(age="not_due")
+        title = _("Overdue invoices")
+    elif figure.startswith("open-"):
         age = figure.removeprefix("open-")
         if age not in age_names():
             raise Http404

@@ -147,3 +147,20 @@ def test_the_sentence_names_nobody_to_an_investor_or_of_another_day(as_person, c
         page = text(as_person(who).get(cast.url("growth/") + f"?period=all&known={day}"))
         assert "new (2 customers)" in page
         assert "Aalto" not in page
+
+
+def test_what_another_account_adds_to_every_month_is_one_line(vera, cast, shop):
+    months = range(24312, 24315)
+    for place, month in enumerate(months):
+        Restatement.objects.create(
+            at=timezone.now().replace(microsecond=0, second=0),
+            month=month,
+            metric="mrr",
+            before_minor=0,
+            after_minor=100 + place,
+            causes=[{"code": "account_added", "params": {}, "amount_minor": 100 + place}],
+        )
+    page = text(vera.get(cast.url("")))
+    assert page.count("account added") == 1
+    assert "January 2026 to March 2026 were restated: account added" in page
+    assert "since its end" not in text(vera.get(cast.url("growth/")))
