@@ -17,8 +17,8 @@ from reporting.selectors.month_tiles import Tiles
 from reporting.selectors.months import File, number, written
 from reporting.selectors.rates import rate_tiles, rates, rates_chart
 
-# A page of more cells than these cohorts have is too long to be read, or sent to a phone.
-MOST = 15
+# A table of more cells is too long to be read, or sent to a phone.
+CELLS = 120
 _TILES = ["nrr_12", "grr_12", "nrr", "customer_churn", "gross_churn", "net_churn"]
 # Shares from which on a cell is shaded one step more; the last one has grown.
 _HEAT = (1, 400_000, 700_000, 900_000, 1_000_001)
@@ -87,10 +87,11 @@ def _cohorts(read: Reading, shown: Period) -> list[dict[str, Any]]:
         " months since then. The running month is hatched, and months to come have no cell. The"
         " average is over all cohorts, weighted, complete months alone."
     )
-    if len(rows) > MOST:
+    newest = _newest(rows)
+    if len(newest) < len(rows):
         most = _("The newest %(shown)s of %(all)s cohorts stand here; files hold all.")
-        note += " " + most % {"shown": MOST, "all": len(rows)}
-    drawn = _Cohorts(read, found, rows[-MOST:], rows)
+        note += " " + most % {"shown": len(newest), "all": len(rows)}
+    drawn = _Cohorts(read, found, newest, rows)
     return [
         {
             "title": _("Customers kept, by cohort"),
@@ -115,6 +116,14 @@ def _cohorts(read: Reading, shown: Period) -> list[dict[str, Any]]:
             ),
         },
     ]
+
+
+def _newest(rows: Sequence[Cohort]) -> Sequence[Cohort]:
+    """As many of the newest cohorts as have few enough cells together, one at least."""
+    left, first = CELLS, len(rows)
+    while first and (left := left - len(rows[first - 1]["customers"])) >= 0:
+        first -= 1
+    return rows[min(first, len(rows) - 1) :]
 
 
 class _Cohorts:

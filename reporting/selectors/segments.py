@@ -69,7 +69,7 @@ def segments_page(**asked: Unpack[Asked]) -> FiguresPage:
     chosen = next((one for one in made.all if one.key == query.get("key")), None)
     if chosen is not None:
         back = "?" + urlencode([("by", by), *figures.state(query, without=("by",))])
-        crumbs = [{"label": _("All of %(what)s") % {"what": names[by].lower()}, "url": back}]
+        crumbs = [{"label": _("Segments by %(what)s") % {"what": names[by].lower()}, "url": back}]
         common |= {"title": chosen.name, "crumbs": [*crumbs, {"label": chosen.name}]}
         return read.page(**common, sections=made.sections_of(chosen))
     return read.page(**common, sections=made.sections())
