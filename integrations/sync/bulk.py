@@ -32,6 +32,9 @@ _EACH = sql.SQL(
     " OFFSET 0) row"
 )
 
+# Values in the order of the columns, or a line that `in_line` made of them.
+Row = Sequence[Any] | str
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -71,9 +74,7 @@ class Written:
         return self.added | self.changed
 
 
-def upsert(
-    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
-) -> Written:
+def upsert(target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id: int) -> Written:
     """Insert new rows and update those that differ; needs a running transaction.
 
     Rows are unique by key. Keys of the answer are values, or tuples where the key has several.
@@ -86,24 +87,19 @@ def upsert(
     return Written(added, changed)
 
 
-def store(
-    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
-) -> None:
+def store(target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id: int) -> None:
     """As `upsert`, for rows that nobody needs to know the fate of."""
     if rows:
         _write(target, rows, _upsert(target, answer=False), tenant_id, connection_id)
 
 
 def insert_missing(
-    target: Target, rows: Sequence[Sequence[Any]], *, tenant_id: int, connection_id: int
+    target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id: int
 ) -> dict[str, int]:
     """Insert the rows whose key is not there yet; the ids of those by key."""
     if not rows:
         return {}
-    statement = sql.SQL("{} ON CONFLICT DO NOTHING RETURNING {}, id").format(
-        _insert(target), _names(target.key, "t")
-    )
-    return dict(_write(target, rows, statement, tenant_id, connection_id))
+    return dict(_write(target, rows, _insert_new(target), tenant_id, connection_id))
 
 
 def found(
@@ -124,6 +120,15 @@ def found(
     if not asked:
         return {}
     others = where or {}
+    statement = _lookup(target, column, wanted, tuple(others))
+    with database.cursor() as cursor:
+        owned: list[Any] = [tenant_id, connection_id, *others.values()]
+        cursor.execute(statement, [asked, *owned] if target.vast else [*owned, asked])
+        return dict(cursor.fetchall())
+
+
+@cache
+def _lookup(target: Target, column: str, wanted: str, others: tuple[str, ...]) -> str:
     statement = (_EACH if target.vast else _TOGETHER).format(
         column=sql.Identifier(column),
         wanted=sql.Identifier(wanted),
@@ -131,16 +136,13 @@ def found(
         owned=OWNED,
         others=sql.Composed([sql.SQL(" AND {} = %s").format(sql.Identifier(n)) for n in others]),
     )
-    with database.cursor() as cursor:
-        owned: list[Any] = [tenant_id, connection_id, *others.values()]
-        cursor.execute(statement, [asked, *owned] if target.vast else [*owned, asked])
-        return dict(cursor.fetchall())
+    return _spelt(statement)
 
 
 def _write(
     target: Target,
-    rows: Sequence[Sequence[Any]],
-    statement: sql.Composed,
+    rows: Sequence[Row],
+    statement: str,
     tenant_id: int,
     connection_id: int,
 ) -> list[Any]:
@@ -150,27 +152,48 @@ def _write(
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def copy_in(
-    cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> sql.Identifier:
+def copy_in(cursor: Any, table: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
     """A temporary table with these columns typed as in `table`, filled with the rows."""
-    incoming = _incoming(table)
+    cursor.copy_expert(_copy(table, columns), StringIO(as_text(rows)))
+
+
+@cache
+def _copy(table: str, columns: tuple[str, ...]) -> str:
     # One message; the table may be there from an earlier load of this transaction.
     statement = sql.SQL(
         "DROP TABLE IF EXISTS pg_temp.{incoming}; CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP"
         " AS SELECT {columns} FROM {table} WITH NO DATA; COPY {incoming} FROM STDIN"
-    ).format(incoming=incoming, columns=_names(columns), table=sql.Identifier(table))
-    cursor.copy_expert(statement.as_string(cursor.cursor), StringIO(as_text(rows)))
-    return incoming
+    )
+    return _spelt(
+        statement.format(
+            incoming=_incoming(table), columns=_names(columns), table=sql.Identifier(table)
+        )
+    )
+
+
+def _spelt(statement: sql.Composed) -> str:
+    """The statement as text; made once, because quoting its names costs more than sending it."""
+    with database.cursor() as cursor:
+        return str(statement.as_string(cursor.cursor))
 
 
 def _incoming(table: str) -> sql.Identifier:
     return sql.Identifier(f"incoming_{table}")
 
 
-def as_text(rows: Iterable[Sequence[Any]]) -> str:
+def as_text(rows: Iterable[Row]) -> str:
     """The rows in COPY's text form."""
-    return "".join(["\t".join([_FORMS[v.__class__](v) for v in row]) + "\n" for row in rows])
+    return "".join([(row if isinstance(row, str) else in_line(row)) + "\n" for row in rows])
+
+
+def in_line(values: Sequence[Any]) -> str:
+    """Values of neighbouring columns in COPY's text form, without the end of the line."""
+    return "\t".join([_FORMS[v.__class__](v) for v in values])
+
+
+def before(references: Sequence[int | None], line: str) -> str:
+    """The line with references to other rows put in front of it."""
+    return "\t".join(["\\N" if each is None else str(each) for each in references] + [line])
 
 
 def _text(value: str) -> str:
@@ -209,7 +232,13 @@ def _insert(target: Target) -> sql.Composed:
 
 
 @cache
-def _upsert(target: Target, *, answer: bool = True) -> sql.Composed:
+def _insert_new(target: Target) -> str:
+    statement = sql.SQL("{} ON CONFLICT DO NOTHING RETURNING {}, id")
+    return _spelt(statement.format(_insert(target), _names(target.key, "t")))
+
+
+@cache
+def _upsert(target: Target, *, answer: bool = True) -> str:
     kept = dict(target.keep)
     loaded = [c for c in target.columns if c not in target.key]
     new: list[sql.Composable] = [
@@ -221,7 +250,7 @@ def _upsert(target: Target, *, answer: bool = True) -> sql.Composed:
         old = [*old, sql.Identifier("t", "removed_at")]
     owners = ["tenant_id"] if "invoice_id" in target.key else ["tenant_id", "connection_id"]
     returned = sql.SQL(" RETURNING (xmax = 0), id, {}").format(_names(target.key, "t"))
-    return sql.SQL(
+    statement = sql.SQL(
         "{insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
         " WHERE ({old}) IS DISTINCT FROM ({new}){returned}"
     ).format(
@@ -235,3 +264,4 @@ def _upsert(target: Target, *, answer: bool = True) -> sql.Composed:
         new=sql.SQL(", ").join(new),
         returned=returned if answer else sql.SQL(""),
     )
+    return _spelt(statement)

@@ -12,7 +12,7 @@ from integrations.models.runs import Stream
 from integrations.procountor.documents import Document, Rejected
 from integrations.procountor.records import Record
 from integrations.sync import targets
-from integrations.sync.bulk import found, store
+from integrations.sync.bulk import Row, found, store
 from integrations.sync.erased import Erased
 from integrations.sync.packing import packed, unpacked
 from integrations.sync.prepared import sealed_as
@@ -61,14 +61,9 @@ def _names_set_aside(work: Work, stream: Stream, names: Iterable[str]) -> set[st
 
 def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None:
     """Store what these documents said, in place of what they said before."""
-    ready = work.prepared.sealed
-    rows = [
-        (
-            stream.value,
-            d.external_id,
-            d.digest,
-            ready(d.raw) or sealed(work, stream, d.external_id, d.raw),
-        )
+    rows: list[Row] = [
+        work.prepared.raw(d)
+        or (stream.value, d.external_id, d.digest, sealed(work, stream, d.external_id, d.raw))
         for d in documents
     ]
     store(targets.RAW, rows, **work.owner)

@@ -237,9 +237,12 @@ def _sums(
     record: records.Invoice, currency: str
 ) -> tuple[records.SumInfo | None, records.SumInfo | None]:
     """The totals in the invoice's currency and those in the accounting currency."""
-    entries = record.invoice_sum_info or []
-    own = next((entry for entry in entries if entry.currency == currency), None)
-    accounting = next((entry for entry in entries if entry.in_accounting_currency), None)
+    own = accounting = None
+    for entry in record.invoice_sum_info or ():
+        if own is None and entry.currency == currency:
+            own = entry
+        if accounting is None and entry.in_accounting_currency:
+            accounting = entry
     return own, accounting
 
 
@@ -299,10 +302,10 @@ def _payer(record: records.Invoice) -> CustomerRow:
 # Payments and bank
 
 
-def payment(
-    record: records.PaymentEvent, *, home: str, invoice_id: str, kind: str | None = None
-) -> PaymentRow:
+def payment(record: records.PaymentEvent, *, home: str, kind: str | None = None) -> PaymentRow:
     """A payment event of an invoice. `kind` is its type where another read has told it."""
+    if record.invoice_id is None:
+        raise Unusable("a payment without its invoice")
     if record.payment_date is None:
         raise Unusable("a payment without a date")
     currency = currency_code(record.paid_currency or home)
@@ -310,7 +313,7 @@ def payment(
     kind = clean(kind or record.type, 40)
     return PaymentRow(
         external_id=str(record.id),
-        invoice_external_id=invoice_id,
+        invoice_external_id=str(record.invoice_id),
         date=plausible(record.payment_date),
         amount_acc_minor=minor(record.amount, home),
         paid_minor=minor(paid, currency),

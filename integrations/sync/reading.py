@@ -81,7 +81,9 @@ def fetch(
     # Whatever the status: what was paid may be void by now, or open again because the payment was
     # taken back. It is one request a batch either way.
     events = read_events(client, batch.ids, standings, known_kinds, each)
-    ready = prepare(details.documents, events.documents) if prepare else Prepared()
+    ready = Prepared()
+    if prepare:
+        ready = prepare(details.documents, events.documents, events.kinds)
     return Fetched(batch, details, events, ready)
 
 

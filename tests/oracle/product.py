@@ -80,7 +80,7 @@ def _receivables(company: Company, issued: list[Any], customers: dict[str, int])
     for one in issued:
         invoice = one.invoice
         payments = [
-            mapping.payment(decoder.decode(event.event), home=HOME, invoice_id=invoice.external_id)
+            mapping.payment(decoder.decode(event.event), home=HOME)
             for event in company.events.get(int(invoice.external_id), ())
         ]
         left = invoice.total_minor - sum(each.paid_minor for each in payments)

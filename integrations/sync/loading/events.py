@@ -6,10 +6,9 @@ from integrations.models import Payment
 from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.sync import evidence, mapping, targets
-from integrations.sync.bulk import found, upsert
+from integrations.sync.bulk import before, found, upsert
 from integrations.sync.rows import PaymentRow
 from integrations.sync.settling import Events
-from integrations.sync.values import Unusable
 from integrations.sync.work import Page, Work
 
 
@@ -22,10 +21,8 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
     home = work.connection.currency
 
     def read(record: records.PaymentEvent) -> PaymentRow:
-        if record.invoice_id is None:
-            raise Unusable("a payment without its invoice")
         kind = events.kinds.get(str(record.id))
-        return mapping.payment(record, home=home, invoice_id=str(record.invoice_id), kind=kind)
+        return work.prepared.payment(record) or mapping.payment(record, home=home, kind=kind)
 
     good = evidence.understood(work, page, Stream.PAYMENTS, news.documents, read, events.rejected)
     rows = {row.external_id: row for _, row in good}
@@ -40,7 +37,10 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
     ids = stored | page.new_invoices
     written = upsert(
         targets.PAYMENTS,
-        [(ids.get(row.invoice_external_id), *row) for row in rows.values()],
+        [
+            before([ids.get(row.invoice_external_id)], work.prepared.line(row))
+            for row in rows.values()
+        ],
         **work.owner,
     )
     evidence.keep(work, Stream.PAYMENTS, [document for document, _ in good])

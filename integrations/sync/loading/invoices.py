@@ -12,7 +12,7 @@ from integrations.models.runs import Stream
 from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
 from integrations.sync import evidence, targets
-from integrations.sync.bulk import found, insert_missing, store, upsert
+from integrations.sync.bulk import before, found, insert_missing, store, upsert
 from integrations.sync.rows import CustomerRow, MappedInvoice
 from integrations.sync.work import Page, Work
 
@@ -28,14 +28,17 @@ def load_invoices(
     home = work.connection.currency
 
     def read(record: records.Invoice) -> MappedInvoice:
-        return work.prepared.row(record, home=home)
+        return work.prepared.invoice(record, home=home)
 
     good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
     mapped = [one for _, one in good]
     customers = _customers(work, page, {one.customer.identity: one.customer for one in mapped})
     written = upsert(
         targets.INVOICES,
-        [(customers[one.invoice.customer_identity], *one.invoice) for one in mapped],
+        [
+            before([customers[one.invoice.customer_identity]], work.prepared.line(one.invoice))
+            for one in mapped
+        ],
         **work.owner,
     )
     ids = written.ids
@@ -43,7 +46,10 @@ def load_invoices(
     same = [one.invoice.external_id for one in mapped if one.invoice.external_id not in ids]
     ids |= found(targets.INVOICES, "external_id", same, **work.owner)
     lines = [
-        (ids[line.invoice_external_id], work.products.get(line.product_external_id), *line[1:])
+        before(
+            [ids[line.invoice_external_id], work.products.get(line.product_external_id)],
+            work.prepared.line(line, behind=1),
+        )
         for one in mapped
         for line in one.lines
     ]

@@ -234,7 +234,7 @@ def test_d10b_text_that_no_column_holds_is_cleaned():
 
 def payment(**changes):
     record = read(records.PaymentEvent, examples.BULK_EVENT | changes)
-    return mapping.payment(record, home="EUR", invoice_id="1", kind=changes.get("kind"))
+    return mapping.payment(record, home="EUR", kind=changes.get("kind"))
 
 
 def test_a_payment_without_a_type_is_plain_money():
