@@ -74,6 +74,16 @@ DAMAGE = {
         "table-without-tenant",
         CUSTOMER,
     ),
+    "key that leads to the tenant dropped": (
+        f"ALTER TABLE {CUSTOMER} DROP CONSTRAINT {CUSTOMER}_connection_id_tenant_fk",
+        "tenant-key-missing",
+        CUSTOMER,
+    ),
+    "key that leads to the tenant may be empty": (
+        f"ALTER TABLE {CUSTOMER} ALTER connection_id DROP NOT NULL",
+        "tenant-key-missing",
+        CUSTOMER,
+    ),
     "composite key dropped": (
         f"ALTER TABLE {INVOICE} DROP CONSTRAINT {KEY}",
         "composite-key-missing",

@@ -287,11 +287,14 @@ def _spelt(cursor: Any, schema: str) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def _keys(cursor: Any, tables: dict[str, bool]) -> Iterator[Finding]:
-    """Each key between tenant tables has its composite twin, which deletes as the model says."""
+    """Each key between tenant tables has its composite twin, which deletes as the model says; and
+    each tenant_id refers to the tenants, by its own key or by that of a parent that has one.
+    """
     cursor.execute(rules.FOREIGN_KEYS)
+    found = [(row[0], tuple(row[1]), *row[2:]) for row in cursor.fetchall()]
     real = {
-        (table, tuple(columns), target): (deletes, valid)
-        for table, columns, target, deletes, valid in cursor.fetchall()
+        (table, columns, target): (deletes, valid)
+        for table, columns, target, deletes, valid, _ in found
     }
     mend = "Run the app's SecureTables again by a migration."
     wanted = {key for model in tenant_models() for key in composite_keys(model)}
@@ -311,8 +314,18 @@ def _keys(cursor: Any, tables: dict[str, bool]) -> Iterator[Finding]:
             if (table, ("tenant_id", twin.column), target) not in real:
                 problem = f"the key ({twin.column}) to {target} has no composite twin"
                 yield Finding("composite-key-missing", table, problem, mend)
+    rooted = {
+        table
+        for table, columns, target, _, valid, _ in found
+        if valid and columns == ("tenant_id",) and target == ROOT
+    }
+    through_parents = {
+        table
+        for table, columns, target, _, valid, always in found
+        if valid and always and columns[0] == "tenant_id" and target in rooted
+    }
     for table, has_tenant in tables.items():
-        if has_tenant and (table, ("tenant_id",), ROOT) not in real:
+        if has_tenant and table not in rooted | through_parents:
             problem = "its tenant_id does not refer to the tenants"
             yield Finding("tenant-key-missing", table, problem, mend)
 

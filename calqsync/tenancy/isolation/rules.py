@@ -53,11 +53,14 @@ _BOUND = (
 _SECURE = "Run the app's SecureTables again by a migration; find out who changed it."
 _GRANTS = "Run manage.py create_roles and the migrations; find out who granted it."
 
+# The last column: whether every row must have a parent, since a key with a null is not checked.
 FOREIGN_KEYS = """
 SELECT t.relname, (SELECT array_agg(a.attname::text ORDER BY k.place) FROM
     unnest(c.conkey) WITH ORDINALITY k(number, place) JOIN pg_attribute a
     ON a.attrelid = c.conrelid AND a.attnum = k.number), r.relname, c.confdeltype::text,
-    c.convalidated AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+    c.convalidated AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true),
+    (SELECT bool_and(a.attnotnull) FROM pg_attribute a
+    WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey))
 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class r ON r.oid = c.confrelid
 WHERE c.contype = 'f'
 """
