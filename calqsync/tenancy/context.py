@@ -74,6 +74,7 @@ _BOOKS = [
     (_("Subscriptions"), "subscriptions", "subscriptions"),
     (_("Invoices"), "invoices", "invoices"),
     (_("Payments"), "payments", "payments"),
+    (_("Data quality"), "quality", "check"),
 ]
 _SETTINGS = [
     (_("Company"), "settings_company", "company"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reporting.domain.arrays import Ints
-from reporting.domain.chains import DAY_SPAN
+from reporting.domain.cadence import DAY_SPAN
 from reporting.domain.findings import LineType, Source, Subscriptions
 from reporting.domain.lines import Lines
 

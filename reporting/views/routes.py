@@ -8,6 +8,7 @@ from reporting.views import (
     invoices,
     payments,
     products,
+    quality,
     reviewing,
     saying,
     subscriptions,
@@ -19,6 +20,12 @@ _ONE = "<uuid:public_id>/"
 urlpatterns = [
     path(_T + "customers/", customers.customers, name="customers"),
     path(_T + "customers/" + _ONE, customers.customer, name="customer"),
+    path(_T + "customers/" + _ONE + "merge/", quality.customer_merge, name="customer_merge"),
+    path(_T + "quality/", quality.quality, name="quality"),
+    path(
+        _T + "quality/subscriptions/", quality.quality_subscriptions, name="quality_subscriptions"
+    ),
+    path(_T + "quality/credits/", quality.quality_credits, name="quality_credits"),
     path(_T + "products/", products.products, name="products"),
     path(_T + "products/mark/", products.products_mark, name="products_mark"),
     path(_T + "products/" + _ONE, products.product, name="product"),

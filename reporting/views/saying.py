@@ -25,6 +25,7 @@ from reporting.views.answering import answer, answer_list, back, came_from, may_
 _BACK_TO = {
     *("subscriptions", "subscriptions_review", "subscription", "products", "product"),
     *("invoice", "invoice_line", "edits", "financial", "growth", "settings_figures"),
+    *("customer", "quality"),
 }
 
 

@@ -44,6 +44,10 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "customer_months": ("viewer", _READ),
     "customers": ("viewer", _READ),
     "customer": ("viewer", _READ),
+    "customer_merge": ("member", _POST),
+    "quality": ("viewer", _READ),
+    "quality_subscriptions": ("viewer", _READ),
+    "quality_credits": ("viewer", _READ),
     "products": ("viewer", _READ),
     "product": ("viewer", _READ),
     "products_mark": ("member", _POST),
@@ -117,6 +121,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
 # Which thing of a company the `public_id` of a route names.
 _NAMES = {
     "customer": "customer",
+    "customer_merge": "customer",
     "product": "product",
     "subscription": "subscription",
     "subscription_edit": "subscription",
@@ -172,6 +177,7 @@ FORMS: dict[str, Form] = {
         "to": "own",
         "seen": "yes",
     },
+    "customer_merge": _fixed(say="part", seen="yes"),
     "edit_undo": _fixed(),
     "settings_figures_save": _fixed(save="baremetrics", seen="yes"),
     "invoice_line": _fixed(what="usage", seen="yes"),
