@@ -15,9 +15,19 @@ from django.urls import resolve
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.models import AuditEvent, Membership, Role, SupportGrant, Tenant, User
+from calqsync.tenancy.models import (
+    ApiToken,
+    AuditEvent,
+    Membership,
+    Role,
+    SupportGrant,
+    Tenant,
+    User,
+)
 from calqsync.tenancy.support import grants
 from calqsync.tenancy.support.routing import SupportReadsOnly
+from calqsync.tenancy.tokens.scopes import FIGURES
+from calqsync.tenancy.tokens.services import token_create
 from integrations.models import (
     Connection,
     Credential,
@@ -218,6 +228,21 @@ class TestReadingOnly:
                 assert method(base + path).status_code in {403, 404}, path
         assert sam.post(base + "connect/").status_code == 403
 
+    def test_i23_support_sees_makes_and_ends_no_token_of_a_member(self, world, sam, grant):
+        with transaction.atomic(), scope.tenant(world.tenant.pk):
+            vera = Membership.objects.select_related("user").get(user=world.cast.vera)
+            made, _text = token_create(
+                membership=vera, name="Sheet", scopes=[FIGURES], days=9, now=timezone.now()
+            )
+        base = world.cast.url("settings/tokens/")
+        assert "Sheet" not in sam.get(base).content.decode()
+        form = {"name": "x", "scopes": FIGURES, "days": "30"}
+        refused = sam.get(base), sam.post(base + "new/", form)
+        refused += (sam.post(f"{base}{made.public_id}/revoke/"),)
+        assert {answer.status_code for answer in refused} == {403}
+        with transaction.atomic(), scope.tenant(world.tenant.pk):
+            assert [token.pk for token in ApiToken.objects.all()] == [made.pk]
+
     def test_i23_the_second_step_and_address_that_they_reach_are_their_own(self, world, sam, grant):
         for path in ("/accounts/2fa/", "/accounts/email/"):
             page = sam.get(path).content.decode()
@@ -310,6 +335,11 @@ NOT_LINKED = {
     "api/figures/",  # figures for machines: refused, as a test above shows
     "settings/integrations/<uuid:public_id>/progress/",  # asked for by script, without a frame
     "settings/data/",  # what people do with their rights: refused
+    "settings/tokens/",  # keys of members: hidden from the support role, refused
+    "settings/tokens/new/",
+    "settings/tokens/<uuid:public_id>/revoke/",
+    "restatements/",  # linked where there is one
+    "restatements/<uuid:public_id>/",
 }
 
 
