@@ -22,7 +22,7 @@ from reporting.domain.receivables import Receivables
 from reporting.domain.report import Report, measure
 from reporting.domain.runway import NO_BANK
 from reporting.domain.units import unit_code
-from tests.oracle.calendars import DAY, Span, add_months
+from tests.oracle.calendars import Span, add_months
 from tests.oracle.documents import HOME, Invoice, Row, half_up
 
 EPOCH = date(1970, 1, 1)
@@ -212,6 +212,3 @@ def receivables_of(history: History) -> Receivables:
         open_gross=column([history.open.get(one.id, 0) for one in found]),
         paid_day=column([NO_DAY for _ in found]),
     )
-
-
-__all__ = ["DAY", "History", "history_of", "report_of"]
