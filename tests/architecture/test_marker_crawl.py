@@ -29,7 +29,7 @@ from tests.architecture.test_role_matrix import undone
 
 _LINK = re.compile(r'(?:href|hx-get|src|action)="([^"#]+)"')
 _AWAY = ("/accounts/logout", "/static/", "/admin/logout")
-_MOST = 400
+_MOST = 800
 
 
 @pytest.fixture(autouse=True)
