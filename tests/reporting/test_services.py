@@ -77,6 +77,17 @@ def test_adjustments_lift_a_negative_customer_to_zero(books: Any) -> None:
     assert mrr_of_lines(month("2025-12")) + lifted[0]["amount_e4"] == december["mrr_e4"] == 0
 
 
+def test_each_subscription_has_its_score_its_reasons_and_a_chance_of_renewal(books: Any) -> None:
+    refreshed()
+    found = list(Subscription.objects.all())
+    assert found
+    for one in found:
+        codes = [sign["code"] for sign in one.evidence]
+        assert "dates_found" in codes
+        assert 80 <= one.score <= 100
+        assert one.renewal_percent == (100 if one.status in ("active", "late", "future") else 0)
+
+
 def test_movements_explain_every_change(books: Any) -> None:
     refreshed()
     rows = body()["months"]
