@@ -132,6 +132,7 @@ def by_duckdb(lines: object, day: str, first: int, running: int) -> tuple[object
     import duckdb
 
     base = duckdb.connect()
+    base.execute("SET enable_progress_bar = false")
     base.register("lines", lines)
     named = _filled(_DUCK_LINES, day, first, running, duck=True)
     base.execute(f"CREATE TEMPORARY TABLE named AS {named} SELECT * FROM named")

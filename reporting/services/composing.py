@@ -62,7 +62,8 @@ def compose(books: Books, made: Made, bank: Money) -> Body:
     back_to = complete_back_to(books)
     months = _months(made, known_from(books))
     totals, listed = made.totals, made.listed.in_order()
-    names = customer_names(np.unique(np.concatenate((listed.top[:, 0], listed.adjustments[:, 0]))))
+    named = np.unique(np.concatenate((listed.top[:, 0], listed.adjustments[:, 0])))
+    names = customer_names(named.tolist())
     states = totals.states
     return {
         "version": BODY_VERSION,

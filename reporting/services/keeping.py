@@ -136,14 +136,16 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _typed(kind: Any, value: Any) -> Any:
+    # What `is_dataclass` narrows it to is not hashable to mypy.
+    named: Any = kind
     origin = get_origin(kind)
     if origin is np.ndarray:
         shape, data = value
         return np.frombuffer(data, dtype=np.int64).reshape(shape)
     if is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(named)
         parts = zip(fields(kind), value, strict=True)
-        return kind(**{one.name: _typed(hints[one.name], part) for one, part in parts})  # type: ignore[operator]
+        return named(**{one.name: _typed(hints[one.name], part) for one, part in parts})
     if origin is dict:
         _key, inner = get_args(kind)
         return {key: _typed(inner, one) for key, one in value.items()}
