@@ -16,8 +16,8 @@ from reporting.selectors.codes import opens
 from reporting.selectors.frame import PPM, Comparison, Words
 from reporting.selectors.listing import major
 
-# Only so many of the newest columns are linked: a page of five years would be too long to be sent.
-LINKED = 24
+# All columns of two years are linked, of longer tables the newest year: a page must stay short.
+LINKED, NEWEST = 24, 12
 
 Unit = Literal["money", "rate", "count", "ratio", "tenths"]
 Month = Mapping[str, object]
@@ -111,6 +111,7 @@ class Months:
             else row.label
             for row in shown
         ]
+        unlinked = 0 if len(self.rows) <= LINKED else len(self.rows) - NEWEST
         head: list[Any] = [what]
         head += [
             {"label": self.heading(month), "incomplete": not month["complete"]}
@@ -130,7 +131,7 @@ class Months:
                     "line": row.line,
                     "url": row.url,
                     "cells": [
-                        self._cell(row, month, linked=place >= len(self.rows) - LINKED)
+                        self._cell(row, month, linked=place >= unlinked)
                         for place, month in enumerate(self.rows)
                     ],
                     "total": row.total,

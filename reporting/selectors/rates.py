@@ -42,6 +42,7 @@ def rates(over: str = "") -> dict[str, Rate]:
             line=True,
             reason=reason,
             figure=figure or name,
+            compared=True,
         )
 
     return {
