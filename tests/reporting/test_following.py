@@ -20,6 +20,7 @@ from reporting.feed.receivables import Paid
 from reporting.models import (
     CashFigure,
     CustomerFigure,
+    CustomerMerge,
     InvoiceFigure,
     KeptSums,
     LineFigure,
@@ -116,7 +117,7 @@ def test_sums_that_follow_any_edits_are_those_of_everybody(history, edits, as_of
     shards = measured(books_of(history, as_of), shared, range(SHARDS))
     for customer, other in edits:
         others = [row for row in history if row.customer != customer]
-        history = others + [row.but(customer=customer) for row in owned(other)[:10]]
+        history = others + owned([row.but(customer=customer) for row in other[:10]])
         books, number = books_of(history, as_of), customer % SHARDS
         try:
             [(_number, part)] = measuring.shards_of(books, SHARDS, [number])
@@ -211,6 +212,20 @@ def test_what_follows_one_edit_after_another_is_what_measuring_everybody_writes(
     after_steps = published()
     from_nothing()
     assert published() == after_steps
+
+
+def test_a_merge_and_its_end_are_followed(dealt: Any) -> None:
+    _connection, steady, ended, *_rest = dealt
+    before = published()
+    merge = CustomerMerge.objects.create(customer=ended, into=steady)
+    followed(steady, ended)
+    merged = published()
+    from_nothing()
+    assert published() == merged
+    merge.delete()
+    followed(steady, ended)
+    from_nothing()
+    assert published()["rows"] == before["rows"]
 
 
 def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:
