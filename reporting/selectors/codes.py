@@ -7,7 +7,7 @@ that ends in "-" stands for all that begin with it.
 from __future__ import annotations
 
 # State on a day: a period of any length ends in it.
-SNAPSHOTS = frozenset({"mrr", "arr", "customers", "arpa"})
+SNAPSHOTS = frozenset({"mrr", "arr", "customers", "arpa", "signed"})
 MOVEMENTS = frozenset({"new", "reactivation", "expansion", "contraction", "churn", "paused", "fx"})
 COUNTS = frozenset(f"{name}-customers" for name in MOVEMENTS)
 REVENUE = frozenset({"revenue", "recurring", "non_recurring"})

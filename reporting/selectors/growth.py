@@ -129,7 +129,7 @@ def _contracted(months: Months) -> dict[str, Any]:
         what=_("At the end"),
         rows=[
             Row(label=_("MRR"), field="mrr_minor", figure="mrr"),
-            Row(label=_("Invoiced, not yet begun"), field="contracted_minor"),
+            Row(label=_("Invoiced, not yet begun"), field="contracted_minor", figure="signed"),
             Row(label=_("Known to end or to be renewed"), field="ending_minor", sign=-1),
             Row(label=_("Contracted MRR"), field="contracted_mrr_minor", total=True),
         ],

@@ -109,6 +109,8 @@ def _further(tenant: Tenant, figure: str, month: str, index: int, body: Body, wo
     month_name = words.month(month, long=True)
     if figure in rates.FIGURES:
         return rates.rate_kind(tenant, figure, growth.month_row(body, month), index, words)
+    if figure == "signed":
+        return growth.signed(tenant, month, index, body, words)
     if figure in _BALANCES:
         return money.balance_kind(tenant, figure, month, index, body, words)
     if figure in recognised.FIGURES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -84,6 +84,16 @@ def _covering(
     parts = [Part(key, int(share)) for key, share in zip(keys, shares, strict=True)]
 
     return _line_kind(tenant, title, lead, parts, words)
+
+
+def signed(tenant: Tenant, month: str, index: int, body: Body, words: Words) -> Kind:
+    """The lines that were invoiced by the snapshot for service that begins after it."""
+    row = month_row(body, month)
+    after = frame.month_start(frame.month_text(index + 1))
+    day = min(after - timedelta(days=1), date.fromisoformat(body["as_of"]))
+    lines = LineFigure.objects.filter(counted=True, line__invoice__date__lte=day, start__gt=day)
+    title = _("Invoiced, not yet begun: %(month)s") % {"month": words.month(month, long=True)}
+    return mrr_lines(tenant, lines.exclude(mrr_e4=0), row["contracted_minor"], title, words)
 
 
 def mrr_lines(
