@@ -28,7 +28,14 @@ MAIN = ["financial", "growth", "cashflow", "customers", "products", "subscriptio
 MAIN += ["payments", "retention", "segments", "economics", "recognition", "overdue"]
 MAIN += ["deferred_customers", "deferred_invoices"]
 MAIN += ["subscriptions_review", "edits"]
-SETTINGS = ["settings_company", "settings_figures", "settings_team", "integrations", "plan", "settings_security"]
+SETTINGS = [
+    "settings_company",
+    "settings_figures",
+    "settings_team",
+    "integrations",
+    "plan",
+    "settings_security",
+]
 SETTINGS += ["settings_audit", "connect_key", "settings_data", "company_delete"]
 ONE = ["customer", "product", "subscription", "invoice"]
 CONNECTION = ["connection", "connection_disconnect", "connection_rejected"]
