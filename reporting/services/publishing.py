@@ -106,7 +106,8 @@ def step_of(*, tenant: Tenant, day: date, change: Change) -> Step | None:
     state = keeping.kept() if change.customers is not None and report is not None else None
     if report is None or state is None or change.customers is None:
         return None
-    customers = sorted(feed.counted_for(change.customers))
+    # A merged customer's own rows and sums go, and its target's grow.
+    customers = sorted(change.customers | feed.counted_for(change.customers))
     numbers = sorted({customer % state.shared.shards for customer in customers})
     if 2 * len(numbers) > state.shared.shards:
         return None

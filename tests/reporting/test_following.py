@@ -154,14 +154,14 @@ def published() -> dict[str, Any]:
         for model, names in _COLUMNS.items()
     }
     report = Report.objects.get()
+    shards = KeptSums.objects.exclude(shard=keeping.ALL).values_list("shard", flat=True)
+    kept = keeping.shards_kept(list(shards))
     return {
         "rows": rows,
         "body": report.body,
         "parts": dict(ReportPart.objects.values_list("name", "body")),
-        "sums": {
-            row.shard: said(keeping.unpacked(Sums, bytes(row.body)))
-            for row in KeptSums.objects.exclude(shard=keeping.ALL)
-        },
+        # A shard that has lost its last line is kept as nothing.
+        "sums": {shard: said(sums) for shard, sums in kept.items() if sums.totals.states.lines[0]},
         "all": said(keeping.kept().sums),  # type: ignore[union-attr]
     }
 
