@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from calqsync.local.errors import StackError
-from calqsync.local.stack import STATE_FOLDER, Stack
+from calqsync.local.stack import STATE_FOLDER, WORKERS, Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 # Our cap where Procountor sets none: more than any machine reaches.
@@ -85,9 +85,9 @@ class Office:
         return found
 
     def costs(self) -> Costs:
-        """Watch the worker and the database; use as a context manager."""
-        pids = [self.stack.children[name].process.pid for name in ("worker", "postgres")]
-        return Costs(*pids)
+        """Watch the workers and the database; use as a context manager."""
+        pids = {name: child.process.pid for name, child in self.stack.children.items()}
+        return Costs([pids[name] for name in WORKERS], pids["postgres"])
 
 
 @dataclass
@@ -172,11 +172,11 @@ class Imported:
 
 
 class Costs:
-    """The largest worker process and the processor time of worker and database, in the block."""
+    """The largest worker process and the processor time of workers and database, in the block."""
 
-    def __init__(self, worker: int, database: int) -> None:
+    def __init__(self, workers: Sequence[int], database: int) -> None:
         self.largest_mb = 0.0
-        self._worker, self._database = worker, database
+        self._workers, self._database = workers, database
         # By the process at the top and the process itself.
         self._spent: dict[tuple[int, int], float] = {}
         self._before: dict[tuple[int, int], float] = {}
@@ -186,7 +186,7 @@ class Costs:
     @property
     def worker_seconds(self) -> float:
         """Processor time; what a process used in its last fifth of a second may be missing."""
-        return self._used(self._worker)
+        return sum(map(self._used, self._workers))
 
     @property
     def database_seconds(self) -> float:
@@ -221,12 +221,12 @@ class Costs:
             self._look()
 
     def _look(self) -> None:
-        for top in (self._worker, self._database):
+        for top in (*self._workers, self._database):
             for process in _family(top):
                 try:
                     used = process.cpu_times()
                     self._spent[top, process.pid] = used.user + used.system
-                    if top == self._worker:
+                    if top != self._database:
                         size = process.memory_info().rss / 1_000_000
                         self.largest_mb = max(self.largest_mb, size)
                 except psutil.Error:
