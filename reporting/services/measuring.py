@@ -76,12 +76,13 @@ def shard_of(customers: Ints, shards: int) -> Ints:
 
 
 def shards_of(
-    books: Books, shards: int, numbers: Collection[int] = ()
+    books: Books, shards: int, numbers: Collection[int] | None = None
 ) -> Iterator[tuple[int, Books]]:
     """The books of each of these shards, or of every one that has any; without the bank."""
     by_line = _Dealt(shard_of(books.lines.customer_id, shards))
     by_invoice = _Dealt(shard_of(books.receivables.customer_id, shards))
-    for number in sorted(numbers or {*by_line.numbers, *by_invoice.numbers} or {0}):
+    every = {*by_line.numbers, *by_invoice.numbers} or {0}
+    for number in sorted(every if numbers is None else numbers):
         yield number, _part(books, by_line.rows(number), by_invoice.rows(number))
 
 
