@@ -116,7 +116,7 @@ def test_i4_another_company_holds_no_thing_of_ones_own(world, marked_rows):
 
 # Forms that name a thing in their fields, not in the address.
 NAMING = {
-    *("products_mark", "subscriptions_say", "connect_key"),
+    *("products_mark", "subscriptions_say", "subscription_rows", "connect_key"),
     *("connection_retry", "connection_ignore", "connection_unignore"),
 }
 

@@ -301,7 +301,7 @@ def _decided(company: Company) -> None:
     marked = deciding.acts.products_marked(
         products=[things["product"]], mark="recurring", period_months=1
     )
-    deciding.change_save(change=marked, by=owner)
+    things["edit"] = deciding.change_save(change=marked, by=owner)
     edited = deciding.acts.edited(subscription=found, period_months=1)
     deciding.change_save(change=edited, by=owner)
     deciding.cash_mark(event=things["event"], financing=True, by=owner)

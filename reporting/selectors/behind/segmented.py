@@ -48,8 +48,10 @@ def segment_kind(
 ) -> Kind:
     """The figure of `?by=` a dimension and `key=` one of its segments; Http404 for no such one."""
     dimension, key = address.get("by", ""), address.get("key", "")
+    if dimension not in _PATHS or figure not in FIGURES:
+        raise Http404
     part = ReportPart.objects.filter(name=f"{parts.SEGMENTS}.{dimension}").first()
-    if part is None or dimension not in _PATHS or figure not in FIGURES:
+    if part is None:
         raise Http404
     found = cast(Segments, part.body)
     segment = next((one for one in found["segments"] if one["key"] == key), None)
