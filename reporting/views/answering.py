@@ -44,8 +44,10 @@ def answer_list(
 
 
 def answer(request: TenantRequest, template: str, **context: Any) -> HttpResponse:
-    """A page of documents with the freshness note above it."""
-    note = frame.freshness_note(request.tenant, frame.published(), now=timezone.now())
+    """A page of documents with the freshness note above it, without names for an investor."""
+    unnamed = not request.membership.may(Role.VIEWER)
+    found = frame.published(aggregates_only=unnamed)
+    note = frame.freshness_note(request.tenant, found, now=timezone.now(), aggregates_only=unnamed)
     return render(request, template, {"freshness": note, **context})
 
 

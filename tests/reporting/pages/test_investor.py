@@ -92,6 +92,13 @@ def test_no_name_number_or_account_reaches_an_investor(
     assert {address: found for address, found in leaked.items() if found} == {}
 
 
+@pytest.mark.parametrize("page", ["restatements/", "board/", "segments/?by=connection"])
+def test_pages_that_no_figure_links_to_name_nothing_either(
+    ivan: Client, cast: Cast, marked: Report, page: str
+) -> None:
+    assert MARK not in text(ivan.get(cast.url(page))).lower()
+
+
 def test_the_marks_do_reach_a_viewer(cast: Cast, marked: Report) -> None:
     codes = {note["code"] for note in marked.body["notes"]}
     assert {"connection_other_currency", "credits_unmatched"} <= codes
