@@ -131,12 +131,12 @@ class Part(Figures):
 
     def figures(self, body: Body, found: Published, **address: Any) -> dict[str, Any]:
         name = self.name_of(**address)
-        if name not in aggregates.PARTS and not self.bearer.reaches(Role.VIEWER):
+        if name not in aggregates.PARTS and not self.names:
             raise Problem(
                 403,
-                "role_missing",
-                _("These segments name products or accounts, which investors do not see."),
-                _("Segments by country and currency are open to investors."),
+                "scope_missing" if self.bearer.reaches(Role.VIEWER) else "role_missing",
+                _("These segments name products, groups or accounts, as “customers:read” does."),
+                _("Segments by country and currency are open to every token of figures."),
             )
         if found.version is not None:
             part = versions.parts_of(found.version).get(name)

@@ -208,12 +208,15 @@ def test_figures_name_nobody_without_the_scope_for_customers(
     assert asking.get("report/months").json()["data"] == Report.objects.get().body["months"]
 
 
-def test_segments_that_name_products_are_closed_to_investors(shop: Any, program: Any) -> None:
+def test_segments_that_name_products_take_the_scope_for_names(shop: Any, program: Any) -> None:
     ReportPart.objects.filter(name__startswith="segments").delete()
-    for name in ("product", "country"):
+    for name in ("product", "connection", "country"):
         body = {"dimension": name, "months": [], "segments": []}
         ReportPart.objects.create(name=f"segments.{name}", body=body)
     assert program("vera").get("segments/product").status_code == 200
+    sums = program("vera", FIGURES)
+    assert code(sums.get("segments/connection")) == (403, "scope_missing")
+    assert sums.get("segments/country").status_code == 200
     ivan = program("ivan")
     assert code(ivan.get("segments/product")) == (403, "role_missing")
     assert ivan.get("segments/country").status_code == 200
