@@ -194,6 +194,12 @@ def test_a_password_set_by_a_mailed_link_ends_them_too(cast: Any) -> None:
     assert tokens_of(cast) == []
 
 
+def test_what_a_stranger_sends_as_a_token_hides_no_word_in_our_logs(cast: Any) -> None:
+    sent = {"Authorization": "Bearer connection-renewed"}
+    assert SignedInClient().get("/api/v1/company", headers=sent).status_code == 401
+    assert redact("the connection-renewed event") == "the connection-renewed event"
+
+
 def test_no_log_line_holds_a_token() -> None:
     text = new_token()
     assert text not in redact(f"GET /api/v1/report {text} 401")

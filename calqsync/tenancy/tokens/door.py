@@ -83,6 +83,8 @@ def _identified(request: HttpRequest, now: datetime) -> Bearer:
             _("This token opens nothing."),
             _("It was revoked, ended with a changed password, or was not copied whole."),
         )
+    # Ours alone: a stranger's words must not be hidden in our logs, nor push secrets out of there.
+    remember_secret(text)
     limits.consume_by_token(token_id=bearer.token.pk, tenant_id=bearer.tenant.pk)
     if bearer.token.expires_at <= now:
         raise Refused(
@@ -104,7 +106,6 @@ def _sent(request: HttpRequest) -> str:
             _("No token was sent."),
             _("Send the header “Authorization: Bearer calqsync_…”, as docs/api.md shows."),
         )
-    remember_secret(text.strip())
     return text.strip()
 
 
