@@ -284,6 +284,11 @@ class TestByHand:
         made = Subscription.objects.get(product_name="Käyttöönotto lisä")
         assert (made.line_count, made.confirmed) == (3, True)
 
+    def test_rows_of_another_customer_are_not_split_off(self, books: Any, steady: Any) -> None:
+        other = InvoiceLine.objects.exclude(invoice__customer=books[1]).select_related("invoice")
+        with pytest.raises(ValidationError, match="of one customer only"):
+            acts.split(lines=[other[0]], subscription=steady)
+
     def test_split_rows_stand_by_themselves(self, books: Any, steady: Any, cast: Cast) -> None:
         line = line_of(books[3])
         change_save(change=acts.split(lines=[line], subscription=steady), by=cast.bob)

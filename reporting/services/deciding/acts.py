@@ -104,7 +104,11 @@ def taken_apart(*, subscription: Subscription) -> Change:
 
 
 def split(*, lines: Sequence[InvoiceLine], subscription: Subscription) -> Change:
-    """These rows of it become a subscription of their own, confirmed."""
+    """These rows of it become a subscription of their own, confirmed.
+
+    Raises ValidationError for rows of another customer or currency.
+    """
+    _require_of(subscription, lines)
     key = _own_key(subscription.customer_id, subscription.currency)
     return Change(
         act="subscription.split",
@@ -120,10 +124,7 @@ def split(*, lines: Sequence[InvoiceLine], subscription: Subscription) -> Change
 def moved(*, lines: Sequence[InvoiceLine], into: Subscription | None) -> Change:
     """These rows become a part of another subscription of their customer; None: as found."""
     if into is not None:
-        customers = {_customer_of(line) for line in lines}
-        currencies = {line.invoice.currency for line in lines}
-        if not (customers <= {into.customer_id} and currencies <= {into.currency}):
-            raise ValidationError(_("Rows move between subscriptions of one customer only."))
+        _require_of(into, lines)
     values = {"subscription_key": into.key if into else ""}
     return Change(
         act="subscription.rows_moved",
@@ -221,7 +222,7 @@ def customers_merged(*, customer: Customer, into: Customer) -> Change:
     ids = [customer.pk, *parts.values_list("customer_id", flat=True)]
     return Change(
         act="customers.merged",
-        target=customer.name,
+        target=_customer(customer),
         rows={"customers": {str(one): {"into_id": target} for one in ids}},
     )
 
@@ -230,7 +231,7 @@ def customers_parted(*, customer: Customer) -> Change:
     """It counts for itself again, and nobody counts for it."""
     parts = CustomerMerge.objects.filter(Q(customer=customer) | Q(into=customer)).order_by("pk")
     rows: dict[str, None] = {str(one): None for one in parts.values_list("customer_id", flat=True)}
-    return Change(act="customers.parted", target=customer.name, rows={"customers": rows})
+    return Change(act="customers.parted", target=_customer(customer), rows={"customers": rows})
 
 
 def customers_apart(*, customer: Customer, other: Customer) -> Change:
@@ -239,7 +240,7 @@ def customers_apart(*, customer: Customer, other: Customer) -> Change:
     said = {"customer_id": small, "other_id": large}
     return Change(
         act="customers.kept_apart",
-        target=customer.name,
+        target=_customer(customer),
         rows={"apart": {f"{small}:{large}": said}},
     )
 
@@ -278,6 +279,11 @@ def _target(subscription: Subscription) -> str:
     return str(subscription.product_name)
 
 
+def _customer(customer: Customer) -> str:
+    # Not the name: the log cannot be changed when its contact is erased.
+    return str(customer.public_id)
+
+
 def _parts(key: str) -> list[str]:
     parts = SubscriptionDecision.objects.filter(merged_into=key).order_by("pk")
     return list(parts.values_list("key", flat=True))
@@ -285,6 +291,13 @@ def _parts(key: str) -> list[str]:
 
 def _lines(lines: Sequence[InvoiceLine], values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(line.pk): values for line in lines}
+
+
+def _require_of(subscription: Subscription, lines: Sequence[InvoiceLine]) -> None:
+    customers = {_customer_of(line) for line in lines}
+    currencies = {line.invoice.currency for line in lines}
+    if not (customers <= {subscription.customer_id} and currencies <= {subscription.currency}):
+        raise ValidationError(_("Rows move between subscriptions of one customer only."))
 
 
 def _own_key(customer_id: int, currency: str) -> str:

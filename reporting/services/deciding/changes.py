@@ -172,6 +172,9 @@ def edit_undo(*, edit: Edit, by: User) -> None:
             raise TouchedSince
     # Fields that were blank are set to blank: the row becomes what it was, not a mixture.
     rows_write(edit.before, by=by, whole=True)
+    # A merge that is restored may name one that was merged elsewhere since: it names no whole.
+    if CustomerMerge.objects.filter(into__in=CustomerMerge.objects.values("customer")).exists():
+        raise TouchedSince
     edit.undone_at, edit.undone_by = timezone.now(), by
     edit.save(update_fields=["undone_at", "undone_by"])
     audit(

@@ -8,10 +8,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from calqsync.tenancy.models import AuditEvent
 from integrations.models import Customer
 from reporting.models import CustomerFigure, CustomerMerge, CustomersApart, Edit, Subscription
 from reporting.selectors.doubles import doubles
-from reporting.services import acts, change_save
+from reporting.services import TouchedSince, acts, change_save, edit_undo
 from tests.conftest import Cast
 from tests.factories import Row, customer_make, invoice_make, monthly_make
 from tests.reporting.conftest import refreshed
@@ -155,6 +156,35 @@ def test_what_was_merged_before_goes_along_and_circles_are_refused(
     }
     with pytest.raises(ValidationError, match="count as one already"):
         acts.customers_merged(customer=whole, into=old)
+
+
+def test_undoing_never_counts_a_customer_for_one_that_counts_for_another(
+    cast: Cast, shop: Any, renamed: Any
+) -> None:
+    old, new = renamed
+    change_save(change=acts.customers_merged(customer=old, into=new), by=cast.bob)
+    parted = change_save(change=acts.customers_parted(customer=old), by=cast.bob)
+    change_save(change=acts.customers_merged(customer=new, into=shop["aalto"]), by=cast.bob)
+    assert parted is not None
+    with pytest.raises(TouchedSince):
+        edit_undo(edit=parted, by=cast.bob)
+    merges = CustomerMerge.objects.values_list("customer", "into")
+    assert list(merges) == [(new.pk, shop["aalto"].pk)]
+
+
+def test_the_log_holds_no_name_of_merged_customers(cast: Cast, renamed: Any) -> None:
+    old, new = renamed
+    for change in (
+        acts.customers_apart(customer=old, other=new),
+        acts.customers_merged(customer=old, into=new),
+    ):
+        change_save(change=change, by=cast.bob)
+    change_save(change=acts.customers_parted(customer=old), by=cast.bob)
+    logged = AuditEvent.objects.filter(act__startswith="customers.")
+    assert [event.target for event in logged] == [str(old.public_id)] * 3
+    said = str(list(logged.values()))
+    assert old.name not in said
+    assert new.name not in said
 
 
 def test_those_kept_apart_are_not_proposed_again(cast: Cast, bob: Client, renamed: Any) -> None:
