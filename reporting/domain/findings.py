@@ -133,6 +133,8 @@ class Findings:
     """The last line of a subscription that a person paused."""
     ending: Flags
     """The line's subscription has an end that a person set."""
+    cancelled: Flags
+    """A credit note takes the whole line back."""
     from_month: Ints
     to_month: Ints
     """The line stands in the snapshots of the month indexes from_month <= m < to_month."""

@@ -76,6 +76,7 @@ def finish(
         late=late & counted,
         paused=counted & said.paused[draft.chain] & (draft.end == life.last_end[draft.chain]),
         ending=counted & (said.end[draft.chain] != NO_DAY),
+        cancelled=cancelled,
         from_month=np.where(counted, from_month, 0),
         to_month=np.where(counted, to_month, 0),
         word_names=draft.word_names,

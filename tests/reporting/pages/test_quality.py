@@ -78,6 +78,46 @@ def test_a_month_invoiced_twice_is_an_overlap_and_an_upgrade_is_none(shop: Any) 
     assert found["Ek Ab"] == 0
 
 
+def test_the_same_month_on_two_invoices_is_an_overlap_until_one_is_credited(shop: Any) -> None:
+    dahl = customer_make(shop["eu"], "Dahl Ab")
+    monthly_make(dahl, shop["plan"], ["2026-01", "2026-02", "2026-03"], net="70.00")
+    again = Row(net="70.00", product=shop["plan"], service=("2026-02-01", "2026-03-01"))
+    invoice_make(dahl, "2026-02-06", [again])
+    refreshed()
+    assert Subscription.objects.get(customer=dahl).overlaps == 1
+    back = Row(net="-70.00", product=shop["plan"], service=("2026-02-01", "2026-03-01"))
+    invoice_make(dahl, "2026-02-09", [back])
+    refreshed()
+    assert Subscription.objects.get(customer=dahl).overlaps == 0
+
+
+def test_yearly_contracts_side_by_side_are_no_overlap(shop: Any) -> None:
+    dahl = customer_make(shop["eu"], "Dahl Ab")
+    for begins in ("2024-02-01", "2024-05-01", "2024-08-01", "2025-02-01", "2025-05-01"):
+        ends = f"{int(begins[:4]) + 1}{begins[4:]}"
+        row = Row(net="1200.00", product=shop["plan"], service=(begins, ends))
+        invoice_make(dahl, begins, [row])
+    row = Row(net="1200.00", product=shop["plan"], service=("2025-08-01", "2026-08-01"))
+    invoice_make(dahl, "2025-08-01", [row])
+    refreshed()
+    assert Subscription.objects.get(customer=dahl).overlaps == 0
+
+
+def test_days_without_service_within_a_month_are_no_gap(shop: Any) -> None:
+    """Case H26: every snapshot is covered, so no figure is moved."""
+    dahl = customer_make(shop["eu"], "Dahl Ab")
+    periods = (
+        ("2026-01-01", "2026-02-01"),
+        ("2026-02-04", "2026-03-04"),
+        ("2026-03-04", "2026-04-04"),
+    )
+    for begins, ends in periods:
+        row = Row(net="70.00", product=shop["plan"], service=(begins, ends))
+        invoice_make(dahl, begins, [row])
+    refreshed()
+    assert Subscription.objects.get(customer=dahl).gaps == 0
+
+
 def test_a_credit_note_without_an_invoice_leads_to_its_row(
     cast: Cast, bob: Client, shop: Any
 ) -> None:
