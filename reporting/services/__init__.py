@@ -17,6 +17,7 @@ from reporting.services.deciding import (
     edit_undo,
     settings_change,
 )
+from reporting.services.forgetting import rows_renamed
 from reporting.services.refreshing import (
     KIND,
     SWEEP,
@@ -51,6 +52,7 @@ __all__ = [
     "refresh_enqueue",
     "report_refresh",
     "rest",
+    "rows_renamed",
     "settings_change",
     "stale_refresh",
     "sweep_ensure",

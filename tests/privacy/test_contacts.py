@@ -12,6 +12,8 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import sealer
 from integrations.models import BankEvent, Customer, InvoiceLine
 from integrations.sync.erased import Erased, without_words
+from reporting.models import SubscriptionDecision
+from reporting.services import acts, change_save, edit_undo
 from tests import factories
 
 
@@ -65,6 +67,27 @@ def test_a_payer_known_by_name_alone_loses_it_in_identity_texts_and_bank_events(
         assert "accountNumber" not in first
         assert second["name"] == "Toinen Oy"
         assert b'"sum":1.1' in known.blanked("bank", raw)
+
+
+def test_words_on_rows_that_carry_the_name_lose_it_and_still_stand(made):
+    cast, customer = made
+    with scope.tenant(cast.tenant.pk):
+        row = factories.Row(net="10.00", name="Valmennus, Matti Meikäläinen")
+        invoice = factories.invoice_make(customer, "2026-02-28", [row])
+        line = InvoiceLine.objects.select_related("invoice").get(invoice=invoice)
+        edit = change_save(change=acts.made_of_all_like(line=line, period_months=1), by=cast.bob)
+        contacts.contact_erase(
+            tenant=cast.tenant, customer=customer, by=cast.alice, now=timezone.now()
+        )
+        line.refresh_from_db()
+        again = acts.made_of_all_like(line=line, period_months=1)
+        assert list(again.rows["subscriptions"]) == [SubscriptionDecision.objects.get().key]
+        assert change_save(change=again, by=cast.bob) is None, "it is said already"
+        edit.refresh_from_db()
+        said = json.dumps([edit.before, edit.after], ensure_ascii=False)
+        assert "meikäläinen" not in said.casefold()
+        edit_undo(edit=edit, by=cast.bob)
+        assert not SubscriptionDecision.objects.exists()
 
 
 def test_words_are_replaced_whatever_their_case():

@@ -12,12 +12,14 @@ from calqsync.tenancy.models import Tenant, User
 from calqsync.tenancy.services import audit
 from integrations.models import Customer
 from integrations.services import contacts
+from reporting.services import rows_renamed
 
 
 @transaction.atomic
 def contact_erase(*, tenant: Tenant, customer: Customer, by: User, now: datetime) -> None:
     """Erase a contact's personal data; full copies of the data that still hold them go too."""
-    mark = contacts.contact_erase(customer=customer, now=now)
+    with rows_renamed(customer=customer):
+        mark = contacts.contact_erase(customer=customer, now=now)
     erasure_record(
         kind=Erased.CONTACT,
         subject=tenant.public_id,

@@ -18,6 +18,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant, User
 from integrations.models import Customer
 from integrations.services import contacts
+from reporting.services import rows_renamed
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ def _contacts(number: int, public_id: UUID, marks: set[str], now: datetime) -> i
             if contacts.contact_mark(customer) not in marks:
                 continue
             if not contacts.contact_is_erased(customer):
-                contacts.contact_erase(customer=customer, now=now)
+                with rows_renamed(customer=customer):
+                    contacts.contact_erase(customer=customer, now=now)
                 erased += 1
         return erased
