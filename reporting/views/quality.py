@@ -84,7 +84,7 @@ def _customer(text: str) -> Any:
     try:
         found = Customer.objects.filter(public_id=UUID(text)).first()
     except ValueError:
-        rows = Customer.objects.filter(name__iexact=text.strip())[:2]
+        rows = Customer.objects.filter(name__iexact=text.replace("\0", "").strip())[:2]
         found = rows[0] if len(rows) == 1 else None
     else:
         if found is None:

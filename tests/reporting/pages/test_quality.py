@@ -158,6 +158,23 @@ def test_a_customer_that_goes_on_under_another_name_is_proposed(renamed: Any) ->
     assert (found.customer, found.into, found.why) == (old, new, "continues")
 
 
+def test_a_name_registered_under_two_business_ids_is_two_companies(shop: Any) -> None:
+    customer_make(shop["eu"], "Suo Oy", business_id="2458705-3")
+    customer_make(shop["eu"], "Suo Oy", business_id="3071816-0")
+    assert doubles() == []
+    customer_make(shop["eu"], "Suo Tmi", business_id="1234567-1")
+    assert {one.why for one in doubles()} == {"name"}
+
+
+def test_of_several_that_left_and_came_at_the_usual_price_none_is_proposed(
+    shop: Any, renamed: Any
+) -> None:
+    third = customer_make(shop["eu"], "Kallio Oy")
+    monthly_make(third, shop["plan"], ["2026-01", "2026-02", "2026-03"], net="60.00")
+    refreshed()
+    assert doubles() == []
+
+
 def test_merging_takes_the_false_churn_and_the_false_new_customer_away(
     cast: Cast, bob: Client, renamed: Any
 ) -> None:
@@ -239,9 +256,9 @@ def test_a_name_that_is_typed_finds_the_customer_if_it_is_the_only_one(
 ) -> None:
     merge(bob, cast, shop["aalto"], say="merge", into="berg oy")
     assert CustomerMerge.objects.get().into_id == shop["berg"].pk
-    assert "Choose another customer" in text(
-        merge(bob, cast, shop["berg"], say="merge", into="Nobody")
-    )
+    for nobody in ("Nobody", "Aalto Oy\0\0x", "\0"):
+        answer = merge(bob, cast, shop["berg"], say="merge", into=nobody)
+        assert "Choose another customer" in text(answer)
 
 
 def test_viewers_see_and_do_not_mend(cast: Cast, vera: Client, renamed: Any) -> None:
