@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -22,6 +23,9 @@ MOST = 50
 EARLIER, LATER = timedelta(days=7), timedelta(days=45)
 """How far before or after the end of one customer's service its namesake's may begin."""
 SAME_PRICE_PERCENT = 1
+
+_BUSINESS_ID = re.compile(r"\d{7}-?\d")
+"""A Finnish one: of each company one, under which it registers its name."""
 
 Why = Literal["business_id", "name", "continues"]
 
@@ -75,7 +79,10 @@ def _alike() -> Iterator[tuple[Why, int, int]]:
 
 
 def _continued() -> Iterator[tuple[Why, int, int]]:
-    """A customer whose last subscription ended, and a new one that buys the same for the same."""
+    """A customer whose last subscription ended, and a new one that buys the same for the same.
+
+    Where several did, the price is a usual one and says nothing about who follows whom.
+    """
     runs = Subscription.objects.filter(product__isnull=False, counted=True).values_list(
         "customer_id", "product_id", "currency", "first_start", "last_end", "status"
     )
@@ -101,8 +108,14 @@ def _continued() -> Iterator[tuple[Why, int, int]]:
         if came != gone and first[came] >= end - EARLIER
     ]
     histories = _histories({one for pair in found for one in pair})
-    for gone, came in found:
-        if _same_price(histories.get(gone, []), histories.get(came, [])):
+    alike = {
+        (gone, came)
+        for gone, came in found
+        if _same_price(histories.get(gone, []), histories.get(came, []))
+    }
+    left, begun_as = Counter(gone for gone, _ in alike), Counter(came for _, came in alike)
+    for gone, came in sorted(alike):
+        if left[gone] == begun_as[came] == 1:
             yield "continues", gone, came
 
 
@@ -127,6 +140,14 @@ def _same_price(gone: list[int], came: list[int]) -> bool:
     return last > 0 and abs(last - begins) * 100 <= last * SAME_PRICE_PERCENT
 
 
+def _two_companies(known: Mapping[int, Any], pair: tuple[int, int]) -> bool:
+    """Whether two of one name, legal form included, are registered as different companies."""
+    one, other = (known[pk] for pk in pair)
+    ids = {row.business_id.strip().replace("-", "") for row in (one, other)}
+    registered = all(_BUSINESS_ID.fullmatch(row.business_id.strip()) for row in (one, other))
+    return registered and len(ids) == 2 and one.name.casefold() == other.name.casefold()
+
+
 def _as_proposals(pairs: Mapping[tuple[int, int], Why]) -> list[Double]:
     ids = {one for pair in pairs for one in pair}
     found = Customer.objects.filter(pk__in=ids).exclude(
@@ -137,7 +158,9 @@ def _as_proposals(pairs: Mapping[tuple[int, int], Why]) -> list[Double]:
     known = {row.pk: row for row in found} if ids else {}
     proposals = []
     for pair, why in pairs.items():
-        if all(one in known for one in pair):
+        if all(one in known for one in pair) and not (
+            why == "name" and _two_companies(known, pair)
+        ):
             both = sorted((known[one] for one in pair), key=lambda one: (-one.mrr_e4, one.pk))
             whole, part = both
             mrr = part.mrr_e4 + whole.mrr_e4
