@@ -71,12 +71,12 @@ def entered(request: HttpRequest, *, now: datetime) -> Iterator[Bearer]:
 
 def _identified(request: HttpRequest, now: datetime) -> Bearer:
     text = _sent(request)
-    address = acting.client_address(request)
-    limits.guess(address, failed=False)
     with transaction.atomic():
         bearer = _held(text, now) if well_formed(text) else None
     if bearer is None:
-        limits.guess(address, failed=True)
+        # After the look: programs of many companies may share an address, such as a spreadsheet
+        # service's, and no stranger's guesses there may stop a right token.
+        limits.guess(acting.client_address(request))
         raise Refused(
             401,
             "token_unknown",

@@ -53,16 +53,10 @@ def _each(kind: Kind, **ids: int) -> None:
         _count(parse(rate), kind, per, str(of))
 
 
-def guess(address: str | None, *, failed: bool) -> None:
-    """Before a token is looked up, and once more after it opened nothing; by the caller's address.
-
-    LimitReached when the address has tried too many; right tokens do not count.
-    """
+def guess(address: str | None) -> None:
+    """Count a token that opened nothing; LimitReached when its address sent too many of them."""
     for rate in map(parse, settings.LIMITS.get("token", ())):
-        if failed:
-            _count(rate, "token", "address", address or "")
-        else:
-            _look(rate, "token", "address", address or "")
+        _count(rate, "token", "address", address or "")
 
 
 def limited(kind: Kind) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
@@ -110,19 +104,6 @@ def _count(rate: RateLimitItem, *names: str) -> None:
         free, reset = _own().hit(rate, *names), time.time() + 30
     if not free:
         log.warning("limits.reached", kind=names[0], per=names[1], of=names[2])
-        raise LimitReached(names[0], max(1, math.ceil(reset - time.time())))
-
-
-def _look(rate: RateLimitItem, *names: str) -> None:
-    """As `_count`, without counting."""
-    try:
-        limiter = _shared(settings.LIMITS_STORAGE)
-        free, reset = limiter.test(rate, *names), 0.0
-        if not free:
-            reset = limiter.get_window_stats(rate, *names).reset_time
-    except StorageError:
-        free, reset = _own().test(rate, *names), time.time() + 30
-    if not free:
         raise LimitReached(names[0], max(1, math.ceil(reset - time.time())))
 
 

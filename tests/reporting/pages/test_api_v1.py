@@ -180,6 +180,7 @@ def test_who_guesses_is_stopped_by_address_and_right_tokens_do_not_count(
     assert [right.get("company").status_code for _ in range(4)] == [200] * 4
     guesses = [Program(new_token()).get("company").status_code for _ in range(3)]
     assert guesses == [401, 401, 429]
+    assert right.get("company").status_code == 200, "a neighbour of the guesser goes on"
 
 
 # -- figures ---------------------------------------------------------------------------------------
