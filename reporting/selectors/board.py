@@ -111,7 +111,10 @@ def _tiles(read: Reading, month: str) -> list[dict[str, Any]]:
 
 
 def _runway_tile(runway: Runway, words: Words) -> dict[str, Any]:
+    """The runway of the report's day, whichever month is shown: it says of which balance."""
     head, note = runway_words(runway, words)
+    if runway["balance_date"]:
+        note += " " + _("(balance of %(day)s)") % {"day": words.day(runway["balance_date"])}
     return {"id": "runway", "name": _("Runway"), "value": head, "words": True, "note": note}
 
 

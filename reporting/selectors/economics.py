@@ -53,6 +53,7 @@ class _Rows:
         fresh = _("No new customers in the month, so there is nothing to divide by.")
         no_margin = found["gross_margin_bp"] is None
         worth = margin if no_margin else nobody
+        won = cost + " " + _("It also needs new customers.")
         self.arpa = Row(
             label=_("ARPA"),
             field="arpa_minor",
@@ -105,13 +106,13 @@ class _Rows:
             kind="churn",
             line=True,
             compared=True,
-            reason=cost + " " + _("It also needs new customers."),
+            reason=won,
         )
         self.payback = Row(
             label=_("CAC payback, months"),
             field="payback_months_tenths",
             unit="tenths",
-            reason=margin if no_margin else cost,
+            reason=margin if no_margin else won,
         )
         self.ltv_cac = Row(
             label=_("LTV:CAC"),

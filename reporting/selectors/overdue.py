@@ -76,7 +76,6 @@ def _rows() -> list[Row]:
             field="overdue_minor",
             kind="churn",
             figure="overdue",
-            compared=True,
         ),
         Row(label=_("Overdue invoices"), field="overdue_invoices", unit="count", figure="overdue"),
         _share("overdue_minor", _("Overdue, of what was invoiced"), sub=True),
@@ -112,6 +111,8 @@ def _tiles(read: Reading, found: Refunds, shown: Period) -> list[dict[str, Any]]
             good=False,
             definition=_("How much of a month's billing is still unpaid after its due day."),
             formula=_("unpaid after the due day ÷ invoices of the month"),
+            # Customers had more time for older invoices: no month compares with an earlier one.
+            changes=[],
         ),
     ]
 

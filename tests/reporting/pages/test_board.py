@@ -57,6 +57,17 @@ def test_an_earlier_month_shows_nothing_of_the_later_ones(
     assert len(table(page_of(vera, cast, "?month=2026-01"), "board-mrr")["head"]) == 2
 
 
+def test_the_runway_says_of_which_day_it_is_whichever_month_is_shown(
+    cast: Cast, vera: Client, shop: Any
+) -> None:
+    report = Report.objects.get()
+    report.body["runway"] |= {"balance_date": "2026-02-28"}
+    report.save(update_fields=["body"])
+    page = page_of(vera, cast, "?month=2026-01").context["page"]
+    tile = next(one for one in page.tiles if one["id"] == "runway")
+    assert "(balance of 28 Feb 2026)" in tile["note"]
+
+
 @pytest.mark.parametrize("asked", ["2026-03", "1999-01", "soon", "2026-13", "'"])
 def test_a_month_that_is_not_complete_falls_back_to_the_last_one(
     cast: Cast, vera: Client, shop: Any, asked: str

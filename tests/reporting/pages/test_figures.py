@@ -284,6 +284,15 @@ def test_refunds_and_overdue_are_shares_of_what_was_invoiced(
     assert set(cells(table, "Overdue, of what was invoiced")) == {"25.0%"}
 
 
+def test_what_is_overdue_today_of_a_month_is_not_compared_with_an_older_month(
+    vera: Client, cast: Cast, made: Any
+) -> None:
+    page = vera.get(cast.url("overdue/")).context["page"]
+    tiles = {tile["id"]: tile for tile in page.tiles}
+    assert tiles["credited"]["changes"]
+    assert tiles["overdue-share"]["changes"] == []
+
+
 @pytest.mark.parametrize(
     ("way", "said"), [("summed", "Sum of months"), ("reclassified", "own first and last day")]
 )
