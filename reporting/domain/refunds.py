@@ -23,7 +23,8 @@ class RefundSums(Additive):
     """One value a month: numbers of documents, and gross amounts in minor units.
 
     `credited` is what credit notes give back, `billed` what invoices ask for; `overdue` is what
-    of the month's invoices is open on as_of and was due before it.
+    of the month's invoices is open on as_of and was due before it. An open credit note takes off
+    it, as it does in receivables by age: the months add up to what is overdue in all.
     """
 
     credit_notes: Ints
@@ -39,7 +40,7 @@ def refund_sums(receivables: Receivables, calendar: Calendar) -> RefundSums:
     column = month_of(receivables.invoice_day) - (int(calendar.months[0]) if width else 0)
     inside = (column >= 0) & (column < width)
     total, open_gross = receivables.total_gross, receivables.open_gross
-    late = (open_gross > 0) & (receivables.due_day < calendar.as_of_day)
+    late = (open_gross != 0) & (receivables.due_day < calendar.as_of_day)
 
     def by_month(rows: Flags, amounts: Ints) -> Ints:
         chosen = inside & rows

@@ -72,7 +72,7 @@ def refund_kind(
         invoice__date__lt=frame.month_start(frame.month_text(frame.month_index(month) + 1)),
     )
     if figure == "overdue":
-        found = found.filter(open_minor__gt=0, due__lt=body["as_of"])
+        found = found.exclude(open_minor=0).filter(due__lt=body["as_of"])
         amount: Any = F("open_minor")
     else:
         sign = 1 if figure == "billed" else -1

@@ -10,9 +10,10 @@ import pytest
 
 from reporting.domain.choices import Ltv, Settings
 from reporting.domain.economics import economics, six_month_churn
-from reporting.domain.receivables import Receivables
+from reporting.domain.periods import day_number
+from reporting.domain.receivables import Age, Receivables, open_receivables
 from reporting.domain.refunds import refund_months, refund_sums
-from tests.reporting.domain.books import Row, cents, day, month, report_on
+from tests.reporting.domain.books import Row, cents, day, month, receivables_of, report_on
 
 MARCH = month("2025-03")
 
@@ -123,3 +124,14 @@ def test_credit_notes_and_overdue_invoices_stand_in_the_month_of_their_invoice()
         "overdue_invoices": 1,
     }
     assert (february["overdue_minor"], february["overdue_invoices"]) == (0, 0)
+
+
+def test_what_is_overdue_by_month_adds_up_to_what_is_overdue_by_age():
+    receivables = receivables_of(
+        [(1, "2025-01-20", "124.00", None), (1, "2025-02-20", "-24.00", None)]
+    )
+    report = report_on([Row(on="2025-01-02", net="100.00")], as_of="2025-03-15")
+    months = refund_months(refund_sums(receivables, report.calendar), report.calendar)
+    owed = open_receivables(receivables, day_number(report.settings.as_of))
+    assert owed.total - owed.by_age[Age.NOT_DUE] == 10_000
+    assert sum(month["overdue_minor"] for month in months) == 10_000
