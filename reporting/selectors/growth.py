@@ -222,7 +222,7 @@ def _customers(read: Reading, months: Months) -> dict[str, Any]:
 
 
 def _compared(read: Reading, shown: Period) -> dict[str, Any] | None:
-    moved = [row for row in movement_rows() if row.kind]
+    _start, *moved, _end = movement_rows()
     return compared_table(
         read,
         shown,

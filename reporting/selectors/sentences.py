@@ -111,6 +111,9 @@ def why(
             parts.append(f"{words.money(minor, signed=True)} {names[name].lower()}{who}")
     if row["fx_minor"]:
         parts.append(f"{words.money(row['fx_minor'], signed=True)} {names['fx']}")
+    if small := row.get("tolerated_minor"):
+        by_small = _("%(by)s changes too small to count")
+        parts.append(by_small % {"by": words.money(small, signed=True)})
     by = (restated or {}).get(month, 0)
     text = _changed(row, parts, words)
     if by:

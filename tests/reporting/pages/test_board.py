@@ -100,6 +100,14 @@ def test_the_sentence_says_every_movement_and_adds_up() -> None:
     )
 
 
+def test_changes_that_a_company_tolerates_stand_in_the_sentence() -> None:
+    names = ("new", "reactivation", "expansion", "contraction", "churn", "fx")
+    month: dict[str, Any] = {"month": "2026-02", "start_minor": 800_000, "mrr_minor": 804_000}
+    month |= {"tolerated_minor": 4_000, **{f"{name}_minor": 0 for name in names}}
+    said = why([month], "2026-02", Words("EUR", UTC, "en")).replace("\u00a0", " ")
+    assert said == "MRR rose by €40 to €8,040: +€40 changes too small to count."
+
+
 def test_closed_months_that_changed_since_the_report_before_are_told(
     cast: Cast, vera: Client, shop: Any
 ) -> None:
