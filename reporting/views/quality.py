@@ -64,19 +64,19 @@ def customer_merge(request: TenantRequest, public_id: UUID) -> HttpResponse:
         messages.warning(request, _("Choose another customer of the list."))
         return back(request, here)
     names = {"name": found.name, "other": other.name}
-    if say == "apart":
-        change = acts.customers_apart(customer=found, other=other)
-        what, done = _("Keep %(name)s and %(other)s apart"), _("They are not proposed again.")
-    elif say == "merge":
-        try:
+    try:
+        if say == "apart":
+            change = acts.customers_apart(customer=found, other=other)
+            what, done = _("Keep %(name)s and %(other)s apart"), _("They are not proposed again.")
+        elif say == "merge":
             change = acts.customers_merged(customer=found, into=other)
-        except ValidationError as mistake:
-            messages.warning(request, " ".join(mistake.messages))
-            return back(request, here)
-        what, done = _("Count %(name)s as %(other)s"), _("Merged.")
-    else:
-        raise Http404
-    return asked(request, change, what=what % names, done=done, to=here)
+            what, done = _("Count %(name)s as %(other)s"), _("Merged.")
+        else:
+            raise Http404
+        return asked(request, change, what=what % names, done=done, to=here)
+    except ValidationError as mistake:
+        messages.warning(request, " ".join(mistake.messages))
+        return back(request, here)
 
 
 def _customer(text: str) -> Any:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -141,9 +142,12 @@ def change_save(*, change: Change, by: User) -> Edit | None:
 
     Raises ValidationError for values that no row may hold.
     """
+    _one_merge_at_a_time(change.rows)
     before, after = rows_write(change.rows, by=by)
     if before == after:
         return None
+    if _merged_into_merged():
+        raise ValidationError(_("One of these customers was merged just now. Look at them again."))
     edit = Edit.objects.create(act=change.act, before=before, after=after, by=by)
     was, is_now = _for_the_log(before), _for_the_log(after)
     if change.counted:
@@ -156,6 +160,7 @@ def change_save(*, change: Change, by: User) -> Edit | None:
 @transaction.atomic
 def edit_undo(*, edit: Edit, by: User) -> None:
     """Restore what was said before `edit`; raises NotUndoable, and then changes nothing."""
+    _one_merge_at_a_time(edit.before)
     edit = Edit.objects.select_for_update().get(pk=edit.pk)
     if edit.undone_at is not None:
         raise UndoneAlready
@@ -173,7 +178,7 @@ def edit_undo(*, edit: Edit, by: User) -> None:
     # Fields that were blank are set to blank: the row becomes what it was, not a mixture.
     rows_write(edit.before, by=by, whole=True)
     # A merge that is restored may name one that was merged elsewhere since: it names no whole.
-    if CustomerMerge.objects.filter(into__in=CustomerMerge.objects.values("customer")).exists():
+    if _merged_into_merged():
         raise TouchedSince
     edit.undone_at, edit.undone_by = timezone.now(), by
     edit.save(update_fields=["undone_at", "undone_by"])
@@ -184,6 +189,19 @@ def edit_undo(*, edit: Edit, by: User) -> None:
         after=_for_the_log(edit.before),
     )
     _refresh(edit.before, edit.after)
+
+
+def _one_merge_at_a_time(rows: Rows) -> None:
+    """Wait for others who merge customers: two merges at once may make a circle or a chain."""
+    if "customers" in rows:
+        key = f"{scope.required()} merges"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7261005))", [key])
+
+
+def _merged_into_merged() -> bool:
+    merged = CustomerMerge.objects.values("customer")
+    return bool(CustomerMerge.objects.filter(into__in=merged).exists())
 
 
 def customers_of(rows: Rows) -> set[int] | None:

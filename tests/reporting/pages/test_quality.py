@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.test import Client
 
 from calqsync.tenancy.models import AuditEvent
@@ -242,6 +243,18 @@ def test_the_log_holds_no_name_of_merged_customers(cast: Cast, renamed: Any) -> 
     said = str(list(logged.values()))
     assert old.name not in said
     assert new.name not in said
+
+
+def test_of_two_merges_decided_at_once_the_second_is_refused_where_it_would_make_a_chain(
+    cast: Cast, shop: Any, renamed: Any
+) -> None:
+    old, new = renamed
+    first = acts.customers_merged(customer=old, into=new)
+    second = acts.customers_merged(customer=new, into=old)
+    change_save(change=first, by=cast.bob)
+    with pytest.raises(ValidationError, match="merged just now"), transaction.atomic():
+        change_save(change=second, by=cast.bob)
+    assert CustomerMerge.objects.count() == 1
 
 
 def test_those_kept_apart_are_not_proposed_again(cast: Cast, bob: Client, renamed: Any) -> None:
