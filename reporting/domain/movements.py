@@ -145,13 +145,19 @@ def _at(flags: Flags, columns: Ints) -> Flags:
 
 
 def _known(paying: Flags, before: Ints, columns: Ints, window: int | None) -> Flags:
-    """Whether each customer paid at any snapshot up to the earlier one, within the window."""
+    """Whether each customer paid at any snapshot up to the earlier one, within the window.
+
+    The window ends in the month of the return, whatever the length of the period it falls in.
+    """
     width = paying.shape[1]
     latest = np.maximum.accumulate(np.where(paying, np.arange(width), -1), axis=1)
     last_paid = latest[:, before + 1]
     if window is None:
         return last_paid >= 0
-    return (last_paid >= 0) & (columns + 1 - last_paid <= window)
+    later = np.where(paying, np.arange(width), width)[:, ::-1]
+    following = np.minimum.accumulate(later, axis=1)[:, ::-1]
+    returned = np.minimum(following[:, before + 2], columns + 1)
+    return (last_paid >= 0) & (returned - last_paid <= window)
 
 
 def _fx(table: CustomerMonths, before: Ints, columns: Ints, prev: Ints, now: Ints) -> Ints:

@@ -78,6 +78,15 @@ def test_a_return_after_the_chosen_window_is_a_new_customer():
     assert "new" in moves(report_on(rows, reactivation_months=4), "2025-06")
 
 
+def test_a_quarter_counts_the_window_to_the_month_of_the_return():
+    months = ("2025-01", "2025-02"), ("2025-04", "2025-05"), ("2025-05", "2025-06")
+    months += (("2025-06", "2025-07"),)
+    rows = [Row(on=f"{a}-01", net="100.00", service=(f"{a}-01", f"{b}-01")) for a, b in months]
+    report = report_on(rows, as_of="2025-06-30", reactivation_months=3)
+    assert moves(report, "2025-04") == {"reactivation": "100.00"}
+    assert report.by(3)[-1].step.reactivation == 10_000
+
+
 def test_small_changes_are_tolerated_when_asked():
     rows = [span("2025-01-01", "2025-02-01", "100.00"), span("2025-02-01", "2025-03-01", "100.90")]
     report = report_on(rows, tolerance_bp=100)
