@@ -91,7 +91,8 @@ def _flawed(tenant: Tenant, words: Words) -> list[tuple[int, Section]]:
             _("Gaps in subscriptions"),
             _(
                 "Stretches of up to three periods that no invoice covers. Was an invoice"
-                " forgotten, or does one subscription go on as another?"
+                " forgotten, or credited and not sent again? Or does one subscription go on as"
+                " another?"
             ),
         ),
         "overlaps": (
