@@ -48,7 +48,7 @@ class _Rows:
 
     def __init__(self, read: Reading, found: Economics) -> None:
         margin = _("Needs your gross margin: enter it under Settings, Figures.")
-        nobody = _("Nobody left in the six months before, so there is nothing to divide by.")
+        nobody = _("Needs six complete months before it, in which somebody left.")
         cost = _("Needs the acquisition cost of the month: enter it under Settings, Figures.")
         fresh = _("No new customers in the month, so there is nothing to divide by.")
         no_margin = found["gross_margin_bp"] is None
@@ -93,7 +93,9 @@ class _Rows:
             "calqulate": Row(
                 label=_("LTV as in Calqulate"),
                 field="ltv_calqulate_minor",
-                reason=margin if no_margin else _("Net MRR churn is not above zero."),
+                reason=margin
+                if no_margin
+                else _("Needs a complete month with net MRR churn above zero."),
             ),
         }
         first = read.settings.ltv if read.settings.ltv in ltvs else "ours"
