@@ -132,8 +132,13 @@ def test_sums_that_follow_any_edits_are_those_of_everybody(history, edits, as_of
 
 
 def owned(history: list[Line]) -> list[Line]:
-    """The rows with invoices of one customer each."""
-    return [row.but(invoice=row.customer * 100 + (row.invoice or 0)) for row in history]
+    """The rows with invoices of one customer and one day each."""
+
+    def number(row: Line) -> int:
+        day = date.fromisoformat(row.on).toordinal()
+        return (row.customer * 10**7 + day) * 1000 + (row.invoice or 0) % 1000
+
+    return [row.but(invoice=number(row)) for row in history]
 
 
 @pytest.fixture
