@@ -27,7 +27,8 @@ ASSET_BYTES = 120_000
 MAIN = ["financial", "growth", "cashflow", "customers", "products", "subscriptions", "invoices"]
 MAIN += ["payments", "retention", "segments", "economics", "recognition", "overdue"]
 MAIN += ["deferred_customers", "deferred_invoices"]
-MAIN += ["subscriptions_review", "edits"]
+MAIN += ["subscriptions_review", "edits", "board", "restatements"]
+MAIN += ["quality", "quality_subscriptions", "quality_credits"]
 SETTINGS = [
     "settings_company",
     "settings_figures",
@@ -36,7 +37,7 @@ SETTINGS = [
     "plan",
     "settings_security",
 ]
-SETTINGS += ["settings_audit", "connect_key", "settings_data", "company_delete"]
+SETTINGS += ["settings_audit", "connect_key", "settings_data", "settings_tokens", "company_delete"]
 ONE = ["customer", "product", "subscription", "invoice"]
 CONNECTION = ["connection", "connection_disconnect", "connection_rejected"]
 BEHIND = ["mrr", "arr", "customers", "new", "churn-customers", "revenue", "open"]
