@@ -183,8 +183,10 @@ def _merges(tenant: Tenant, customer: Any) -> dict[str, Any]:
     near = Customer.objects.filter(removed_at=None).exclude(pk=customer.pk)
     after = near.filter(sort_key__gte=customer.sort_key).order_by("sort_key", "pk")
     before = near.filter(sort_key__lt=customer.sort_key).order_by("-sort_key", "-pk")
-    names = [*before.values_list("name", flat=True)[:NEAR]][::-1]
-    names += after.values_list("name", flat=True)[:NEAR]
+    nearest = before.values_list("sort_key", "name")[:NEAR].union(
+        after.values_list("sort_key", "name")[:NEAR]
+    )
+    names = [name for _sort_key, name in sorted(nearest)]
     return {
         "counts_as": next((link(row.into) for row in found if row.into_id != customer.pk), None),
         "together_with": [link(row.customer) for row in found if row.into_id == customer.pk],

@@ -55,7 +55,8 @@ def test_a_subscription_shows_its_reason_and_invoices(cast: Cast, vera: Client, 
     assert len(timeline) == 3
     mrr = {Decimal(row["cells"][-1]) for row in timeline}
     assert mrr == {Decimal("99.99")}
-    assert "The row&#x27;s dates cover" in text(response)
+    assert response.context["page"].reasons[0] == "Rows that state their period: 3 of 3."
+    assert "Rows that state their period: 3 of 3." in text(response)
 
 
 def test_a_page_of_one_document_needs_at_most_twelve_queries(
