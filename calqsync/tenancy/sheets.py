@@ -126,7 +126,7 @@ def parquet_file(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     a plain label is told from its cells. What does not fit its column makes it a column of text.
     Lines under a table, which are shorter than its head, stay out of it.
     """
-    # Only who asks for a file pays for it: no page and no worker loads it.
+    # Only who asks for a file, or reads the books' lines, pays for it: no process starts with it.
     import pyarrow
     import pyarrow.parquet
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from reporting.domain.arrays import NO_DAY, Ints, as_int64
 from reporting.domain.lines import DTYPES, Coded, Lines, build_lines
 from reporting.domain.units import unit_code
-from reporting.feed.reading import IntegerColumns, read_tables
+from reporting.feed.reading import IntegerColumns, as_numpy, read_tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LINES = """
     SELECT l.id, l.invoice_id, coalesce(m.into_id, i.customer_id), coalesce(l.product_id, -1),
@@ -53,9 +55,6 @@ _TYPES = {
 }
 
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-
-
 def read_lines(
     connection_ids: list[int], customer_ids: list[int] | None
 ) -> tuple[Lines, tuple[Sequence[str], Ints]]:
@@ -63,6 +62,9 @@ def read_lines(
 
     Only those of the given customers, or of all; a merged customer's are those of its target.
     """
+    # Only who reads the books' lines pays for it: a process that shows stored figures does not.
+    import pyarrow as pa
+
     numbers = IntegerColumns(_TYPES)
     texts = {name: _Codes() for name in ("unit", "currency", "name", "text")}
 
@@ -72,7 +74,8 @@ def read_lines(
             codes.take(table[name].combine_chunks())
 
     params = {"connections": connection_ids, "customers": customer_ids, "absent": NO_DAY}
-    columns = dict.fromkeys(_TYPES, pa.int64()) | dict.fromkeys(texts, _TEXT)
+    text = pa.dictionary(pa.int32(), pa.string())
+    columns = dict.fromkeys(_TYPES, pa.int64()) | dict.fromkeys(texts, text)
     read_tables(_LINES, params, columns, take)
     read: dict[str, Any] = numbers.whole()
     order = np.argsort(read["line_id"], kind="stable")
@@ -95,7 +98,7 @@ class _Codes:
     def take(self, values: pa.DictionaryArray) -> None:
         code = self._code
         known = [code.setdefault(value, len(code)) for value in values.dictionary.to_pylist()]
-        self._parts.append(as_int64(known)[values.indices.to_numpy()])
+        self._parts.append(as_int64(known)[as_numpy(values.indices)])
 
     @property
     def names(self) -> list[str]:

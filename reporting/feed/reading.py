@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from django.db import connection
 from numpy.typing import NDArray
-from pyarrow import csv
 
 from calqsync.tenancy import scope
 from reporting.domain.arrays import Ints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHUNK = 10_000
 BLOCK_BYTES = 4 << 20
@@ -62,6 +63,8 @@ class _Sink:
     """Takes rows of CSV, one at a time, and reads them as tables."""
 
     def __init__(self, columns: Mapping[str, pa.DataType], take: Callable[..., None]) -> None:
+        from pyarrow import csv
+
         self._take, self._rows, self._size = take, list[bytes](), 0
         self._read = csv.ReadOptions(column_names=list(columns), use_threads=False)
         self._parse = csv.ParseOptions(newlines_in_values=True)
@@ -75,11 +78,19 @@ class _Sink:
 
     def flush(self) -> None:
         if self._rows:
+            import pyarrow as pa
+            from pyarrow import csv
+
             # One block, so that a column has one dictionary.
             self._read.block_size = self._size + 1
             body = pa.BufferReader(b"".join(self._rows))
             self._rows, self._size = [], 0
             self._take(csv.read_csv(body, self._read, self._parse, self._convert))
+
+
+def as_numpy(values: pa.Array) -> NDArray[Any]:
+    """Integers without NULL, read only and not copied; Arrow's own `to_numpy` loads pandas."""
+    return np.from_dlpack(values)
 
 
 class IntegerColumns:
@@ -99,7 +110,7 @@ class IntegerColumns:
     def take(self, table: pa.Table) -> None:
         """The columns of the same names."""
         for name, dtype in self._types.items():
-            self._parts[name].append(table[name].to_numpy().astype(dtype))
+            self._parts[name].append(as_numpy(table[name].combine_chunks()).astype(dtype))
 
     def whole(self) -> dict[str, NDArray[Any]]:
         """Every column by name; what was collected is given away."""

@@ -217,10 +217,35 @@ def test_figures_without_recurring_revenue_still_make_a_file(
     assert list(rows) == ["MRR"]
 
 
-def test_no_page_and_no_worker_loads_what_only_files_need() -> None:
+def test_no_process_starts_with_what_only_files_and_computing_need() -> None:
     script = (
         "import sys, django; django.setup();"
         " import calqsync.urls, calqsync.celery, reporting.tasks, reporting.exports;"
         " assert not {'pandas', 'pyarrow'} & set(sys.modules)"
     )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_reading_lines_for_the_figures_loads_no_pandas() -> None:
+    # Arrow's own `to_numpy` would load it.
+    script = """
+import sys, django
+django.setup()
+import numpy, pyarrow, reporting.tasks
+from reporting.feed.lines import _Codes
+from reporting.feed.reading import IntegerColumns, _Sink
+
+numbers, names = IntegerColumns({"id": numpy.int64}), _Codes()
+
+def take(table):
+    numbers.take(table)
+    names.take(table["name"].combine_chunks())
+
+columns = {"id": pyarrow.int64(), "name": pyarrow.dictionary(pyarrow.int32(), pyarrow.string())}
+sink = _Sink(columns, take)
+sink.write(b"1,Alusta\\n")
+sink.flush()
+assert (numbers.whole()["id"].tolist(), names.codes.tolist()) == ([1], [0])
+assert "pandas" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", script], check=True)
