@@ -308,6 +308,18 @@ def _decided(company: Company) -> None:
     deciding.settings_change(by=owner, burn_months=6)
     refreshed(NOON)
     things["subscription"] = figures.Subscription.objects.get(key=found.key)
+    # After the figures, whose amounts are to stay on the subscription above.
+    figures.CustomerMerge.objects.create(
+        customer=factories.customer_make(things["connection"], words.text("merged")),
+        into=things["customer"],
+        by=owner,
+    )
+    figures.LineDecision.objects.create(
+        line=things["invoice"].lines.first(),
+        type="recurring",
+        subscription_key=f"{things['customer'].pk}|n:{words.text('row')}|EUR|0",
+        by=owner,
+    )
     _restated(company)
     # The month's service is over on the day of the figures, so nothing of it is left to recognise.
     for model in (figures.CustomerFigure, figures.InvoiceFigure):
