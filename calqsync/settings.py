@@ -293,8 +293,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "CalqSync API",
-    "DESCRIPTION": "Read a company's figures and documents by a token. Amounts are integers of minor"
-    " units of the currency beside them; ids are UUIDs; lists are paged by an opaque cursor.",
+    "DESCRIPTION": "Read a company's figures and documents by a token. Amounts are integers of"
+    " minor units of the currency beside them; ids are UUIDs; lists are paged by an opaque cursor.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
