@@ -154,7 +154,8 @@ def _move(
     change = now - prev - fx
     if prev <= 0 < now:
         paid = [at for at in range(before + 1) if every[at].get(who, 0) > 0]
-        known = bool(paid) and (rules.window is None or place - paid[-1] <= rules.window)
+        back = next(at for at in range(before + 1, place + 1) if every[at].get(who, 0) > 0)
+        known = bool(paid) and (rules.window is None or back - paid[-1] <= rules.window)
         kind = "reactivation" if known else "new"
         if kind == "new":
             step.new.append(who)
