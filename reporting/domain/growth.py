@@ -117,7 +117,6 @@ class Rates:
 
     gross_churn: Fraction | None
     net_churn: Fraction | None
-    net_churn_without_reactivation: Fraction | None
     customer_churn: Fraction | None
     nrr: Fraction | None
     grr: Fraction | None
@@ -228,7 +227,6 @@ def summed(
             Rates(
                 gross_churn=flow.gross_churn_rate,
                 net_churn=flow.net_churn_rate,
-                net_churn_without_reactivation=flow.net_churn_rate_without_reactivation,
                 customer_churn=of_own.customer_churn,
                 nrr=of_own.nrr,
                 grr=of_own.grr,
@@ -282,7 +280,6 @@ def _rates(flow: Flow, sums: GrowthSums, place: int, step: Step) -> Rates:
     return Rates(
         gross_churn=flow.gross_churn_rate,
         net_churn=flow.net_churn_rate,
-        net_churn_without_reactivation=flow.net_churn_rate_without_reactivation,
         customer_churn=customer_churn_rate(
             start=int(sums.customers_start[place]), lost=int(sums.movers[Movement.CHURN, place])
         ),

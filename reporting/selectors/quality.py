@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum, Value, Window
@@ -25,6 +26,7 @@ from reporting.selectors.subscriptions import badge, recomputing
 
 FEW = 5
 FLAWS = {"gaps": Q(gaps__gt=0), "overlaps": Q(overlaps__gt=0), "guessed": Q(guessed__gt=0)}
+_ANY_FLAW = FLAWS["gaps"] | FLAWS["overlaps"] | FLAWS["guessed"]
 _LONE_CREDIT = Q(reason="credit_unmatched")
 
 
@@ -81,8 +83,7 @@ def _flawed(tenant: Tenant, words: Words) -> list[tuple[int, Section]]:
             ("stake", Sum("mrr_e4", filter=where, default=0)),
         )
     }
-    anything = FLAWS["gaps"] | FLAWS["overlaps"] | FLAWS["guessed"]
-    some = Subscription.objects.filter(anything).exclude(status="rejected")
+    some = Subscription.objects.filter(_ANY_FLAW).exclude(status="rejected")
     counted = some.aggregate(**of)
     first, *more = (_few(some.filter(where), name) for name, where in FLAWS.items())
     few = list(first.union(*more, all=True)) if any(counted.values()) else []
@@ -287,8 +288,7 @@ def flawed_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
         ("guessed", _("Guessed periods")),
     ]
     flaw = narrowing.choice(query, "flaw", _("Kind"), options)
-    anything = FLAWS["gaps"] | FLAWS["overlaps"] | FLAWS["guessed"]
-    rows = Subscription.objects.filter(FLAWS.get(flaw.value, anything)).exclude(status="rejected")
+    rows = Subscription.objects.filter(FLAWS.get(flaw.value, _ANY_FLAW)).exclude(status="rejected")
     if word := narrowing.searched(query):
         rows = rows.filter(Q(customer__name__icontains=word) | Q(product_name__icontains=word))
     return Listing(
@@ -345,7 +345,7 @@ def credits_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             Q(line__invoice__customer_name__icontains=word)
             | Q(line__invoice__number__icontains=word)
         )
-    invoice: Callable[[Any], Any] = lambda row: row.line.invoice  # noqa: E731
+    invoice = attrgetter("line.invoice")
     return Listing(
         caption=_("Credit notes without an invoice"),
         rows=rows,

@@ -68,10 +68,12 @@ def _refresh_once(job: ClaimedJob, now: datetime) -> Written:
                 change = keeping.changes()
                 everything = read_everything(tenant=tenant, day=day, change=change)
         written = publish_everything(everything, publication)
-    books = (step or everything).books  # type: ignore[union-attr]
+    # A step that was given up leaves everything behind it: that is what the figures are made of.
+    read = everything or step
+    assert read is not None
     log.info(
         "report.refreshed",
-        lines=len(books.lines),
+        lines=len(read.books.lines),
         followed=everything is None,
         written=written.total,
         seconds=round(time.monotonic() - began, 2),
