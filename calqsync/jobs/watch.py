@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import structlog
-from celery.signals import task_received
+from celery.signals import task_received, task_unknown
 from celery.worker import state
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
@@ -46,7 +46,8 @@ def waiting_lanes(lanes: list[str]) -> list[str]:
 def begin(consumer: Any) -> None:
     """Watch this worker from a thread of its main process, for as long as it lives."""
     watch = _Watch(consumer)
-    task_received.connect(watch.hears, weak=False)
+    for heard in (task_received, task_unknown):  # a kind of a newer release is heard too
+        heard.connect(watch.hears, weak=False)
     threading.Thread(target=watch.keep, daemon=True, name="watch").start()
 
 
