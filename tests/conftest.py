@@ -26,6 +26,21 @@ from calqsync.tenancy.isolation import roles
 ALIASES = ("default", "owner", "dispatcher", "support")
 
 
+# Tests of these kinds start processes, which a busy machine may hold up at any moment.
+SECOND_TRY = {"stack", "journey"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who starts processes runs once more after a failure; nobody else, and nobody at night.
+
+    A test that is to fail at once says so itself: `flaky(reruns=0)`.
+    """
+    for item in items:
+        kinds = {mark.name for mark in item.iter_markers()}
+        if kinds & SECOND_TRY and not kinds & {"nightly", "flaky"}:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def _role_passwords() -> dict[str, str]:
     return {
         str(connections[alias].settings_dict["USER"]): str(
