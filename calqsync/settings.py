@@ -227,8 +227,11 @@ LIMITS = {
     "figures": ("60/minute", "240/minute"),
     "connect": ("30/hour", "60/hour"),
     "sync": ("60/hour", "120/hour"),
+    # Of changes that concern many customers alone; the others are quick.
+    "preview": ("10/minute", "20/minute"),
     "api": ("120/minute", "600/minute"),
     "token": ("20/minute", "100/hour"),
+    "token_made": ("20/hour", "60/hour"),
 }
 LIMITS_STORAGE = REDIS_URL
 PROCOUNTOR_BASE_URL = env.str("PROCOUNTOR_BASE_URL", "https://api.procountor.com").rstrip("/")

@@ -78,6 +78,7 @@ class Resource(TokenView):
 
     def get(self, request: Request, **address: Any) -> HttpResponse:
         values = self._values(request)
+        self.admit(**address)
         tag = self.tag(values)
         if tag and (known := get_conditional_response(request._request, etag=tag)):
             return known
@@ -86,6 +87,9 @@ class Resource(TokenView):
         answer = HttpResponse(body, content_type="application/json", headers={"ETag": tag})
         answer.headers["Vary"] = "Authorization"
         return cast(HttpResponse, get_conditional_response(request._request, tag, None, answer))
+
+    def admit(self, **address: Any) -> None:
+        """Raise Problem or Http404 where the token may not read this address, whatever its tag."""
 
     def tag(self, values: dict[str, Any]) -> str:
         """The ETag, where it can be told before the answer is made; else "": it is its hash."""

@@ -129,15 +129,17 @@ class Part(Figures):
     scope = FIGURES
     part = ""
 
-    def figures(self, body: Body, found: Published, **address: Any) -> dict[str, Any]:
-        name = self.name_of(**address)
-        if name not in aggregates.PARTS and not self.names:
+    def admit(self, **address: Any) -> None:
+        if self.name_of(**address) not in aggregates.PARTS and not self.names:
             raise Problem(
                 403,
                 "scope_missing" if self.bearer.reaches(Role.VIEWER) else "role_missing",
                 _("These segments name products, groups or accounts, as “customers:read” does."),
                 _("Segments by country and currency are open to every token of figures."),
             )
+
+    def figures(self, body: Body, found: Published, **address: Any) -> dict[str, Any]:
+        name = self.name_of(**address)
         if found.version is not None:
             part = versions.parts_of(found.version).get(name)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.web import limits
 from reporting import services
 from reporting.models import Edit
 from reporting.selectors.edits import edits_list, of_admins
@@ -35,25 +37,25 @@ def asked(
     """Save the change once the person has seen what it does to MRR; until then show that.
 
     A change that moves no month is saved at once: there is nothing to see. `what` heads the
-    page that shows it, `done` says that it is saved. Raises ValidationError for values that no
-    row may hold.
+    page that shows it, `done` says that it is saved. Who had many customers measured lately is
+    told to wait or to save without seeing (429). Raises ValidationError for values that no row
+    may hold.
     """
     if request.POST.get("seen") != "yes":
-        preview = services.change_preview(tenant=request.tenant, change=change)
+        turn = partial(_take_turn, request)
+        try:
+            preview = services.change_preview(
+                tenant=request.tenant, change=change, before_many=turn
+            )
+        except limits.LimitReached as limit:
+            shown = _shown(request, what=what, to=to, wait=limit.retry_after)
+            shown.status_code, shown.headers["Retry-After"] = 429, str(limit.retry_after)
+            return shown
         if preview is not None and preview.changes_nothing:
             done = _("%(what)s No month of MRR changes.") % {"what": done}
         elif preview is not None:
             page = preview_page(tenant=request.tenant, preview=preview)
-            typed = [(name, value) for name, values in request.POST.lists() for value in values]
-            return answer(
-                request,
-                "reporting/subscriptions/preview.html",
-                page=page,
-                what=what,
-                fields=[(n, v) for n, v in typed if n not in {"csrfmiddlewaretoken", "came"}],
-                came=came_from(request),
-                to=to,
-            )
+            return _shown(request, what=what, to=to, page=page)
     edit = services.change_save(change=change, by=request.user)
     if edit is None:
         messages.info(request, _("Nothing was changed: it was said already."))
@@ -62,6 +64,26 @@ def asked(
         undo = reverse("edit_undo", args=[request.tenant.slug, edit.public_id])
         messages.success(request, said, extra_tags=undo)
     return back(request, to)
+
+
+def _take_turn(request: TenantRequest) -> None:
+    """Count a costly preview, the company's only one at this moment; raises LimitReached."""
+    limits.one_at_a_time("preview", tenant_id=request.tenant.pk)
+    limits.consume("preview", user_id=request.user.pk, tenant_id=request.tenant.pk)
+
+
+def _shown(request: TenantRequest, *, what: str, **more: Any) -> HttpResponse:
+    """What the change does, or how long to wait for that; the form's fields go along."""
+    typed = [(name, value) for name, values in request.POST.lists() for value in values]
+    own = {"csrfmiddlewaretoken", "came", "seen"}
+    return answer(
+        request,
+        "reporting/subscriptions/preview.html",
+        what=what,
+        fields=[(name, value) for name, value in typed if name not in own],
+        came=came_from(request),
+        **more,
+    )
 
 
 @tenant_page()

@@ -79,6 +79,7 @@ def test_each_kind_is_limited_as_shipped() -> None:
     [
         ("search", "get", "customers/", {"q": "a"}),
         ("figures", "get", "api/figures/", {}),
+        ("token_made", "post", "settings/tokens/new/", {}),
         ("connect", "post", "settings/integrations/connect/", {}),
         ("connect", "post", "settings/integrations/connect/key/", {"key": ""}),
         ("sync", "post", f"settings/integrations/{UUID(int=1)}/sync/", {}),

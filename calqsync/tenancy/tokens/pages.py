@@ -22,6 +22,7 @@ from calqsync.tenancy.models import ApiToken, Membership, Role
 from calqsync.tenancy.tokens import services
 from calqsync.tenancy.tokens.scopes import FIGURES, SCOPES, within
 from calqsync.tenancy.tokens.text import PREFIX
+from calqsync.tenancy.web import limits
 
 _LIVES = [
     (30, gettext_lazy("30 days")),
@@ -63,6 +64,7 @@ def tokens(request: TenantRequest) -> HttpResponse:
 
 @tenant_view(Role.INVESTOR, fresh=True)
 @require_POST
+@limits.limited("token_made")
 def token_create(request: TenantRequest) -> HttpResponse:
     """Make a token; the answer is the only place where it is ever shown."""
     form = TokenForm(request.POST, by=request.membership)

@@ -26,7 +26,7 @@ SCOPES = {
     CUSTOMERS: Scope(Role.VIEWER, _("Customers by name, also where figures name them")),
     SUBSCRIPTIONS: Scope(Role.VIEWER, _("Subscriptions")),
     PRODUCTS: Scope(Role.VIEWER, _("Products")),
-    DOCUMENTS: Scope(Role.VIEWER, _("Invoices with their lines, and payments")),
+    DOCUMENTS: Scope(Role.VIEWER, _("Invoices with their rows and customers’ names, and payments")),
 }
 
 

@@ -25,7 +25,9 @@ from limits.strategies import MovingWindowRateLimiter
 log = structlog.get_logger(__name__)
 
 # What settings.LIMITS may limit. Another word is a mistake, which would go without any limit.
-Kind = Literal["export", "search", "figures", "connect", "sync", "api", "token"]
+Kind = Literal[
+    "export", "search", "figures", "connect", "sync", "preview", "api", "token", "token_made"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

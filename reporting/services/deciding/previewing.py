@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from reporting.services.measuring import Shared, guessed, shard_measured
 
 MOST = 200
 """Customers that one preview measures; a change that concerns more is previewed on these."""
+MANY = 20
+"""A preview of more customers than this takes seconds of a process, twenty together one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,14 @@ class Preview:
         return self.whole and not self.customers
 
 
-def change_preview(*, tenant: Tenant, change: Change) -> Preview | None:
+def change_preview(
+    *, tenant: Tenant, change: Change, before_many: Callable[[], None] | None = None
+) -> Preview | None:
     """What `change` would do on the day of the published figures; None where there are none.
 
     The change is written, the books are read as the engine will read them, and it is taken back:
-    what is shown is what saving will do, as far as the books stay as they are.
+    what is shown is what saving will do, as far as the books stay as they are. `before_many` is
+    asked before more than MANY customers are measured; what it raises leaves all as it was.
     """
     report = Report.objects.only("as_of").first()
     if report is None:
@@ -66,6 +71,8 @@ def change_preview(*, tenant: Tenant, change: Change) -> Preview | None:
     found = customers_of(change.rows)
     if found is None:
         found = set(CustomerFigure.objects.values_list("customer", flat=True))
+    if before_many is not None and len(found) > MANY:
+        before_many()
     ids = sorted(found) if len(found) <= MOST else _largest(found)
     state = kept()
     shared = state.shared if state else None

@@ -224,6 +224,13 @@ def test_segments_that_name_products_take_the_scope_for_names(shop: Any, program
     assert ivan.get("segments/shoe-size").status_code == 404
 
 
+def test_a_tag_answers_nothing_that_the_token_may_not_read(shop: Any, program: Any) -> None:
+    sums = program("ivan", FIGURES)
+    sent = {"If-None-Match": sums.get("report")["ETag"]}
+    assert code(sums.get("segments/product", **sent)) == (403, "role_missing")
+    assert sums.get("segments/shoe-size", **sent).status_code == 404
+
+
 def test_before_the_first_import_the_way_on_is_said(program: Any) -> None:
     answer = program("vera").get("report")
     assert code(answer) == (404, "not_published")
