@@ -25,18 +25,6 @@ def money(minor: int | None, currency: str) -> str:
 
 
 @register.filter
-def money_whole(minor: int | None, currency: str) -> str:
-    """{{ minor|money_whole:"EUR" }} in whole units, for tiles."""
-    return formats.money(minor, currency, language=get_language(), cents=False)
-
-
-@register.filter
-def money_signed(minor: int | None, currency: str) -> str:
-    """{{ minor|money_signed:"EUR" }} with a plus before a gain."""
-    return formats.money(minor, currency, language=get_language(), signed=True)
-
-
-@register.filter
 def amount(minor: int | None, currency: str) -> str:
     """{{ minor|amount:"EUR" }} without the currency, for tables that name it once."""
     return formats.amount(minor, currency, language=get_language())
@@ -46,12 +34,6 @@ def amount(minor: int | None, currency: str) -> str:
 def rate(ratio: Decimal | float | None) -> str:
     """{{ 0.125|rate }} is 12.5%."""
     return formats.rate(ratio, language=get_language())
-
-
-@register.filter
-def rate_signed(ratio: Decimal | float | None) -> str:
-    """{{ 0.125|rate_signed }} is +12.5%."""
-    return formats.rate(ratio, language=get_language(), signed=True)
 
 
 @register.filter
