@@ -63,6 +63,14 @@ def test_a_pause_may_stand_outside_churn_and_the_identity_holds():
         assert float(found.rates.nrr) == 0.75
 
 
+@pytest.mark.parametrize("pauses_churn", [True, False])
+def test_a_customer_who_ends_more_than_was_paused_has_left(pauses_churn):
+    rows = [*BOTH, *(row.but(name="Tuki") for row in monthly("50.00", 1, 3, customer=1))]
+    report = report_on(rows, as_of="2025-12-31", words=PAUSED, pauses_churn=pauses_churn)
+    april = period(report, "2025-04")
+    assert (april.step.churn, april.churn_paused, april.step.paused) == (cents("150.00"), 0, 0)
+
+
 def test_a_return_after_a_pause_is_a_reactivation():
     rows = [*BOTH, *monthly("100.00", 8, 12, customer=1)]
     words = replace(PAUSED, decisions=(replace(PAUSED.decisions[0], paused=False),))
@@ -94,6 +102,20 @@ def test_a_plan_discounted_to_nothing_may_keep_its_customer():
         "2025-06": {"churn": "120.00"},
     }
     assert [period(report, f"2025-0{n}").customers for n in (3, 4, 5, 6)] == [1, 1, 1, 0]
+
+
+def test_a_plan_that_was_free_from_its_beginning_makes_no_customer():
+    rows = [*monthly("0.00", 1, 3), *monthly("100.00", 4, 5)]
+    report = report_on(rows, keep_free=True)
+    assert [period(report, f"2025-0{n}").customers for n in (1, 3, 4)] == [0, 0, 1]
+    assert moves(report, "2025-04") == {"new": "100.00"}
+
+
+def test_a_credit_notes_row_of_nothing_keeps_no_customer():
+    text = Row(on="2025-03-01", net="0.00", service=("2025-03-01", "2025-04-01"), credit=True)
+    report = report_on([*monthly("100.00", 1, 2), text], keep_free=True)
+    assert moves(report, "2025-03") == {"churn": "100.00"}
+    assert period(report, "2025-03").customers == 0
 
 
 def unpaid(*due: str | None) -> Receivables:
