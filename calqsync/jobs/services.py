@@ -18,8 +18,8 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Least, Now
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, Value, When
+from django.db.models.functions import Coalesce, Least, Now
 from kombu.exceptions import OperationalError as BrokerDown
 from redis.exceptions import RedisError
 
@@ -132,13 +132,32 @@ def enqueue(
 ) -> Job:
     """Have the job run at `run_after` (default: now); joins the live one if there is any.
 
-    A queued one is brought forward, a running one is run once more when it ends. `priority` is
-    INTERACTIVE where a person waits, and by default that of the job which enqueues.
+    A queued one is brought forward, a running one is run once more when it ends; with this
+    `priority` where it is the more urgent one. It is INTERACTIVE where a person waits, and by
+    default that of the job which enqueues.
     """
     wish = doing.get() if priority is None else priority
     lane = lanes.lane_of(_QUEUES[kind], wish)
     due: Any = run_after or Now()
-    again = Case(When(state=JobState.LEASED, then=Value(True)), default=F("wanted_again"))
+    wished = Value(wish, PositiveSmallIntegerField())
+    # What was rung for in its old lane might have to wait there; the new one rings again.
+    lower = Q(state=JobState.QUEUED, priority__gt=wish)
+    changes: dict[str, Any] = {
+        "run_after": Least(F("run_after"), due),
+        "queue": Case(When(lower, then=Value(lane)), default=F("queue")),
+        "priority": Case(When(lower, then=wished), default=F("priority")),
+        "admitted_at": Case(When(lower, then=None), default=F("admitted_at")),
+        "nudged_at": Case(When(lower, then=None), default=F("nudged_at")),
+    }
+    if payload is not None:
+        changes["payload"] = payload
+    if run_after is None:
+        running = Q(state=JobState.LEASED)
+        urgent = Least(Coalesce(F("wanted_priority"), wished), wished)
+        changes |= {
+            "wanted_again": Case(When(running, then=Value(True)), default=F("wanted_again")),
+            "wanted_priority": Case(When(running, then=urgent), default=F("wanted_priority")),
+        }
     job: Job
     joined = 0
     while not joined:
@@ -156,16 +175,7 @@ def enqueue(
             },
         )
         # One that ended while this waited for its row is not joined: nobody would run it again.
-        joined = created or Job.objects.filter(pk=job.pk, state__in=LIVE).update(
-            run_after=Least(F("run_after"), due),
-            payload=payload if payload is not None else F("payload"),
-            wanted_again=F("wanted_again") if run_after else again,
-        )
-    if not created:
-        # Rung for in its old lane it may have to wait there; the new one rings again.
-        Job.objects.filter(pk=job.pk, state=JobState.QUEUED, priority__gt=wish).update(
-            queue=lane, priority=wish, admitted_at=None, nudged_at=None
-        )
+        joined = created or Job.objects.filter(pk=job.pk, state__in=LIVE).update(**changes)
     if run_after is None:
         ring_next(lane)
     return job
@@ -202,9 +212,13 @@ def nudge(tenant_id: int, job_id: int, kind: str, queue: str) -> bool:
 @transaction.atomic
 def cancel(*, kind: str, key: str = "") -> None:
     """Ask the live job to stop: at once when queued, at its next fence when running."""
-    live = Job.objects.filter(kind=kind, key=key)
-    live.filter(state=JobState.QUEUED).update(state=JobState.CANCELLED, finished_at=Now())
-    live.filter(state=JobState.LEASED).update(cancel_requested=True)
+    queued, running = Q(state=JobState.QUEUED), Q(state=JobState.LEASED)
+    # One statement: between two a job that is put back would be missed by both.
+    Job.objects.filter(kind=kind, key=key, state__in=LIVE).update(
+        state=Case(When(queued, then=Value(JobState.CANCELLED)), default=F("state")),
+        finished_at=Case(When(queued, then=Now()), default=F("finished_at")),
+        cancel_requested=Case(When(running, then=Value(True)), default=F("cancel_requested")),
+    )
 
 
 def claim(job_id: int) -> ClaimedJob | None:
@@ -277,12 +291,12 @@ def _leave(job: ClaimedJob, **changes: Any) -> None:
     ring_next(job.queue)
 
 
-def _back(job: ClaimedJob, wait: Any, priority: Priority = Priority.SCHEDULED) -> dict[str, Any]:
-    """Columns of a job that is put back, in its kind's own lane."""
+def _back(job: ClaimedJob, wait: Any, priority: int = Priority.SCHEDULED) -> dict[str, Any]:
+    """Columns of a job that is put back, in the lane of its priority."""
     return {
         "state": JobState.QUEUED,
         "run_after": Now() + wait,
-        "queue": _QUEUES[job.kind],
+        "queue": lanes.lane_of(_QUEUES[job.kind], priority),
         "priority": priority,
         "admitted_at": None,
         "nudged_at": None,
@@ -295,7 +309,7 @@ def finish(job: ClaimedJob, outcome: Outcome) -> None:
     """Record how the run ended; a job that was wanted again meanwhile is due at once."""
     if outcome.erased:
         return
-    row = mine(job).select_for_update().values("wanted_again").first()
+    row = mine(job).select_for_update().values("wanted_again", "wanted_priority").first()
     if row is None:
         raise LostLease(job.id)
     wait = timedelta(0) if row["wanted_again"] else outcome.again_in
@@ -305,11 +319,14 @@ def finish(job: ClaimedJob, outcome: Outcome) -> None:
     else:
         # What has more to do than one slice lets others go first.
         more = outcome.again_in == timedelta(0)
-        changes |= _back(job, wait, Priority.BACKFILL if more else Priority.SCHEDULED)
-        changes |= {"wanted_again": False, "attempts": 0 if outcome.resets else F("attempts")}
+        usual = Priority.BACKFILL if more else Priority.SCHEDULED
+        wished = row["wanted_priority"]
+        changes |= _back(job, wait, usual if wished is None else min(usual, wished))
+        changes |= {"wanted_again": False, "wanted_priority": None}
+        changes |= {"attempts": 0 if outcome.resets else F("attempts")}
     _leave(job, **changes)
-    if wait == timedelta(0) and _QUEUES[job.kind] != job.queue:
-        ring_next(_QUEUES[job.kind])
+    if wait == timedelta(0) and changes["queue"] != job.queue:
+        ring_next(changes["queue"])
 
 
 @transaction.atomic

@@ -317,6 +317,26 @@ def test_a_request_that_meets_a_job_in_its_end_is_not_lost(committed_cast, truth
         assert Job.objects.get(pk=asked[0]).state == JobState.QUEUED
 
 
+def test_a_job_that_is_put_back_at_that_moment_is_cancelled_all_the_same(committed_cast, truth):
+    job = queued(committed_cast.tenant)
+    work = claimed(job)
+
+    def outside():
+        try:
+            with scope.tenant(committed_cast.tenant.pk):
+                services.cancel(kind=job.kind, key=job.key)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=outside)
+    with scope.tenant(job.tenant_id), transaction.atomic():
+        services.finish(work, Outcome.again(timedelta(hours=6)))
+        thread.start()
+        until_blocked(truth)
+    thread.join(10)
+    assert row(job).state == JobState.CANCELLED
+
+
 def test_a_later_wish_does_not_take_back_that_a_running_job_is_wanted_again(committed_cast):
     job = queued(committed_cast.tenant)
     work = claimed(job)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from calqsync.jobs import dispatch, runner, services
-from calqsync.jobs.models import Job, JobState
+from calqsync.jobs.models import Job, JobState, Priority
 from calqsync.jobs.services import Cancelled, LostLease, Outcome
 from calqsync.tenancy import scope
 
@@ -123,6 +123,32 @@ def test_a_job_wanted_again_while_it_runs_is_due_when_it_ends(tenant):
     services.enqueue(kind=KIND)
     services.finish(held, Outcome.again(timedelta(hours=6)))
     assert services.claim(job.pk) is not None
+
+
+@pytest.mark.parametrize("again_in", [None, timedelta(0), timedelta(hours=6)])
+def test_a_job_that_a_person_wants_while_it_runs_is_run_again_in_their_lane(
+    tenant, monkeypatch, again_in
+):
+    monkeypatch.setitem(services._QUEUES, KIND, "sync")
+    job = services.enqueue(kind=KIND)
+    held = services.claim(job.pk)
+    services.enqueue(kind=KIND, priority=Priority.INTERACTIVE)
+    services.enqueue(kind=KIND, priority=Priority.BACKFILL)
+    services.finish(held, Outcome(again_in=again_in))
+    again = services.claim(job.pk)
+    assert (again.queue, again.priority) == ("interactive", Priority.INTERACTIVE)
+    services.finish(again, Outcome.again(timedelta(0)))
+    last = services.claim(job.pk)
+    assert (last.queue, last.priority) == ("sync", Priority.BACKFILL)
+
+
+def test_a_waiting_job_that_a_person_wants_goes_into_their_lane(tenant, monkeypatch):
+    monkeypatch.setitem(services._QUEUES, KIND, "sync")
+    job = services.enqueue(kind=KIND, priority=Priority.BACKFILL)
+    services.enqueue(kind=KIND, priority=Priority.INTERACTIVE)
+    services.enqueue(kind=KIND, priority=Priority.SCHEDULED)
+    held = services.claim(job.pk)
+    assert (held.queue, held.priority) == ("interactive", Priority.INTERACTIVE)
 
 
 def test_a_recurring_job_keeps_its_row_and_waits(tenant):
