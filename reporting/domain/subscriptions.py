@@ -25,9 +25,9 @@ from reporting.domain.lines import Lines, product_refs
 from reporting.domain.mrr import line_mrr
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.said import Said
+from reporting.domain.switches import REPLACED_DAYS, replaced
 
 SURE_OF = {Confidence.LOW: Sure.LOW, Confidence.MEDIUM: Sure.MEDIUM, Confidence.HIGH: Sure.HIGH}
-REPLACED_DAYS = 3
 _PERIODS = 1024
 
 
@@ -51,6 +51,9 @@ def finish(
     counted = service & (draft.sure >= SURE_OF[settings.threshold])
     life = _life(draft, chains, candidate & (lines.net >= 0), ~cancelled)
     late_chain = _late(life, chains, said, settings, as_of)
+    charges = counted & (lines.net > 0) & ~cancelled & (unpaid_until > as_of)
+    charges &= (draft.start <= as_of) & (draft.start < draft.end)
+    late_chain &= ~replaced(lines, draft, chains, charges, life.last_end, late_chain)
     late = service & late_chain[draft.chain] & (draft.end == life.last_end[draft.chain])
     late &= (draft.end > draft.start) & (unpaid_until > as_of)
     stop = np.maximum(np.where(late, as_of + 1, draft.end), draft.start)
@@ -125,6 +128,8 @@ class _Life:
     """It has at least one subscription line that is not a credit."""
     first_start: Ints
     last_end: Ints
+    stands: Flags
+    """Something of it was not taken back."""
     period: Ints
 
 
@@ -145,6 +150,7 @@ def _life(draft: Draft, chains: Chains, lasting: Flags, standing: Flags) -> _Lif
         alive=alive,
         first_start=first_start,
         last_end=np.where(alive, end % DAY_SPAN, NO_DAY),
+        stands=alive & (end >= DAY_SPAN),
         period=np.where(alive, period - 2, 0),
     )
 
@@ -154,7 +160,7 @@ def _late(life: _Life, chains: Chains, said: Said, settings: Settings, as_of: in
     grace = np.zeros(chains.count, dtype=np.int64)
     for period, days in settings.grace_days.items():
         grace[life.period == period] = days
-    waiting = (life.last_end <= as_of) & (as_of <= life.last_end + grace)
+    waiting = life.stands & (life.last_end <= as_of) & (as_of <= life.last_end + grace)
     waiting &= (said.end == NO_DAY) & ~said.paused & ~said.rejected & (life.last_end != NO_DAY)
     beside = np.flatnonzero(waiting & (chains.band != 0))
     if beside.size:

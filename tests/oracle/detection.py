@@ -4,11 +4,11 @@ Order of sources: row dates, delivery dates, dates in the text, unit and words, 
 what is certain counts: dates in a band, MONTH or YEAR beside a recurring word, a cadence of one
 price, and a period beside such a line.
 
-Four rules are choices of ours where several readings would do, and are taken from the written
+Five rules are choices of ours where several readings would do, and are taken from the written
 definitions: when rows of several prices are one history; an inferred period that is not cut
 short by a second contract's invoice; certainty beside a certain line; and no grace for a
-history that another one of its product follows. Words are the oracle's own list, long enough
-for the sandbox's texts and no longer.
+history that another one of its product follows, or one of another product takes the place of.
+Words are the oracle's own list, long enough for the sandbox's texts and no longer.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
@@ -39,8 +40,13 @@ class Growth:
     """(recurring, all) net by "YYYY-MM" of the invoice, minor units."""
 
 
-def late_chains(services: list[Service], as_of: date) -> dict[tuple[object, ...], date]:
-    """The end of each subscription that awaits its next invoice within the grace."""
+def late_chains(
+    services: list[Service], as_of: date, rows: list[Row], unpaid: Mapping[int, date] | None = None
+) -> dict[tuple[object, ...], date]:
+    """The end of each subscription that awaits its next invoice within the grace.
+
+    `unpaid` has the invoices that no longer count, with the day from which they do not.
+    """
     standing = [one for one in services if one.row.net > 0 and not one.cancelled]
     last: dict[tuple[object, ...], Service] = {}
     for one in standing:
@@ -56,12 +62,58 @@ def late_chains(services: list[Service], as_of: date) -> dict[tuple[object, ...]
         )
         if one.after <= as_of <= one.after + timedelta(days=GRACE[one.nominal]) and not followed:
             late[chain] = one.after
-    return late
+    standing = [one for one in standing if one.row.invoice.id not in (unpaid or {})]
+    gone = _switched(standing, late, as_of, rows)
+    return {chain: after for chain, after in late.items() if chain not in gone}
+
+
+def _switched(
+    standing: list[Service], late: dict[tuple[object, ...], date], as_of: date, rows: list[Row]
+) -> set[tuple[object, ...]]:
+    """Late subscriptions whose place another product's took: one for one, nearest in worth."""
+    chains: dict[tuple[object, ...], list[Service]] = defaultdict(list)
+    for one in standing:
+        if one.start <= as_of and one.start < one.after:
+            chains[one.chain].append(one)
+    pairs = []
+    for old, after in late.items():
+        last = [one for one in chains.get(old, []) if one.after == after]
+        if not last:
+            continue
+        group = last[0].row.group
+        worth = sum(_per_month(one, one.row.net) for one in last)
+        begun = min(one.start for one in last)
+        due = after + (min(one.row.day for one in last) - begun)
+        billed = max(row.day for row in rows if row.group == group and row.net > 0)
+        for new, members in chains.items():
+            start = min(one.start for one in members)
+            first = [one for one in members if one.start == start]
+            other = first[0].row.group
+            day = min(one.row.day for one in first)
+            price = sum(_per_month(one, one.row.net) for one in first)
+            if (
+                (other[0], other[2]) == (group[0], group[2])
+                and other[1] != group[1]
+                and min((start - after).days, (day - due).days) >= -3
+                and day > billed
+                and price * 4 >= worth
+            ):
+                apart = Fraction(max(price, worth), min(price, worth))
+                pairs.append(
+                    (apart, min(one.row.place for one in last), first[0].row.place, old, new)
+                )
+    gone: set[tuple[object, ...]] = set()
+    taken: set[tuple[object, ...]] = set()
+    for _, _, _, old, new in sorted(pairs, key=lambda pair: pair[:3]):
+        if old not in gone and new not in taken:
+            gone.add(old)
+            taken.add(new)
+    return gone
 
 
 def grow(rows: list[Row], as_of: date) -> Growth:
     services, unmatched = detect(rows)
-    late = late_chains(services, as_of)
+    late = late_chains(services, as_of, rows)
     first = min([row.day for row in rows] + [one.start for one in services])
     days = month_ends(first, as_of)
     growth = Growth(services, unmatched, [Month(day) for day in days], [], _revenue(rows, services))

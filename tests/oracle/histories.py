@@ -1,8 +1,9 @@
 """Invoice histories drawn from a seed, as the oracle's rows and as the engine's lines.
 
 Customers with one to three subscriptions of different products, periods and currencies, begun on
-any day; renewed with gaps, price changes and moving exchange rates; invoiced before or after
-their start; credited in whole or in part, discounted, and beside them work by the hour.
+any day, and with plans that change about the last day; renewed with gaps, price changes and moving
+exchange rates; invoiced before or after their start; credited in whole or in part, discounted, and
+beside them work by the hour.
 """
 
 from __future__ import annotations
@@ -134,6 +135,23 @@ class _Writer:
                 [(product, "Hyvitys osasta", "PIECE", 1, back, (half, span[1]))],
             )
 
+    def switch(self, customer: int) -> None:
+        """Plans that end about as_of, and others that begin then, in their place or beside."""
+        random, as_of = self.random, self.history.as_of
+        turn = add_months((as_of - timedelta(days=random.randint(0, 40))).replace(day=1), 0)
+        currency, price = random.choice(["EUR", "USD"]), random.randint(2_000, 90_000)
+        for product in (5, 6)[: random.choice([1, 1, 2])]:
+            months = random.choice([1, 1, 3])
+            for number in range(random.randint(2, 5), 0, -1):
+                span = (add_months(turn, -number * months), add_months(turn, (1 - number) * months))
+                self._period(customer, product, currency, price * months, span)
+        for product in (7, 8)[: random.choice([0, 1, 1, 2])]:
+            months = random.choice([1, 1, 12])
+            begin = turn + timedelta(days=random.choice([0, 0, 0, -2, 2, 9, -9]))
+            worth = price * random.choice([20, 60, 100, 150]) // 100
+            span = (begin, add_months(begin, months))
+            self._period(customer, product, currency, worth * months, span)
+
 
 def history_of(seed: int) -> History:
     """The same seed gives the same history."""
@@ -143,6 +161,8 @@ def history_of(seed: int) -> History:
         currency = random.choice(["EUR", "EUR", "USD", "SEK"])
         for product in random.sample([1, 2, 3, 4], random.choice([1, 1, 2, 3])):
             writer.subscription(customer, product, currency)
+    for customer in random.sample(range(1, 9), random.randint(0, 3)):
+        writer.switch(customer)
     for month in range(FIRST.year * 12, FIRST.year * 12 + 48):
         if random.random() < 0.7:
             writer.history.costs[month] = random.randint(10_000, 900_000)

@@ -91,7 +91,7 @@ def books(rows: list[Row], as_of: date, opened: dict[int, int], rules: Rules) ->
         days=month_ends(first, as_of),
         rules=rules,
         as_of=as_of,
-        late=late_chains(services, as_of),
+        late=late_chains(services, as_of, rows, unpaid),
         unpaid=unpaid,
     )
 
