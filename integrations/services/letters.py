@@ -18,7 +18,15 @@ from django.utils.translation import ngettext
 
 from calqsync.tenancy import formats, mails
 from calqsync.tenancy.models import Membership
-from integrations.models import Connection, Credential, Invoice, Rejection, SyncRun, SyncStream
+from integrations.models import (
+    Connection,
+    Credential,
+    Invoice,
+    Rejection,
+    RemovalHold,
+    SyncRun,
+    SyncStream,
+)
 from integrations.models.connections import Trouble
 from integrations.models.runs import Stream
 from integrations.sync import access, breaker, trouble
@@ -129,6 +137,30 @@ def first_import(about: str, reader: Membership | None) -> mails.Letter | None:
         *_set_aside(found),
         _("Your dashboard:\n%(dashboard)s"),
         _("From now on it is brought up to date by itself. When, and how often:\n%(address)s"),
+    )
+
+
+@mails.letter(trouble.VANISHED)
+def vanished(about: str, reader: Membership | None) -> mails.Letter | None:
+    """Whether documents that vanished at once were deleted; None once that is settled."""
+    open_ = RemovalHold.objects.filter(public_id=about, ended_at=None, confirmed_at=None)
+    hold = open_.select_related("connection__tenant").first()
+    if hold is None or reader is None or hold.connection.disconnected_at is not None:
+        return None
+    return _letter(
+        reader,
+        hold.connection,
+        _("%(name)s: were %(missing)s %(what)s deleted?"),
+        _(
+            "An import of %(company)s (connection %(name)s) no longer found %(missing)s of"
+            " %(stored)s %(what)s. So many at once are more often a right that was taken from the"
+            " Procountor user than documents that were deleted."
+        ),
+        _("Nothing was removed: they still count in your figures, and do so until you say."),
+        _("Look again, or say that they were deleted:\n%(address)s"),
+        missing=formats.count(hold.missing),
+        stored=formats.count(hold.stored),
+        what=str(hold.get_stream_display()).lower(),
     )
 
 

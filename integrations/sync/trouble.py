@@ -17,7 +17,7 @@ from calqsync.jobs.models import Job
 from calqsync.jobs.services import ClaimedJob
 from calqsync.tenancy import mails
 from calqsync.tenancy.models import Role
-from integrations.models import Connection, Credential
+from integrations.models import Connection, Credential, RemovalHold
 from integrations.models.connections import GrantKind, Trouble
 from integrations.sync.access import REFRESH_LIFE
 from integrations.sync.advice import PARTLY
@@ -29,6 +29,7 @@ REMINDER = "connection_still_broken"
 WORKS_AGAIN = "connection_works_again"
 FIRST_IMPORT = "connection_first_import"
 ENDS_SOON = "connection_ends_soon"
+VANISHED = "connection_vanished"
 OPERATOR = "connection_our_fault"
 WARNED_BEFORE = timedelta(days=14)
 REMIND_EVERY = timedelta(days=7)
@@ -186,8 +187,13 @@ def warn_of_end(connection: Connection, *, now: datetime) -> None:
         _to_who_can_act(ENDS_SOON, connection)
 
 
-def _to_who_can_act(letter: str, connection: Connection) -> None:
-    mails.post_to_members(letter=letter, about=str(connection.public_id), min_role=Role.ADMIN)
+def ask_about_removals(hold: RemovalHold) -> None:
+    """Ask in a letter whether what vanished was deleted; once a question. Needs a transaction."""
+    _to_who_can_act(VANISHED, hold)
+
+
+def _to_who_can_act(letter: str, about: Connection | RemovalHold) -> None:
+    mails.post_to_members(letter=letter, about=str(about.public_id), min_role=Role.ADMIN)
 
 
 def credential_of(connection: Connection) -> int | None:

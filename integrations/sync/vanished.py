@@ -9,6 +9,7 @@ import structlog
 from integrations.models import BankAccount, Invoice, Product, Rejection, RemovalHold
 from integrations.models.runs import Stream
 from integrations.sync.staging import GONE, SEEN, held_ids
+from integrations.sync.trouble import ask_about_removals
 from integrations.sync.work import Page, Work
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ def believed(work: Work, page: Page, stream: Stream, *, missing: int, stored: in
         return missing > 0
     if hold is None:
         log.warning("sync.removal_held", stream=stream.value, missing=missing, stored=stored)
-        RemovalHold.objects.create(
+        hold = RemovalHold.objects.create(
             tenant_id=work.connection.tenant_id,
             connection=work.connection,
             stream=stream,
@@ -41,6 +42,9 @@ def believed(work: Work, page: Page, stream: Stream, *, missing: int, stored: in
             missing=missing,
             stored=stored,
         )
+        # The server names it, and its letter is about that name.
+        hold.refresh_from_db(fields=["public_id"])
+        ask_about_removals(hold)
         return False
     confirmed = hold.confirmed_at is not None and hold.confirmed_at <= work.run.started_at
     if confirmed and missing <= hold.missing + max(FEW, hold.missing // SHARE):
@@ -48,6 +52,8 @@ def believed(work: Work, page: Page, stream: Stream, *, missing: int, stored: in
     # More than was confirmed: the question is asked anew.
     changed = {"confirmed_at": None, "confirmed_by": None} if confirmed else {}
     held.update(missing=missing, stored=stored, **changed)
+    if confirmed:
+        ask_about_removals(hold)
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core import mail
 from django.db import transaction
 
 from calqsync.tenancy import scope
@@ -50,7 +51,9 @@ def test_a_full_run_in_many_slices_finds_what_vanished(books, koivu, settings):
     assert [i.pk for i in books.all(Invoice) if i.removed_at] == [gone.pk]
 
 
-def test_s12_many_missing_documents_are_held_until_a_person_and_a_second_run_say_so(books, koivu):
+def test_s12_many_missing_documents_are_held_until_a_person_and_a_second_run_say_so(
+    books, koivu, post_office
+):
     imported(books)
     everything = books.all(Invoice)
     for invoice in everything[5:]:
@@ -67,9 +70,14 @@ def test_s12_many_missing_documents_are_held_until_a_person_and_a_second_run_say
         len(everything) - 5,
         len(everything),
     )
+    assert asked(books, post_office) == 2
+    assert f"no longer found {len(everything) - 5} of {len(everything)} invoices" in (
+        mail.outbox[-1].body
+    )
     requested(books, full=True)
     books.slice()
     assert removed() == [], "a second run alone removes nothing"
+    assert asked(books, post_office) == 0, "the question was put once to each who can answer it"
     with scope.tenant(books.connection.tenant_id), transaction.atomic():
         RemovalHold.objects.update(confirmed_at=books.now())
     requested(books, full=True)
@@ -78,7 +86,14 @@ def test_s12_many_missing_documents_are_held_until_a_person_and_a_second_run_say
     assert books.one(RemovalHold).ended_at is not None
 
 
-def test_s12b_what_is_seen_again_ends_the_question(books, koivu):
+def asked(books, post_office):
+    """How many letters go now that ask whether documents were deleted."""
+    before = len(mail.outbox)
+    post_office(books.cast.tenant)
+    return sum("deleted?" in letter.subject for letter in mail.outbox[before:])
+
+
+def test_s12b_what_is_seen_again_ends_the_question(books, koivu, post_office):
     imported(books)
     shelf = koivu.invoices
     kept = {}
@@ -94,16 +109,18 @@ def test_s12b_what_is_seen_again_ends_the_question(books, koivu):
     requested(books, full=True)
     books.slice()
     assert books.one(RemovalHold).ended_at is not None
+    assert asked(books, post_office) == 0, "a question that is settled is not sent"
     assert [i for i in books.all(Invoice) if i.removed_at] == []
 
 
-def test_s12c_more_than_was_confirmed_asks_anew(books, koivu):
+def test_s12c_more_than_was_confirmed_asks_anew(books, koivu, post_office):
     imported(books)
     numbers = [int(invoice.external_id) for invoice in books.all(Invoice)]
     for number in numbers[: len(numbers) // 2]:
         edits.delete_invoice(koivu, number)
     requested(books, full=True)
     books.slice()
+    assert asked(books, post_office) == 2
     with scope.tenant(books.connection.tenant_id), transaction.atomic():
         RemovalHold.objects.update(confirmed_at=books.now())
     for number in numbers[len(numbers) // 2 : -2]:
@@ -112,6 +129,7 @@ def test_s12c_more_than_was_confirmed_asks_anew(books, koivu):
     books.slice()
     hold = books.one(RemovalHold)
     assert (hold.confirmed_at, hold.ended_at, hold.missing) == (None, None, len(numbers) - 2)
+    assert asked(books, post_office) == 2
     assert [i for i in books.all(Invoice) if i.removed_at] == []
 
 
