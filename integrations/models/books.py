@@ -122,6 +122,12 @@ class Product(Imported):
 class Invoice(Imported):
     """A sales invoice or credit note. `issued` tells whether it is a business transaction."""
 
+    # Of the statuses, which are kept as they came: those that leave nothing open, and those that
+    # take the document back.
+    SETTLED = ("PAID", "MARKED_PAID")
+    VOID = ("INVALIDATED", "DELETED")
+    PART_PAID = "PARTLY_PAID"
+
     customer = models.ForeignKey(
         Customer, models.CASCADE, null=True, related_name="+", db_index=False, db_constraint=False
     )

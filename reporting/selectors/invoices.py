@@ -23,8 +23,6 @@ from reporting.selectors.frame import Words
 from reporting.selectors.listing import Listing
 from reporting.selectors.payments import number_of, payments_table
 
-VOID = ("INVALIDATED", "DELETED")
-_SETTLED = ("PAID", "MARKED_PAID")
 _OPEN = ~Q(age="")
 _COLUMNS = (
     *("number", "external_id", "customer_name", "date", "due_date", "currency", "status"),
@@ -59,7 +57,7 @@ _WHERE = {
 def state_of(invoice: Any, *, today: date) -> tuple[str, str]:
     """The badge of an invoice with its figures beside it: a code of `parts.STATUSES`, a word."""
     if not invoice.issued:
-        if invoice.status in VOID:
+        if invoice.status in Invoice.VOID:
             return "cancelled", _("Invalidated")
         return "draft", _("Not issued")
     if invoice.is_credit:
@@ -77,11 +75,13 @@ def state_of(invoice: Any, *, today: date) -> tuple[str, str]:
 
 def _state_in_the_books(invoice: Any, today: date) -> tuple[str, str]:
     """For an invoice that the figures leave out, or have not reached yet."""
-    if invoice.status in _SETTLED:
+    if invoice.status in Invoice.SETTLED:
         return "paid", _("Paid")
     if invoice.due_date and invoice.due_date < today:
         return "overdue", _("Overdue")
-    return ("part_paid", _("Part paid")) if "PARTLY" in invoice.status else ("open", _("Open"))
+    if invoice.status == Invoice.PART_PAID:
+        return "part_paid", _("Part paid")
+    return "open", _("Open")
 
 
 def invoice_rows() -> QuerySet[Any]:
