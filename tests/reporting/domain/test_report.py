@@ -111,6 +111,29 @@ def test_an_exchange_rate_and_a_rise_in_one_month_are_told_apart():
     assert report.explain_fx(month("2025-02")).total == -24_00_0000
 
 
+def test_a_customer_whose_credits_outweigh_what_it_pays_has_left_without_an_exchange_effect():
+    usd = Row(on="2025-01-01", net="110.00", net_acc="100.00", currency="USD")
+    report = report_on(
+        [
+            usd.but(service=("2025-01-01", "2025-02-01")),
+            usd.but(on="2025-02-01", net_acc="90.00", service=("2025-02-01", "2025-03-01")),
+            Row(on="2025-01-01", net="10.00", service=("2025-01-01", "2025-03-01")),
+            Row(on="2025-02-01", net="-500.00", service=("2025-02-01", "2025-03-01"), credit=True),
+        ]
+    )
+    assert report.mrr.tolist()[:2] == [cents("105.00"), 0]
+    assert moves(report, "2025-02") == {"churn": "105.00"}
+
+
+def test_what_would_stand_at_the_former_rate_is_rounded_to_the_nearest_unit():
+    usd = Row(on="2025-01-01", net="0.03", net_acc="0.01", currency="USD")
+    january, february = ("2025-01-01", "2025-02-01"), ("2025-02-01", "2025-03-01")
+    report = report_on(
+        [usd.but(service=january), usd.but(on="2025-02-01", net="0.02", service=february)]
+    )
+    assert report.monthly.fx_total.tolist()[:2] == [0, 10_000 - 6_667]
+
+
 def test_a_movement_is_explained_by_its_customers():
     rows = [YEAR, YEAR.but(customer=2, net="2400.00")]
     report = report_on(rows)

@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.domain.rounding import divide_half_away, list_minor, minor, minors, share_out
+from reporting.domain.rounding import (
+    divide_half_away,
+    list_minor,
+    minor,
+    minors,
+    share_out,
+    share_rows,
+)
 
 PARTS = st.lists(st.integers(-(10**14), 10**14), max_size=30)
 
@@ -29,6 +36,11 @@ def test_any_total_is_shared_out_whole(parts, total):
 
 def test_the_largest_remainders_get_the_missing_units():
     assert list_minor([33_333, 33_333, 33_334]).tolist() == [3, 3, 4]
+
+
+def test_in_a_table_what_is_nothing_gets_no_missing_unit():
+    parts = np.array([[0, 14_000, 0], [15_000, -5_000, 0]])
+    assert share_rows(parts, np.array([3, 3])).tolist() == [[0, 3, 0], [3, 0, 0]]
 
 
 def test_halves_round_away_from_zero():
