@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any, Literal
 
 from django.db import connection
@@ -16,12 +13,15 @@ from django.db.models.functions import Coalesce
 
 from calqsync.tenancy import scope
 from integrations.models import Customer
-from reporting.models import CustomerFigure, CustomerMerge, CustomersApart, Subscription
+from reporting.models import CustomerMerge
 
 MOST = 50
 """Proposals made at once; the next ones follow when these are settled."""
-EARLIER, LATER = timedelta(days=7), timedelta(days=45)
-"""How far before or after the end of one customer's service its namesake's may begin."""
+ENDS = 2_000
+"""Subscriptions looked at whose customers left, those that ended last; whom they go on as begins
+within weeks of that, so that an older one was proposed in its time."""
+EARLIER, LATER = 7, 45
+"""How many days before or after the end of one customer's service its namesake's may begin."""
 SAME_PRICE_PERCENT = 1
 
 _BUSINESS_ID = re.compile(r"\d{7}-?\d")
@@ -43,101 +43,93 @@ class Double:
 
 # Legal forms and everything but letters and digits say nothing about who it is.
 _ALIKE = r"""
-    SELECT f.why, array_agg(c.id ORDER BY c.id)
-    FROM integrations_customer c CROSS JOIN LATERAL (VALUES
-        ('business_id', lower(regexp_replace(c.business_id, '[^[:alnum:]]', '', 'g'))),
-        ('name', regexp_replace(regexp_replace(lower(c.name),
-            '\m(oyj|oy|ab|abp|ky|tmi|ay|ry|ltd|inc|llc|gmbh|as|aps|oü|sa|bv|plc)\M', '', 'g'),
-            '[^[:alnum:]]', '', 'g'))
-    ) f (why, folded)
-    WHERE c.tenant_id = %(tenant)s AND c.removed_at IS NULL AND f.folded <> ''
-        AND NOT EXISTS (SELECT FROM reporting_customermerge m
-            WHERE m.tenant_id = c.tenant_id AND m.customer_id = c.id)
-    GROUP BY f.why, f.folded HAVING count(*) > 1
-    ORDER BY f.why, f.folded LIMIT %(most)s
+    WITH groups AS (
+        SELECT f.why, f.folded, array_agg(c.id ORDER BY c.id) AS ids
+        FROM integrations_customer c CROSS JOIN LATERAL (VALUES
+            ('business_id', lower(regexp_replace(c.business_id, '[^[:alnum:]]', '', 'g'))),
+            ('name', regexp_replace(regexp_replace(lower(c.name),
+                '\m(oyj|oy|ab|abp|ky|tmi|ay|ry|ltd|inc|llc|gmbh|as|aps|oü|sa|bv|plc)\M', '', 'g'),
+                '[^[:alnum:]]', '', 'g'))
+        ) f (why, folded)
+        WHERE c.tenant_id = %(tenant)s AND c.removed_at IS NULL AND f.folded <> ''
+            AND NOT EXISTS (SELECT FROM reporting_customermerge m
+                WHERE m.tenant_id = c.tenant_id AND m.customer_id = c.id)
+        GROUP BY f.why, f.folded HAVING count(*) > 1
+    )
+    SELECT g.why, g.ids[1], other FROM groups g CROSS JOIN LATERAL unnest(g.ids[2:]) other
+    WHERE NOT EXISTS (SELECT FROM reporting_customersapart a WHERE a.tenant_id = %(tenant)s
+        AND a.customer_id = g.ids[1] AND a.other_id = other)
+    ORDER BY g.why, g.folded, other LIMIT %(most)s
+"""
+
+# A customer whose last subscription ended, and a new one that buys the same for the same. Where
+# several did, the price is a usual one and says nothing about who follows whom. One that bought
+# before the other left is no new name for it. Months meet months, and then days: a product that
+# everybody buys would else be compared with itself.
+_CONTINUED = """
+    WITH runs AS MATERIALIZED (
+        SELECT customer_id, product_id, currency, first_start, last_end, status,
+            date_trunc('month', first_start::timestamp) AS begun
+        FROM reporting_subscription
+        WHERE tenant_id = %(tenant)s AND product_id IS NOT NULL AND counted
+    ), people AS MATERIALIZED (
+        SELECT customer_id, min(first_start) AS since, bool_and(status = 'churned') AS gone
+        FROM runs GROUP BY customer_id
+    ), ended AS MATERIALIZED (
+        SELECT r.* FROM runs r JOIN people p USING (customer_id)
+        WHERE p.gone ORDER BY r.last_end DESC, r.customer_id LIMIT %(ends)s
+    ), pairs AS MATERIALIZED (
+        SELECT DISTINCT e.customer_id AS gone, r.customer_id AS came
+        FROM ended e
+        CROSS JOIN LATERAL generate_series(
+            date_trunc('month', (e.last_end - %(earlier)s)::timestamp),
+            (e.last_end + %(later)s)::timestamp, interval '1 month') AS month
+        JOIN runs r ON r.product_id = e.product_id AND r.currency = e.currency
+            AND r.begun = month AND r.customer_id <> e.customer_id
+            AND r.first_start BETWEEN e.last_end - %(earlier)s AND e.last_end + %(later)s
+        JOIN people p ON p.customer_id = r.customer_id AND p.since >= e.last_end - %(earlier)s
+    ), prices AS MATERIALIZED (
+        SELECT f.customer_id,
+            (SELECT mrr FROM unnest(f.mrr_e4) WITH ORDINALITY m (mrr, place)
+                WHERE mrr <> 0 ORDER BY place LIMIT 1) AS begins,
+            (SELECT mrr FROM unnest(f.mrr_e4) WITH ORDINALITY m (mrr, place)
+                WHERE mrr <> 0 ORDER BY place DESC LIMIT 1) AS ends
+        FROM reporting_customerfigure f WHERE f.tenant_id = %(tenant)s
+            AND f.customer_id IN (SELECT gone FROM pairs UNION SELECT came FROM pairs)
+    ), alike AS (
+        SELECT gone, came, count(*) OVER (PARTITION BY gone) AS followers,
+            count(*) OVER (PARTITION BY came) AS forerunners
+        FROM pairs JOIN prices g ON g.customer_id = gone JOIN prices c ON c.customer_id = came
+        WHERE abs(g.ends - c.begins) * 100 <= g.ends * %(percent)s
+    )
+    SELECT gone, came FROM alike WHERE followers = 1 AND forerunners = 1
+        AND NOT EXISTS (SELECT FROM reporting_customersapart a WHERE a.tenant_id = %(tenant)s
+            AND a.customer_id = least(gone, came) AND a.other_id = greatest(gone, came))
+    ORDER BY gone, came LIMIT %(most)s
 """
 
 
 def doubles() -> list[Double]:
     """At most MOST proposals, those with the most MRR first; none that a person kept apart."""
     pairs: dict[tuple[int, int], Why] = {}
-    apart = set(CustomersApart.objects.values_list("customer_id", "other_id"))
-    for why, small, large in (*_alike(), *_continued()):
-        pair = (min(small, large), max(small, large))
-        if pair not in apart:
-            pairs.setdefault(pair, why)
+    for why, one, other in (*_alike(), *_continued()):
+        pairs.setdefault((min(one, other), max(one, other)), why)
     return _as_proposals(pairs)
 
 
-def _alike() -> Iterator[tuple[Why, int, int]]:
+def _alike() -> list[tuple[Why, int, int]]:
+    asked = {"tenant": scope.required(), "most": 4 * MOST}
     with connection.cursor() as cursor:
-        cursor.execute(_ALIKE, {"tenant": scope.required(), "most": 4 * MOST})
-        groups = cursor.fetchall()
-    for why, ids in groups:
-        for other in ids[1:]:
-            yield why, ids[0], other
+        cursor.execute(_ALIKE, asked)
+        return list(cursor.fetchall())
 
 
-def _continued() -> Iterator[tuple[Why, int, int]]:
-    """A customer whose last subscription ended, and a new one that buys the same for the same.
-
-    Where several did, the price is a usual one and says nothing about who follows whom.
-    """
-    runs = Subscription.objects.filter(product__isnull=False, counted=True).values_list(
-        "customer_id", "product_id", "currency", "first_start", "last_end", "status"
-    )
-    begun: dict[tuple[int, str], list[tuple[date, int]]] = defaultdict(list)
-    ended: list[tuple[int, tuple[int, str], date]] = []
-    running: set[int] = set()
-    first: dict[int, date] = {}
-    for customer, product, currency, start, end, status in runs.iterator():
-        begun[product, currency].append((start, customer))
-        first[customer] = min(first.get(customer, start), start)
-        if status == "churned":
-            ended.append((customer, (product, currency), end))
-        else:
-            running.add(customer)
-    for starts in begun.values():
-        starts.sort()
-    found = [
-        (gone, came)
-        for gone, what, end in ended
-        if gone not in running
-        for came in _began(begun[what], end)
-        # One that bought before the other left is no new name for it.
-        if came != gone and first[came] >= end - EARLIER
-    ]
-    histories = _histories({one for pair in found for one in pair})
-    alike = {
-        (gone, came)
-        for gone, came in found
-        if _same_price(histories.get(gone, []), histories.get(came, []))
-    }
-    left, begun_as = Counter(gone for gone, _ in alike), Counter(came for _, came in alike)
-    for gone, came in sorted(alike):
-        if left[gone] == begun_as[came] == 1:
-            yield "continues", gone, came
-
-
-def _began(starts: list[tuple[date, int]], end: date) -> Iterator[int]:
-    at = bisect_left(starts, (end - EARLIER, 0))
-    while at < len(starts) and starts[at][0] <= end + LATER:
-        yield starts[at][1]
-        at += 1
-
-
-def _histories(customers: Iterable[int]) -> Mapping[int, list[int]]:
-    wanted = list(customers)
-    if not wanted:
-        return {}
-    rows = CustomerFigure.objects.filter(customer__in=wanted)
-    return dict(rows.values_list("customer_id", "mrr_e4"))
-
-
-def _same_price(gone: list[int], came: list[int]) -> bool:
-    last = next((mrr for mrr in reversed(gone) if mrr), 0)
-    begins = next((mrr for mrr in came if mrr), 0)
-    return last > 0 and abs(last - begins) * 100 <= last * SAME_PRICE_PERCENT
+def _continued() -> list[tuple[Why, int, int]]:
+    asked = {"tenant": scope.required(), "most": 4 * MOST, "ends": ENDS}
+    asked |= {"earlier": EARLIER, "later": LATER, "percent": SAME_PRICE_PERCENT}
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTINUED, asked)
+        return [("continues", gone, came) for gone, came in cursor.fetchall()]
 
 
 def _two_companies(known: Mapping[int, Any], pair: tuple[int, int]) -> bool:

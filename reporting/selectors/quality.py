@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from calqsync.tenancy.models import Tenant
 from integrations.models import Product, Rejection
 from reporting.domain import rounding
-from reporting.models import LineFigure, Report, Subscription
+from reporting.models import LineFigure, Subscription
 from reporting.selectors import doubles, frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Listing
@@ -56,37 +56,28 @@ class QualityPage:
     recomputing: bool
 
 
-def quality_page(*, tenant: Tenant) -> QualityPage:
-    """Every kind of the tenant in scope."""
+def quality_page(*, tenant: Tenant, published_at: datetime | None) -> QualityPage:
+    """Every kind of the tenant in scope; `published_at` is when its figures were, if ever."""
     words = frame.words_for(tenant)
     found = [*_flawed(tenant, words), _unmarked(tenant, words), _credits(tenant, words)]
     found.append(_set_aside(tenant, words))
     pairs = [_double(tenant, words, one) for one in doubles.doubles()]
-    report = Report.objects.only("published_at").first()
     kept = sorted((pair for pair in found if pair[1].count), key=lambda pair: -pair[0])
     return QualityPage(
         sections=[section for _stake, section in kept],
         doubles=pairs,
         clean=[section.title for _stake, section in found if not section.count]
         + ([] if pairs else [_("Customers that look like one")]),
-        computed=words.moment(report.published_at) if report else "",
+        computed=words.moment(published_at) if published_at else "",
         recomputing=recomputing(),
     )
 
 
 def _flawed(tenant: Tenant, words: Words) -> list[tuple[int, Section]]:
-    of = {
-        f"{name}_{what}": made
-        for name, where in FLAWS.items()
-        for what, made in (
-            ("count", Count("pk", filter=where)),
-            ("stake", Sum("mrr_e4", filter=where, default=0)),
-        )
-    }
-    some = Subscription.objects.filter(_ANY_FLAW).exclude(status="rejected")
-    counted = some.aggregate(**of)
+    some = Subscription.objects.exclude(status="rejected")
     first, *more = (_few(some.filter(where), name) for name, where in FLAWS.items())
-    few = list(first.union(*more, all=True)) if any(counted.values()) else []
+    few = list(first.union(*more, all=True))
+    sums = {row["kind"]: (row["number"], int(row["stake"])) for row in few}
     titles = {
         "gaps": (
             _("Gaps in subscriptions"),
@@ -107,7 +98,7 @@ def _flawed(tenant: Tenant, words: Words) -> list[tuple[int, Section]]:
     }
     made = []
     for name, (title, text) in titles.items():
-        number, stake = counted[f"{name}_count"], int(counted[f"{name}_stake"])
+        number, stake = sums.get(name, (0, 0))
         made.append(
             (
                 stake,
@@ -128,9 +119,12 @@ def _flawed(tenant: Tenant, words: Words) -> list[tuple[int, Section]]:
 
 
 def _few(rows: QuerySet[Any], kind: str) -> QuerySet[Any]:
+    """The first of these rows, each with the number and the MRR of them all."""
     names = ("customer__name", "product_name", "mrr_e4", "public_id")
-    made = rows.annotate(kind=Value(kind)).order_by("-mrr_e4", "pk")
-    few: QuerySet[Any] = made.values(*names, "kind")[:FEW]
+    made = rows.annotate(
+        kind=Value(kind), number=Window(Count("pk")), stake=Window(Sum("mrr_e4"))
+    ).order_by("-mrr_e4", "pk")
+    few: QuerySet[Any] = made.values(*names, "kind", "number", "stake")[:FEW]
     return few
 
 

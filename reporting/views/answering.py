@@ -43,10 +43,19 @@ def answer_list(
     return answer(request, template, title=listing.caption, listing=listing.page(), **context)
 
 
-def answer(request: TenantRequest, template: str, **context: Any) -> HttpResponse:
-    """A page of documents with the freshness note above it, without names for an investor."""
+def answer(
+    request: TenantRequest,
+    template: str,
+    *,
+    published: frame.Published | None = None,
+    **context: Any,
+) -> HttpResponse:
+    """A page of documents with the freshness note above it, without names for an investor.
+
+    `published` are the figures that a viewer's page has read already.
+    """
     unnamed = not request.membership.may(Role.VIEWER)
-    found = frame.published(aggregates_only=unnamed)
+    found = published or frame.published(aggregates_only=unnamed)
     note = frame.freshness_note(request.tenant, found, now=timezone.now(), aggregates_only=unnamed)
     return render(request, template, {"freshness": note, **context})
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from calqsync.tenancy.access import TenantRequest, tenant_page, tenant_view
 from calqsync.tenancy.models import Role
 from integrations.models import Customer
+from reporting.selectors import frame
 from reporting.selectors.quality import credits_list, flawed_list, quality_page
 from reporting.services import acts
 from reporting.views.answering import answer, answer_list, back, may_change, one_of
@@ -26,9 +27,14 @@ _LIST = "reporting/quality/list.html"
 @tenant_page()
 def quality(request: TenantRequest) -> HttpResponse:
     """Every kind of thing to mend, the most MRR at stake first."""
-    page = quality_page(tenant=request.tenant)
+    found = frame.published()
+    page = quality_page(
+        tenant=request.tenant, published_at=found.report.published_at if found else None
+    )
     may = may_change(request)
-    return answer(request, "reporting/quality/page.html", page=page, may_change=may)
+    return answer(
+        request, "reporting/quality/page.html", published=found, page=page, may_change=may
+    )
 
 
 @tenant_page()
