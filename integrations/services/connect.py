@@ -247,10 +247,11 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     except SecretUnreadable as failure:
         raise RemoteRefused(failure) from None
     connection = earlier or Connection(tenant_id=flow.tenant_id, created_by=by)
-    _describe(connection, flow, name=name, now=now)
+    described = _describe(connection, flow, name=name, now=now)
     try:
         with transaction.atomic():
-            connection.save()
+            # An import that ended since this row was read keeps what it wrote.
+            connection.save(update_fields=described if earlier else None)
     except IntegrityError:
         # Another tab was quicker with this name or this company.
         _refuse_wrong_company(flow)
@@ -272,15 +273,23 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     return connection
 
 
-def _describe(connection: Connection, flow: ConnectFlow, *, name: str, now: datetime) -> None:
-    connection.name = name
-    connection.company_id, connection.company_name = flow.company_id, flow.company_name
-    connection.business_id, connection.country = flow.business_id, flow.country
-    connection.currency, connection.rights = flow.currency, flow.rights
-    connection.rights_read_at = now
-    connection.disconnected_at = None
-    for column, value in trouble.CLEAR.items():
+def _describe(connection: Connection, flow: ConnectFlow, *, name: str, now: datetime) -> list[str]:
+    """Set what a walk tells of its company; the columns that it set."""
+    facts = {
+        "name": name,
+        "company_id": flow.company_id,
+        "company_name": flow.company_name,
+        "business_id": flow.business_id,
+        "country": flow.country,
+        "currency": flow.currency,
+        "rights": flow.rights,
+        "rights_read_at": now,
+        "disconnected_at": None,
+        **trouble.CLEAR,
+    }
+    for column, value in facts.items():
         setattr(connection, column, value)
+    return list(facts)
 
 
 def _store_credential(connection: Connection, *, kind: str, secret: str) -> None:

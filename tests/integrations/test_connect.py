@@ -16,6 +16,7 @@ from calqsync.tenancy.secrets import sealer
 from integrations.models import ConnectFlow, Connection, Credential, SyncRun
 from integrations.procountor.limits import NoLimit
 from integrations.sandbox import start_server
+from integrations.services.connect import connect_confirm
 from integrations.sync import access
 from tests.integrations.conftest import LIMITED, walker
 
@@ -219,6 +220,20 @@ def test_reconnecting_replaces_the_key_and_clears_the_trouble(ann, cast, kuusi):
         again = Connection.objects.get()
         assert (again.pk, again.trouble) == (made.pk, "")
         assert bytes(Credential.objects.get().secret) != before
+
+
+def test_reconnecting_keeps_what_an_import_wrote_after_the_page_was_read(ann, cast, kuusi):
+    ann.connect(kuusi, "EU account")
+    with scope.tenant(cast.tenant.pk):
+        made = Connection.objects.get()
+    ann.walk(kuusi, f"{made.public_id}/reconnect/")
+    now = clock.now()
+    with scope.tenant(cast.tenant.pk):
+        flow = ConnectFlow.objects.select_related("connection").get(confirmed_at=None)
+        Connection.objects.update(first_import_at=now, data_as_of=now)
+        connect_confirm(flow=flow, name="EU account", by=cast.ann, now=now)
+        kept = Connection.objects.get()
+        assert (kept.first_import_at, kept.data_as_of) == (now, now)
 
 
 def test_a_company_disconnected_with_its_data_kept_is_the_same_connection_again(ann, cast, kuusi):
