@@ -35,6 +35,11 @@ def month_index(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
+def month_number(text: str) -> int:
+    """The month index of `2026-10`; raises ValueError for what writes no month."""
+    return month_index(date.fromisoformat(f"{text}-01"))
+
+
 def month_start(month: int) -> date:
     return date(month // 12, month % 12 + 1, 1)
 

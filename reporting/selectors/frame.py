@@ -17,6 +17,8 @@ from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations import selectors as integrations
 from reporting.body import BODY_VERSION, Body
+from reporting.domain.periods import month_number as month_index
+from reporting.domain.periods import month_text
 from reporting.models import Report, ReportVersion
 from reporting.selectors import aggregates, versions
 
@@ -77,16 +79,6 @@ def words_for(tenant: Tenant, currency: str | None = None) -> Words:
 def month_start(text: str) -> date:
     """The first day of "YYYY-MM"; raises ValueError for anything else."""
     return date.fromisoformat(f"{text}-01")
-
-
-def month_index(text: str) -> int:
-    """The engine's number of "YYYY-MM"."""
-    day = month_start(text)
-    return day.year * 12 + day.month - 1
-
-
-def month_text(index: int) -> str:
-    return f"{index // 12:04d}-{index % 12 + 1:02d}"
 
 
 @dataclass(frozen=True, slots=True)

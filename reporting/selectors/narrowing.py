@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from integrations.models import Connection, Customer, InvoiceLine, Product
+from reporting.domain.periods import month_index
 from reporting.selectors import frame, listing
 from reporting.selectors.frame import Words
 
@@ -162,7 +163,7 @@ def span(query: Mapping[str, str], model: type[Model], words: Words) -> Span:
     ends = model.objects.aggregate(first=Min("date"), last=Max("date"))  # type: ignore[attr-defined]
     options = [("", _("All time"))]
     if ends["first"]:
-        newest, oldest = _index(ends["last"]), _index(ends["first"])
+        newest, oldest = month_index(ends["last"]), month_index(ends["first"])
         for year in range(newest // 12, oldest // 12 - 1, -1):
             options.append((f"{year:04d}", f"{year:04d}"))
             months = range(min(newest, year * 12 + 11), max(oldest, year * 12) - 1, -1)
@@ -179,10 +180,6 @@ def span(query: Mapping[str, str], model: type[Model], words: Words) -> Span:
         frame.month_start(chosen.value),
         frame.month_start(frame.month_text(month + 1)),
     )
-
-
-def _index(day: date) -> int:
-    return day.year * 12 + day.month - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +230,7 @@ def nothing(tenant: Tenant, title: str, icon: str) -> dict[str, Any]:
     return {
         "icon": icon,
         "title": title,
-        "text": _("They appear here once an account is connected and its import has reached them."),
+        "text": _("This list fills once an account is connected and its import has reached it."),
         "url": reverse("integrations", args=[tenant.slug]),
         "action": _("Open integrations"),
     }

@@ -19,9 +19,10 @@ from django.db.models import Max
 from calqsync.tenancy import scope
 from integrations.models import Invoice
 from reporting.body import Body, Freshness
+from reporting.domain.periods import month_number
 from reporting.domain.restatements import Share, by_metric, shares
 from reporting.models import Report, ReportVersion, Restatement
-from reporting.services.tracing import Published, Traced, month_number, trace
+from reporting.services.tracing import Published, Traced, trace
 
 # Causes that a restatement names one by one; more of a kind are counted.
 NAMED = 20

@@ -14,6 +14,7 @@ from integrations.models import Connection
 from reporting.body import Body, Freshness
 from reporting.domain.arrays import Ints, as_int64
 from reporting.domain.mrr import grid
+from reporting.domain.periods import month_number
 from reporting.domain.restatements import Cause, Effects, History, whole
 from reporting.models import CustomerFigure
 from reporting.services.causing import Document, Lines, Words, documents, keys_of, lines_of, read
@@ -66,11 +67,6 @@ class Published:
             if row["customer"] in places and month in months:
                 table[places[row["customer"]], months.index(month)] += row["amount_e4"]
         return table
-
-
-def month_number(text: str) -> int:
-    """The engine's index of "YYYY-MM"."""
-    return int(text[:4]) * 12 + int(text[5:]) - 1
 
 
 def trace(before: Published, after: Published, *, closed: range, since: datetime) -> Traced:
