@@ -124,7 +124,7 @@ def by_postgres(cursor: object, tenant: int, day: str, first: int, running: int)
         f"CREATE TABLE peer_months AS {MONTHS.replace('FROM named', 'FROM peer_named')}",
         f"CREATE TABLE peer_customers AS {CUSTOMERS.replace('FROM named', 'FROM peer_named')}",
     ):
-        cursor.execute(statement)  # type: ignore[attr-defined]
+        cursor.execute(statement)
 
 
 def by_duckdb(lines: object, day: str, first: int, running: int) -> tuple[object, object]:

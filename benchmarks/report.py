@@ -160,9 +160,7 @@ class Bench:
         shards = max(1, round(len(lines) / LINES))
         shard = lines.customer_id % shards
         order = np.argsort(shard, kind="stable")
-        nobody = Receivables(
-            **dict.fromkeys(Receivables.__slots__, np.zeros(0, dtype=np.int64))  # type: ignore[attr-defined]
-        )
+        nobody = Receivables(**dict.fromkeys(Receivables.__slots__, np.zeros(0, dtype=np.int64)))
         settings = Settings(as_of=self.day)
         months, ids, tables = None, [], []
         for rows in np.split(order, np.searchsorted(shard[order], np.arange(1, shards))):

@@ -28,7 +28,7 @@ def start(
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_DISPATCHER_URL"):
         env[name] = env[name].rsplit("/", 1)[0] + f"/{database}"
     env["PROCOUNTOR_BASE_URL"] = sandbox
-    arguments = [connection.tenant_id, connection.pk, count, how]  # type: ignore[attr-defined]
+    arguments = [connection.tenant_id, connection.pk, count, how]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integrations.refreshing", *map(str, arguments)],
         cwd=ROOT,
@@ -69,9 +69,9 @@ def _one(tenant_id: int, connection_id: int, how: str) -> None:
     from integrations.procountor.limits import NoLimit
     from integrations.sync import access
 
-    access.limiter = NoLimit  # type: ignore[assignment]
+    access.limiter = NoLimit
     if how == "dying":
-        Credential.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment]
+        Credential.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
     try:
         with scope.tenant(tenant_id):
             held = Connection(pk=connection_id, tenant_id=tenant_id)

@@ -96,8 +96,8 @@ class Watched:
             wrong.append(f"{len(answer.body())} bytes of HTML")
         self.page.evaluate(AXE)
         for screen, scheme in screens:
-            self.page.set_viewport_size(screen)  # type: ignore[arg-type]
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.set_viewport_size(screen)
+            self.page.emulate_media(color_scheme=scheme)
             self.page.wait_for_function(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
             headings = self.page.locator("h1").count()
             found = [f"{headings} h1"] if headings != 1 else []
@@ -110,7 +110,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[BrowserContext]:
     """One browser profile for all pages: styles and scripts are fetched once."""
-    made = browser.new_context(viewport=LAPTOP, locale="en-GB", reduced_motion="reduce")  # type: ignore[arg-type]
+    made = browser.new_context(viewport=LAPTOP, locale="en-GB", reduced_motion="reduce")
     yield made
     made.close()
 
@@ -130,7 +130,7 @@ def empty(stack: JourneyStack) -> Office:
 
 
 def of(watched: Watched, office: Office) -> Watched:
-    watched.page.context.add_cookies(office.cookies())  # type: ignore[arg-type]
+    watched.page.context.add_cookies(office.cookies())
     return watched
 
 
@@ -300,7 +300,7 @@ def test_the_users_menu_opens_and_closes_by_keyboard(watched: Watched, books: Of
 
 def test_the_phones_menu_takes_the_focus_and_gives_it_back(watched: Watched, books: Office) -> None:
     page = of(watched, books).page
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     page.goto(books.url())
     opener = page.get_by_role("link", name="Menu", exact=True)
     opener.focus()
@@ -317,7 +317,7 @@ def test_a_change_is_shown_saved_and_undone_without_scripts(
     browser: Browser, books: Office
 ) -> None:
     plain = browser.new_context(java_script_enabled=False)
-    plain.add_cookies(books.cookies())  # type: ignore[arg-type]
+    plain.add_cookies(books.cookies())
     page = plain.new_page()
     public_id = newest(books, "reporting_subscription", "AND counted AND status = 'active'")
     page.goto(address(books, "subscription", public_id))
@@ -332,7 +332,7 @@ def test_a_change_is_shown_saved_and_undone_without_scripts(
 
 def test_a_list_can_be_searched_without_scripts(browser: Browser, books: Office) -> None:
     plain = browser.new_context(java_script_enabled=False)
-    plain.add_cookies(books.cookies())  # type: ignore[arg-type]
+    plain.add_cookies(books.cookies())
     page = plain.new_page()
     name = books.stack.one(
         "SELECT name FROM integrations_customer WHERE tenant_id = %s ORDER BY id LIMIT 1",

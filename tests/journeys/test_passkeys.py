@@ -29,7 +29,7 @@ def test_a_passkey_from_its_making_to_its_end(
     stack: JourneyStack, context: BrowserContext, page: Page
 ) -> None:
     office = found_company(stack, "Passkey Oy")
-    context.add_cookies(office.cookies())  # type: ignore[arg-type]
+    context.add_cookies(office.cookies())
     device = context.new_cdp_session(page)
     device.send("WebAuthn.enable")
     made = device.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})

@@ -252,7 +252,7 @@ def test_unit_economics_are_alike(pairs: list[Pair]) -> None:
         steps = views.steps(one.books, everyone, views.customer_of, floor=True)
         for place, row in enumerate(found["months"]):
             oracle = expected_economics(one, steps, place, costs)
-            assert {name: row[name] for name in oracle} == oracle, (one.name, row["month"])  # type: ignore[literal-required]
+            assert {name: row[name] for name in oracle} == oracle, (one.name, row["month"])
 
 
 def expected_economics(

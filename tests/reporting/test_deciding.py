@@ -255,7 +255,7 @@ def test_the_strangers_words_are_out_of_reach(steady: Any, cast: Cast) -> None:
     with scope.tenant(cast.stranger_tenant.pk):
         assert not Edit.objects.exists()
         with pytest.raises(Edit.DoesNotExist):
-            edit_undo(edit=edit, by=cast.bob)  # type: ignore[arg-type]
+            edit_undo(edit=edit, by=cast.bob)
 
 
 class TestByHand:

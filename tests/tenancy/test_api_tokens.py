@@ -63,7 +63,7 @@ def test_a_token_is_known_by_its_prefix_and_a_cut_one_by_its_checksum() -> None:
 def test_the_page_shows_a_new_token_once_and_keeps_its_hash_alone(cast: Any) -> None:
     client = browser(cast.vera)
     answer = client.post(cast.url("settings/tokens/new/"), FORM)
-    text = TEXT.search(answer.content.decode())[1]  # type: ignore[index]
+    text = TEXT.search(answer.content.decode())[1]
     (kept,) = tokens_of(cast)
     assert (kept.token_hash, kept.scopes) == (hashes(text)[0], [FIGURES, DOCUMENTS])
     assert text not in str(vars(kept))

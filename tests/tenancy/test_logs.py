@@ -29,9 +29,9 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """What our own handler has printed so far."""
     [handler] = [h for h in logging.getLogger().handlers if h.get_name() == "stderr"]
     paper = io.StringIO()
-    before = handler.setStream(paper)  # type: ignore[attr-defined]
+    before = handler.setStream(paper)
     yield paper.getvalue
-    handler.setStream(before)  # type: ignore[attr-defined]
+    handler.setStream(before)
 
 
 def events(text: str) -> list[dict[str, Any]]:

@@ -60,14 +60,14 @@ def test_w17b_a_company_shares_its_limit_and_no_other_notices(
 
 def test_a_kind_that_nothing_limits_is_refused_when_the_view_is_made() -> None:
     with pytest.raises(ValueError, match="'exports' is no kind of limit"):
-        limits.limited("exports")  # type: ignore[arg-type]
+        limits.limited("exports")
 
 
 def test_a_kind_that_nothing_limits_is_refused_in_a_view() -> None:
     with pytest.raises(ValueError, match="'exports' is no kind of limit"):
-        limits.consume("exports", user_id=1, tenant_id=1)  # type: ignore[arg-type]
+        limits.consume("exports", user_id=1, tenant_id=1)
     with pytest.raises(ValueError, match="'exports' is no kind of limit"):
-        limits.one_at_a_time("exports", tenant_id=1)  # type: ignore[arg-type]
+        limits.one_at_a_time("exports", tenant_id=1)
 
 
 def test_each_kind_is_limited_as_shipped() -> None:

@@ -37,7 +37,7 @@ def printed() -> Iterator[Callable[[], str]]:
     """Everything that our handler prints, with the chattiest libraries turned up."""
     [handler] = [h for h in logging.getLogger().handlers if h.get_name() == "stderr"]
     paper = io.StringIO()
-    before = handler.setStream(paper)  # type: ignore[attr-defined]
+    before = handler.setStream(paper)
     levels = {name: logging.getLogger(name).level for name in ("urllib3", "requests_oauthlib")}
     for name in levels:
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -47,7 +47,7 @@ def printed() -> Iterator[Callable[[], str]]:
     logging.getLogger().setLevel(root)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
-    handler.setStream(before)  # type: ignore[attr-defined]
+    handler.setStream(before)
 
 
 @pytest.fixture

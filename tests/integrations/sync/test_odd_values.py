@@ -54,11 +54,11 @@ class _Digits(float):
 
     def __new__(cls, digits: str) -> _Digits:
         found = super().__new__(cls, digits)
-        found.digits = digits  # type: ignore[attr-defined]
+        found.digits = digits
         return found
 
     def __repr__(self) -> str:
-        return self.digits  # type: ignore[attr-defined,no-any-return]
+        return self.digits
 
 
 def _digits(value: Any) -> Any:

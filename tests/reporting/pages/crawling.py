@@ -63,4 +63,4 @@ def _whole(link: str, address: str) -> str:
 
 def needed(address: str) -> Any:
     """The role that the view at this address asks for."""
-    return resolve(address).func.min_role  # type: ignore[attr-defined]
+    return resolve(address).func.min_role

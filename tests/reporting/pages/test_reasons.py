@@ -61,7 +61,7 @@ def test_numbers_stand_in_the_sentence() -> None:
 
 
 def test_a_period_is_written_with_its_last_day() -> None:
-    words = frame.Words("EUR", None, "en")  # type: ignore[arg-type]
+    words = frame.Words("EUR", None, "en")
     said = reasons.span(words, date(2026, 1, 1), date(2026, 2, 1)).replace("\u00a0", " ")
     assert said == "1 Jan 2026 – 31 Jan 2026"
 
