@@ -81,9 +81,9 @@ class Incoming:
         with connection.cursor() as cursor:
             if not self._names:
                 self._names = names
-                cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self._incoming}")
                 cursor.execute(
-                    f"CREATE TEMPORARY TABLE {self._incoming} ON COMMIT DROP AS"
+                    f"DROP TABLE IF EXISTS pg_temp.{self._incoming};"
+                    f" CREATE TEMPORARY TABLE {self._incoming} ON COMMIT DROP AS"
                     f" SELECT {', '.join(names)} FROM {self._table} WITH NO DATA"
                 )
             for text in _copy_texts(self._model, columns):
@@ -104,7 +104,9 @@ class Incoming:
             mine += f" AND t.{connection.ops.quote_name(within[0])} = ANY(%s)"
             owned = [*owned, list(within[1])]  # type: ignore[list-item]
         with connection.cursor() as cursor:
-            cursor.execute(f"ANALYZE pg_temp.{incoming}")
+            if within is None:
+                # A few rows are found whatever the database knows of them.
+                cursor.execute(f"ANALYZE pg_temp.{incoming}")
             kept = _Former(cursor, self._model, keys) if keep_former else None
             removing = (
                 f"DELETE FROM {table} t WHERE {mine}"
@@ -148,9 +150,9 @@ class _Former:
 
     def __init__(self, cursor: Any, model: type[TenantOwned], keys: Sequence[str]) -> None:
         self._table, self._keys = former_table(model), ", ".join(keys)
-        cursor.execute(f"DROP TABLE IF EXISTS {self._table}")
         cursor.execute(
-            f"CREATE TEMPORARY TABLE {self._table.removeprefix('pg_temp.')} ON COMMIT DROP AS"
+            f"DROP TABLE IF EXISTS {self._table};"
+            f" CREATE TEMPORARY TABLE {self._table.removeprefix('pg_temp.')} ON COMMIT DROP AS"
             f" SELECT * FROM {connection.ops.quote_name(model._meta.db_table)} WITH NO DATA"
         )
 

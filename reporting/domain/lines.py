@@ -111,7 +111,7 @@ class Coded(NamedTuple):
     """Strings of lines that are coded already: each distinct one, and every line's index."""
 
     names: Sequence[str]
-    codes: Ints
+    codes: Ints | Codes
 
 
 def build_lines(

@@ -1,8 +1,8 @@
 """The books as the engine's input; the only reader of the books' tables.
 
-Rows come through server-side cursors in chunks and become integer columns at once, so that
-memory holds one chunk of Python objects and the finished columns. Dates leave the database as
-days since 1970-01-01.
+Invoices, lines and payments are read as whole columns, without a join, and matched here; the rest
+comes through server-side cursors in chunks. Memory holds one chunk as text or as Python objects
+and the finished columns. Dates leave the database as days since 1970-01-01.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import Tenant
 from integrations.models import BankAccount, Connection
 from reporting.body import Freshness, Note
-from reporting.domain.arrays import Ints
+from reporting.domain.arrays import Codes
 from reporting.domain.choices import (
     DEFAULT_GRACE,
     Average,
@@ -38,6 +38,7 @@ from reporting.feed.customers import (
     customers_in,
     read_belonging,
 )
+from reporting.feed.invoices import read_invoices
 from reporting.feed.lines import read_lines
 from reporting.feed.reading import plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
@@ -64,7 +65,7 @@ class Books:
     settings: Settings
     words: UserWords
     lines: Lines
-    line_names: tuple[Sequence[str], Ints]
+    line_names: tuple[Sequence[str], Codes]
     """Distinct row names as printed, and each line's index into them."""
     receivables: Receivables
     paid: Paid
@@ -99,8 +100,9 @@ def books(
     included, notes = _choose(all_connections, tenant.currency)
     ids = [one.pk for one in included]
     accounts, account_notes = read_accounts(ids if chosen is None or bank else [], tenant.currency)
-    lines, names = read_lines(ids, chosen)
-    receivables, paid = read_receivables(ids, chosen)
+    invoices = read_invoices(ids, chosen)
+    lines, names = read_lines(invoices)
+    receivables, paid = read_receivables(invoices)
     without_customer = _count_without_customer(ids) if chosen is None else 0
     if without_customer:
         notes.append({"code": "invoices_without_customer", "params": {"count": without_customer}})

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reporting.domain.arrays import NO_DAY, Ints
+from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.receivables import Receivables
-from reporting.feed.reading import IntegerColumns, chunks
-
-SETTLED = ["MARKED_PAID", "PAID"]
+from reporting.feed.invoices import Invoices
+from reporting.feed.reading import read_columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,81 +24,71 @@ class Paid:
         return Paid(paid=self.paid[rows], written_off=self.written_off[rows])
 
 
-_RECEIVABLES = """
-    SELECT i.id, coalesce(m.into_id, i.customer_id, -1), i.date - DATE '1970-01-01',
-        coalesce(i.due_date, i.date) - DATE '1970-01-01',
-        i.total_minor, i.total_acc_minor, i.status = ANY(%(settled)s),
-        coalesce(p.paid, 0), coalesce(p.paid_acc, 0), coalesce(p.own_currency, true),
-        coalesce(p.written_off, 0), coalesce(p.last_cash - DATE '1970-01-01', %(absent)s)
-    FROM integrations_invoice i
-    LEFT JOIN (
-        SELECT y.invoice_id, sum(y.paid_minor) AS paid, sum(y.amount_acc_minor) AS paid_acc,
-            bool_and(y.paid_currency = v.currency) AS own_currency,
-            sum(y.amount_acc_minor) FILTER (WHERE y.kind = ANY(%(lost)s)) AS written_off,
-            max(y.date) FILTER (WHERE y.is_cash) AS last_cash
-        FROM integrations_payment y
-        JOIN integrations_invoice v ON v.tenant_id = y.tenant_id AND v.id = y.invoice_id
-        WHERE y.tenant_id = %(tenant)s AND v.tenant_id = %(tenant)s AND y.removed_at IS NULL
-            AND (%(customers)s::bigint[] IS NULL OR v.customer_id = ANY(%(customers)s))
-        GROUP BY y.invoice_id
-    ) p ON p.invoice_id = i.id
-    LEFT JOIN reporting_customermerge m
-        ON m.tenant_id = i.tenant_id AND m.customer_id = i.customer_id
-    WHERE i.tenant_id = %(tenant)s AND i.connection_id = ANY(%(connections)s)
-        AND i.issued AND i.removed_at IS NULL
-        AND (%(customers)s::bigint[] IS NULL OR i.customer_id = ANY(%(customers)s))
-    ORDER BY i.id
-"""
 CREDIT_LOSS = ["CREDITLOSS", "CREDIT_LOSS", "credit_loss"]
+_PAYMENTS = """
+    SELECT y.invoice_id, y.paid_minor, y.amount_acc_minor, y.date - DATE '1970-01-01',
+        (y.kind = ANY(%(lost)s))::int, y.is_cash::int, y.paid_currency
+    FROM integrations_payment y
+    WHERE y.tenant_id = %(tenant)s AND y.removed_at IS NULL AND y.invoice_id IS NOT NULL
+        AND (%(invoices)s::bigint[] IS NULL OR y.invoice_id = ANY(%(invoices)s))
+"""
 _TYPES: dict[str, type[np.generic]] = {
-    **dict.fromkeys(("invoice", "customer", "day", "due", "total", "total_acc"), np.int64),
-    "settled": np.bool_,
-    **dict.fromkeys(("paid", "paid_acc"), np.int64),
-    "own_currency": np.bool_,
-    **dict.fromkeys(("written_off", "last_cash"), np.int64),
+    **dict.fromkeys(("invoice_id", "paid", "paid_acc"), np.int64),
+    "day": np.int32,
+    **dict.fromkeys(("lost", "is_cash"), np.bool_),
 }
 
 
-def read_receivables(
-    connection_ids: list[int], customer_ids: list[int] | None
-) -> tuple[Receivables, Paid]:
-    """Every issued invoice with what is open on it, in the tenant's currency, VAT included.
+def read_receivables(invoices: Invoices) -> tuple[Receivables, Paid]:
+    """Every one of these invoices with what is open on it, in the tenant's currency, VAT included.
 
     Open is measured in the invoice's own currency, so that a move of exchange rates between
     invoice and payment leaves nothing behind. A settled status closes an invoice whatever the
     events say; what was paid too much is a debt and no receivable.
     """
-    params = {
-        "connections": connection_ids,
-        "customers": customer_ids,
-        "absent": NO_DAY,
-        "settled": sorted(SETTLED),
-        "lost": CREDIT_LOSS,
-    }
-    read = IntegerColumns(_TYPES)
-    for rows in chunks(_RECEIVABLES, params):
-        read.add(rows)
-    invoice, customer, day, due, total, total_acc, *of_payments = read.whole().values()
-    settled, paid, paid_acc, own_currency, written_off, last_cash = of_payments
+    paid, paid_acc, written_off, last_cash, own_currency = _paid(invoices)
+    total, total_acc = invoices.total, invoices.total_acc
     native = own_currency & (total != 0)
     left = np.where(native, total - paid, total_acc - paid_acc)
     whole = np.where(native, total, total_acc)
-    open_rows = ~settled & (np.sign(left) == np.sign(whole)) & (left != 0)
+    open_rows = ~invoices.settled & (np.sign(left) == np.sign(whole)) & (left != 0)
     open_gross = np.where(open_rows, left, 0)
     # Products of two amounts can leave 64 bits, so Python's integers do these few.
     for row in np.flatnonzero(open_rows & native & (total != total_acc)).tolist():
         open_gross[row] = _in_proportion(int(left[row]), int(total_acc[row]), int(total[row]))
     by_money = ~open_rows & (written_off == 0) & (total_acc > 0)
     receivables = Receivables(
-        invoice_id=invoice,
-        customer_id=customer,
-        invoice_day=day,
-        due_day=due,
+        invoice_id=invoices.id,
+        customer_id=invoices.customer,
+        invoice_day=as_int64(invoices.day),
+        due_day=as_int64(invoices.due),
         total_gross=total_acc,
         open_gross=open_gross,
         paid_day=np.where(by_money, last_cash, NO_DAY),
     )
     return receivables, Paid(paid=paid_acc - written_off, written_off=written_off)
+
+
+def _paid(invoices: Invoices) -> tuple[Ints, Ints, Ints, Ints, Flags]:
+    """Of each invoice: paid in its own currency and in the tenant's, the part of the latter that
+    was written off, the last day with money, and whether all was paid in its own currency."""
+    params = {"invoices": invoices.asked, "lost": CREDIT_LOSS}
+    read, texts = read_columns(_PAYMENTS, params, _TYPES, ("currency",))
+    known, row = invoices.found(read["invoice_id"])
+    read = {name: values[known] for name, values in read.items()}
+    paid, paid_acc, written_off = np.zeros((3, len(invoices.id)), dtype=np.int64)
+    last_cash = np.full(len(invoices.id), NO_DAY, dtype=np.int64)
+    own_currency = np.ones(len(invoices.id), dtype=np.bool_)
+    np.add.at(paid, row, read["paid"])
+    np.add.at(paid_acc, row, read["paid_acc"])
+    lost, cash = read["lost"], read["is_cash"]
+    np.add.at(written_off, row[lost], read["paid_acc"][lost])
+    np.maximum.at(last_cash, row[cash], as_int64(read["day"][cash]))
+    place = {name: code for code, name in enumerate(invoices.currency.names)}
+    currency = as_int64([place.get(name, -1) for name in texts["currency"].names])
+    other = currency[texts["currency"].codes[known]] != invoices.currency.codes[row]
+    own_currency[row[other]] = False
+    return paid, paid_acc, written_off, last_cash, own_currency
 
 
 def _in_proportion(part: int, whole_to: int, whole: int) -> int:

@@ -38,6 +38,8 @@ class ReportPart(TenantOwned):
     """
 
     name = models.CharField(max_length=40)
+    # Of the body as text: a part that stays the same is not written again.
+    digest = models.CharField(max_length=32, default="", db_default="")
     body = models.JSONField(default=dict)
 
     class Meta(TenantOwned.Meta):

@@ -93,18 +93,21 @@ def kept() -> Kept | None:
 
 def shards_kept(numbers: Collection[int]) -> dict[int, Sums]:
     """What it kept of the given shards."""
-    rows = KeptSums.objects.filter(shard__in=numbers)
-    return {row.shard: unpacked(Sums, bytes(row.body)) for row in rows}
+    rows = KeptSums.objects.filter(shard__in=numbers).values_list("shard", "body")
+    return {shard: unpacked(Sums, bytes(body)) for shard, body in rows}
 
 
 def keep(state: Kept, shards: Mapping[int, bytes], *, whole: bool) -> None:
     """Keep the packed sums of these shards, and those of all; with `whole` of no other shard."""
     bodies = {**shards, ALL: packed(state)}
-    stored = KeptSums.objects.all()
-    (stored if whole else stored.filter(shard__in=bodies)).delete()
+    if whole:
+        KeptSums.objects.exclude(shard__in=bodies).delete()
     tenant_id = scope.required()
     KeptSums.objects.bulk_create(
-        [KeptSums(tenant_id=tenant_id, shard=shard, body=body) for shard, body in bodies.items()]
+        [KeptSums(tenant_id=tenant_id, shard=shard, body=body) for shard, body in bodies.items()],
+        update_conflicts=True,
+        unique_fields=["tenant", "shard"],
+        update_fields=["body"],
     )
 
 

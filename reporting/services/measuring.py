@@ -23,7 +23,7 @@ from reporting.domain.votes import Vote, votes
 from reporting.feed import Books
 
 # A change has the lines of its shard measured anew; a shard also costs a little by itself.
-LINES, MOST = 4_000, 1_000
+LINES, MOST = 2_000, 1_000
 # Invoices without a customer are in the shard of nobody, which only a full measurement reads.
 NOBODY = -1
 

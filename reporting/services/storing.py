@@ -6,12 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
+from calqsync.tenancy import scope
 from calqsync.tenancy.bulk import Columns, Incoming, Written, replace_rows
 from integrations.models import Invoice
 from reporting.body import Body
@@ -132,8 +135,7 @@ def publish(
     old = Report.objects.select_for_update().first()
     if old is not None and old.as_of != books.settings.as_of:
         version_keep(body=old.body)
-    columns = {"name": list(parts), "body": list(parts.values())}
-    written = replace_rows(ReportPart, key=["name"], columns=columns)
+    written = _store_parts(parts)
     compute_ms = round(1000 * (time.monotonic() - began))
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
@@ -147,6 +149,32 @@ def publish(
     restated(old=old, body=body, freshness=books.freshness, now=now)
     version_begin(day=books.settings.as_of, now=now)
     return written + Written(changed=1)
+
+
+_PARTS = """
+    INSERT INTO reporting_reportpart (tenant_id, name, digest, body) VALUES {}
+    ON CONFLICT (tenant_id, name) DO UPDATE SET digest = excluded.digest, body = excluded.body
+"""
+
+
+def _store_parts(parts: Mapping[str, Any]) -> Written:
+    """Replace the parts that differ; the database is not given the others to compare."""
+    stored = dict(ReportPart.objects.values_list("name", "digest"))
+    bodies = {name: msgspec.json.encode(body) for name, body in parts.items()}
+    digests = {name: blake2b(body, digest_size=16).hexdigest() for name, body in bodies.items()}
+    different = [name for name, digest in digests.items() if stored.get(name) != digest]
+    gone = stored.keys() - parts.keys()
+    if gone:
+        ReportPart.objects.filter(name__in=gone).delete()
+    if different:
+        tenant = scope.required()
+        values: list[Any] = []
+        for name in different:
+            values += (tenant, name, digests[name], bodies[name].decode())
+        with connection.cursor() as cursor:
+            cursor.execute(_PARTS.format(", ".join(["(%s, %s, %s, %s)"] * len(different))), values)
+    changed = sum(name in stored for name in different)
+    return Written(added=len(different) - changed, changed=changed, removed=len(gone))
 
 
 def _days(days: Ints) -> NDArray[np.datetime64]:

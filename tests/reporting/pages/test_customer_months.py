@@ -232,10 +232,9 @@ def test_reading_lines_for_the_figures_loads_no_pandas() -> None:
 import sys, django
 django.setup()
 import numpy, pyarrow, reporting.tasks
-from reporting.feed.lines import _Codes
-from reporting.feed.reading import IntegerColumns, _Sink
+from reporting.feed.reading import CodedColumn, IntegerColumns, _Sink
 
-numbers, names = IntegerColumns({"id": numpy.int64}), _Codes()
+numbers, names = IntegerColumns({"id": numpy.int64}), CodedColumn()
 
 def take(table):
     numbers.take(table)
@@ -245,7 +244,7 @@ columns = {"id": pyarrow.int64(), "name": pyarrow.dictionary(pyarrow.int32(), py
 sink = _Sink(columns, take)
 sink.write(b"1,Alusta\\n")
 sink.flush()
-assert (numbers.whole()["id"].tolist(), names.codes.tolist()) == ([1], [0])
+assert (numbers.whole()["id"].tolist(), names.whole().codes.tolist()) == ([1], [0])
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
