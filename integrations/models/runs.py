@@ -173,10 +173,16 @@ class RemovalHold(TenantOwned):
         return f"{self.stream} {self.missing} of {self.stored}"
 
 
+GIVES_UP_AFTER = 10
+"""Tries with one and the same reason after which a rejected document is not asked for by itself."""
+
+
 class Rejection(TenantOwned):
     """A document that could not be understood: kept, counted, and tried again with each run.
 
-    One that a person ignores is still kept, and no longer counted or tried.
+    One that was tried GIVES_UP_AFTER times stays listed; no update asks for it by its number, and
+    what the full import, which reads everything, says of it is not counted. One that a person
+    ignores is still kept, and no longer counted or tried.
     """
 
     public_id = public_id_field()
@@ -187,7 +193,7 @@ class Rejection(TenantOwned):
     raw = models.BinaryField()
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
-    # How often it was read and not understood.
+    # How often it was read and not understood for this reason, up to GIVES_UP_AFTER.
     attempts = models.PositiveIntegerField(db_default=1)
     ignored_at = models.DateTimeField(null=True)
     ignored_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -203,3 +209,7 @@ class Rejection(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.stream} {self.external_id}"
+
+    @property
+    def given_up(self) -> bool:
+        return self.attempts >= GIVES_UP_AFTER

@@ -12,6 +12,7 @@ from calqsync.tenancy.models import User
 from calqsync.tenancy.secrets import sealer
 from calqsync.tenancy.services import audit
 from integrations.models import Connection, Rejection, SyncRun
+from integrations.models.runs import GIVES_UP_AFTER, Stream
 from integrations.services.names import tidy
 from integrations.services.runs import sync_request
 from integrations.sync.evidence import opened
@@ -26,12 +27,17 @@ def rejections_retry(
 ) -> SyncRun | None:
     """Ask Procountor for these documents again, in the run that is answered.
 
-    Joins an open run, which may have asked already. None, and nothing asked, where none of them
-    is open or the connection imports nothing (`sync_request`). Raises PlanNeeded.
+    Payments and bank statements cannot be asked for by number, so a full import reads them.
+    What was given up is tried as often as before. Joins an open run, which may have asked
+    already. None, and nothing asked, where none of them is open or the connection imports
+    nothing (`sync_request`). Raises PlanNeeded.
     """
-    numbers = _numbers(rejections.filter(ignored_at=None))
-    run = sync_request(connection=connection, by=by, now=now) if numbers else None
+    chosen = rejections.filter(ignored_at=None)
+    numbers = _numbers(chosen)
+    whole = chosen.filter(stream__in=[Stream.PAYMENTS, Stream.BANK]).exists()
+    run = sync_request(connection=connection, by=by, now=now, full=whole) if numbers else None
     if run is not None:
+        chosen.filter(attempts__gte=GIVES_UP_AFTER).update(attempts=0)
         after = {"run": str(run.public_id)} | _named(connection, numbers)
         audit(act="rejection.retried", by=by, target=connection.name, after=after)
     return run

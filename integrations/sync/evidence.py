@@ -95,8 +95,14 @@ def understood(
     documents: Sequence[Document[R]],
     read: Callable[[R], T],
     rejected: Sequence[Rejected] = (),
+    *,
+    apart: str = "",
 ) -> list[tuple[Document[R], T]]:
-    """The documents with what `read` makes of them; the others are set aside with a reason."""
+    """The documents with what `read` makes of them; the others are set aside with a reason.
+
+    `apart` begins the names of those in a stream with documents of two kinds, whose numbers
+    may be the same.
+    """
     good: list[tuple[Document[R], T]] = []
     bad = list(rejected)
     for document in documents:
@@ -105,22 +111,24 @@ def understood(
         except (Unusable, ArithmeticError, ValueError) as error:
             reason = str(error) or type(error).__name__
             bad.append(Rejected(document.external_id, document.raw, reason, document.digest))
-    _set_aside(work, page, stream, bad)
+    _set_aside(work, page, stream, bad, apart)
     if work.rejected_before and good:
-        ids = [document.external_id[:40] for document, _ in good]
+        ids = [(apart + document.external_id)[:40] for document, _ in good]
         Rejection.objects.filter(
             connection=work.connection, stream=stream, external_id__in=ids
         ).delete()
     return good
 
 
-def _set_aside(work: Work, page: Page, stream: Stream, rejected: Sequence[Rejected]) -> None:
+def _set_aside(
+    work: Work, page: Page, stream: Stream, rejected: Sequence[Rejected], apart: str
+) -> None:
     if not rejected:
         return
     erased = Erased.of(work.seal, work.connection.pk)
     rows: dict[str, tuple[Any, ...]] = {}
     for each in rejected:
-        name = (each.external_id or "?" + each.digest.hex())[:40]
+        name = (apart + (each.external_id or "?" + each.digest.hex()))[:40]
         raw = sealed(work, stream, name, erased.left(stream, each.raw))
         rows[name] = (stream.value, name, each.reason[:500], raw, page.now, page.now, 1)
     ignored = Rejection.objects.filter(

@@ -11,7 +11,7 @@ import structlog
 from django.db import transaction
 
 from integrations.models import Invoice, Rejection
-from integrations.models.runs import Stream
+from integrations.models.runs import GIVES_UP_AFTER, Stream
 from integrations.procountor import records
 from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.text import local_stamp, stamp
@@ -98,7 +98,7 @@ def changed_batches(work: Work) -> Iterator[Batch]:
     window = ChangedWindow(start=work.changed_from(Stream.INVOICES), end=work.changed_to())
     cursor = work.cursor(Stream.INVOICES)
     with transaction.atomic():
-        retried = list(map(int, _set_aside(work)))
+        retried = list(map(int, _set_aside(work, attempts__lt=GIVES_UP_AFTER)))
         recent = Invoice.objects.filter(connection=work.connection, removed_at=None)
         if cursor:
             since = local_stamp(cursor - 2 * OVERLAP)
@@ -115,10 +115,10 @@ def changed_batches(work: Work) -> Iterator[Batch]:
     return _changed(work, window, known, retried, work.position(Stream.INVOICES))
 
 
-def _set_aside(work: Work) -> list[str]:
+def _set_aside(work: Work, **facts: Any) -> list[str]:
     """The numbers of invoices that could not be understood so far."""
     aside = Rejection.objects.filter(
-        connection=work.connection, stream=Stream.INVOICES, ignored_at=None
+        connection=work.connection, stream=Stream.INVOICES, ignored_at=None, **facts
     )
     return [name for name in aside.values_list("external_id", flat=True) if name.isdigit()]
 

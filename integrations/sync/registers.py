@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from integrations.models import Rejection
-from integrations.models.runs import Stream
+from integrations.models.runs import GIVES_UP_AFTER, Stream
 from integrations.procountor.documents import Page as Listed
 from integrations.procountor.paging import LARGEST
 from integrations.sync.staging import PARTNERS, PRODUCTS, SEEN, Bundle, deliver, hold_ids
@@ -60,7 +60,10 @@ def _again(work: Work) -> None:
     """Read once more what could not be understood before."""
     with transaction.atomic():
         rows = Rejection.objects.filter(
-            connection=work.connection, stream=Stream.PARTNERS, ignored_at=None
+            connection=work.connection,
+            stream=Stream.PARTNERS,
+            ignored_at=None,
+            attempts__lt=GIVES_UP_AFTER,
         )
         ids = [int(name) for name in rows.values_list("external_id", flat=True) if name.isdigit()]
     for start in range(0, len(ids), LARGEST):

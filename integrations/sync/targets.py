@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from integrations.models.runs import GIVES_UP_AFTER
 from integrations.sync import rows
 from integrations.sync.bulk import Target
 
@@ -57,5 +58,13 @@ REJECTIONS = Target(
         *("first_seen_at", "last_seen_at", "attempts"),
     ),
     key=("stream", "external_id"),
-    keep=(("first_seen_at", "t.first_seen_at"), ("attempts", "t.attempts + 1")),
+    # Another reason is another matter: the document changed, or we read it otherwise.
+    keep=(
+        ("first_seen_at", "t.first_seen_at"),
+        (
+            "attempts",
+            "CASE WHEN t.reason = excluded.reason"
+            f" THEN least(t.attempts + 1, {GIVES_UP_AFTER}) ELSE 1 END",
+        ),
+    ),
 )

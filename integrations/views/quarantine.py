@@ -23,8 +23,8 @@ from calqsync.tenancy.secrets import SecretUnreadable
 from calqsync.tenancy.web.limits import limited
 from integrations import selectors
 from integrations.forms import ChosenForm, IgnoreForm
-from integrations.models import Connection
-from integrations.models.runs import Stream
+from integrations.models import Connection, Rejection
+from integrations.models.runs import GIVES_UP_AFTER, Stream
 from integrations.services import quarantine
 from integrations.views.connect import connection_of, plan_needed, posted
 from integrations.views.imports import stands_still
@@ -107,7 +107,14 @@ def _group(
             _("%(kind)s: %(number)s ignored") if ignored else _("%(kind)s: %(number)s rejected")
         )
         % {"kind": kind, "number": words.count(count)},
-        "seen": _("First seen %(first)s, last tried %(last)s. Tried up to %(most)s times.")
+        "seen": (
+            _("First seen %(first)s, last tried %(last)s. Tried up to %(most)s times.")
+            if group["most"] < GIVES_UP_AFTER or ignored
+            else _(
+                "First seen %(first)s, last tried %(last)s. Those that failed %(most)s times are"
+                " given up: updates ask for them no more, Retry does."
+            )
+        )
         % {
             "first": words.moment(group["first"]),
             "last": words.moment(group["last"]),
@@ -119,7 +126,7 @@ def _group(
                 "url": words.url_of("connection_document", shown, one.public_id),
                 "first": words.moment(one.first_seen_at),
                 "last": words.moment(one.last_seen_at),
-                "attempts": words.count(one.attempts),
+                "attempts": _tried(words, one),
                 "why": one.ignored_reason,
                 "public_id": str(one.public_id),
             }
@@ -127,6 +134,12 @@ def _group(
         ],
         "more": words.count(count - len(documents)) if count > len(documents) else "",
     }
+
+
+def _tried(words: Words, one: Rejection) -> str:
+    """How often it was tried, and whether it still is."""
+    tried = words.count(one.attempts)
+    return _("%(n)s, given up") % {"n": tried} if one.given_up else tried
 
 
 def _empty(ignored: bool) -> dict[str, str]:
@@ -181,7 +194,16 @@ def connection_document(request: TenantRequest, public_id: UUID, document: UUID)
         {"term": _("Number in Procountor"), "text": found.external_id},
         {"term": _("First seen"), "text": words.moment(found.first_seen_at)},
         {"term": _("Last tried"), "text": words.moment(found.last_seen_at)},
-        {"term": _("Tried"), "text": words.count(found.attempts)},
+        {
+            "term": _("Tried"),
+            "text": _tried(words, found),
+            "hint": _(
+                "It failed so often for the same reason that updates ask for it no more. Retry"
+                " does; a version that changed is read, and each full import reads it along."
+            )
+            if found.given_up
+            else "",
+        },
     ]
     if found.ignored_at is not None:
         facts += [
@@ -273,8 +295,8 @@ def connection_unignore(request: TenantRequest, public_id: UUID) -> HttpResponse
             connection=shown, rejections=chosen, by=request.user
         )
         said = ngettext(
-            "%s document counts again and is tried with each import.",
-            "%s documents count again and are tried with each import.",
+            "%s document counts again and is tried with the next imports.",
+            "%s documents count again and are tried with the next imports.",
             number,
         )
         messages.success(request, said % number) if number else messages.info(request, _gone())

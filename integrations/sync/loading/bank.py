@@ -13,6 +13,9 @@ from integrations.sync.bulk import found as found_ids
 from integrations.sync.bulk import upsert
 from integrations.sync.work import Page, Work
 
+ACCOUNT = "account "
+"""Begins the name of a bank account that is set aside: statements number themselves alone."""
+
 
 def load_accounts(
     work: Work,
@@ -20,7 +23,9 @@ def load_accounts(
     documents: Sequence[Document[records.BankAccount]],
     rejected: Sequence[Rejected] = (),
 ) -> None:
-    good = evidence.understood(work, page, Stream.BANK, documents, mapping.bank_account, rejected)
+    good = evidence.understood(
+        work, page, Stream.BANK, documents, mapping.bank_account, rejected, apart=ACCOUNT
+    )
     upsert(targets.BANK_ACCOUNTS, [row for _, row in good], **work.owner)
 
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 from calqsync.jobs.models import Job
 from calqsync.tenancy import scope
 from calqsync.tenancy.models import AuditEvent
-from integrations.models import Invoice, Rejection, RemovalHold, SyncRun
-from integrations.models.runs import RunState
+from integrations.models import BankAccount, Invoice, Rejection, RemovalHold, SyncRun
+from integrations.models.runs import GIVES_UP_AFTER, RunState, Stream
 from integrations.sandbox import edits
 from integrations.services import runs
 from integrations.sync import engine
@@ -176,6 +176,61 @@ def test_a_retry_says_what_came_of_it(books: Any, koivu: Any, browse: Any) -> No
     assert "Nothing is rejected" in page
     assert books.one(Invoice, external_id=str(number))
     assert acts(books).count("rejection.retried") == 2
+
+
+def test_what_failed_ten_times_is_asked_for_no_more_until_somebody_retries(
+    books: Any, koivu: Any, browse: Any
+) -> None:
+    number, good = broken(books, koivu)
+    document = str(books.one(Rejection).public_id)
+    with inside(books), transaction.atomic():
+        Rejection.objects.update(attempts=GIVES_UP_AFTER - 1)
+    books.sync()
+    assert books.one(Rejection).attempts == GIVES_UP_AFTER
+    page = browse.get("connection_rejected")
+    assert "10, given up" in page
+    assert "updates ask for them no more" in page
+    koivu.invoices.details[number] = good
+    assert books.sync().state == RunState.COMPLETE_WITH_REJECTS
+    assert books.one(Rejection).attempts == GIVES_UP_AFTER, "it was not asked for"
+    browse.post("connection_retry", document=document)
+    books.slice()
+    assert books.run().state == RunState.COMPLETE
+    assert books.one(Invoice, external_id=str(number))
+
+
+def set_aside(books: Any, external_id: str, **facts: Any) -> Rejection:
+    """A document of the bank or of payments that could not be understood."""
+    facts = {"reason": "no amount", "first_seen_at": books.now(), **facts}
+    with inside(books), transaction.atomic():
+        return Rejection.objects.create(
+            connection=books.connection,
+            external_id=external_id,
+            raw=b"",
+            last_seen_at=books.now(),
+            **facts,
+        )
+
+
+def test_a_retry_of_a_payment_reads_everything_for_nobody_can_ask_for_it_by_number(
+    books: Any, koivu: Any, browse: Any
+) -> None:
+    books.sync()
+    set_aside(books, "77", stream=Stream.PAYMENTS, attempts=GIVES_UP_AFTER)
+    document = str(books.one(Rejection).public_id)
+    browse.post("connection_retry", document=document)
+    assert books.run().mode == "full"
+    assert books.one(Rejection).attempts == 0, "it is tried as often as before"
+
+
+def test_an_account_that_is_understood_takes_back_no_statement_of_its_number(
+    books: Any, koivu: Any
+) -> None:
+    books.sync()
+    number = books.all(BankAccount)[0].external_id
+    set_aside(books, number, stream=Stream.BANK)
+    assert books.sync().state == RunState.COMPLETE_WITH_REJECTS
+    assert books.one(Rejection).external_id == number
 
 
 def test_an_ignored_document_is_kept_uncounted_and_comes_back_on_request(
