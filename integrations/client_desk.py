@@ -5,8 +5,10 @@ What stops here stops for every company, so staff opens it and nobody else, with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -21,10 +23,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.admin import SUPPORT
 from calqsync.tenancy.models import User
 from calqsync.tenancy.support import console
-from calqsync.tenancy.support.console import Cell, Counter, Panel
-from integrations.models import ClientSuspension
+from calqsync.tenancy.support.console import Cell, Counter, Panel, tenant_url
+from integrations.models import ClientSuspension, Connection
 from integrations.sync import breaker
 
 PAGE = "integrations_client"
@@ -93,14 +96,17 @@ def _says(standing: ClientSuspension | None) -> str:
 
 @transaction.atomic
 def _history() -> Panel:
-    found = ClientSuspension.objects.select_related("ended_by").order_by("-found_at")[:_SHOWN]
+    rows = ClientSuspension.objects.select_related("ended_by").order_by("-found_at")
+    found = list(rows[:_SHOWN])
+    known = _witnesses({public_id for one in found for public_id in one.witnesses})
     return Panel(
         title=_("Suspensions of our API client"),
-        head=[_("Found"), _("How"), _("Ended"), _("Because")],
+        head=[_("Found"), _("How"), _("Noticed at"), _("Ended"), _("Because")],
         rows=[
             [
                 Cell(text=one.found_at),
                 Cell(text=one.get_reason_display(), below=one.detail),
+                _noticed(one, known),
                 Cell(
                     text=one.ended_at or _("Stands: no call leaves"),
                     tone="" if one.ended_at else "bad",
@@ -112,6 +118,22 @@ def _history() -> Panel:
         ],
         empty=_("Procountor has never refused our client."),
     )
+
+
+def _witnesses(public_ids: set[UUID]) -> dict[UUID, Connection]:
+    """The connections with these ids, of whichever company, as support may read them."""
+    rows = Connection.unscoped.using(SUPPORT).filter(public_id__in=public_ids)
+    rows = rows.select_related("tenant").only("public_id", "name", "tenant__name")
+    return {row.public_id: row for row in rows}
+
+
+def _noticed(one: ClientSuspension, known: Mapping[UUID, Connection]) -> Cell:
+    """The company whose call closed the way, with those refused before it below."""
+    found = [known[public_id] for public_id in reversed(one.witnesses) if public_id in known]
+    if not found:
+        return Cell(text=_("not known") if not one.witnesses else _("a company that has left"))
+    last, *before = (f"{row.tenant.name}: {row.name}" for row in found)
+    return Cell(text=last, url=tenant_url(found[0].tenant_id), below=", ".join(before))
 
 
 def _counters(now: datetime) -> list[Counter]:

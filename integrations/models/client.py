@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +13,8 @@ from calqsync.tenancy.models import User
 class ClientSuspension(models.Model):
     """Procountor refused our API client itself; while `ended_at` is empty no call leaves.
 
-    Names no company. Rows are made by whatever process notices, and ended by staff alone.
+    Rows are made by whatever process notices, and ended by staff alone. Companies are named by the
+    opaque ids of their connections, which tell nothing to who may not read these.
     """
 
     # Host and client id, hashed: another client is not suspended with this one.
@@ -25,6 +27,8 @@ class ClientSuspension(models.Model):
         ],
     )
     detail = models.CharField(max_length=300)
+    # The connections at which it was noticed, the last one last.
+    witnesses = ArrayField(models.UUIDField(), default=list)
     found_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     ended_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

@@ -73,7 +73,7 @@ def token_fresh(
     try:
         for _ in range(3):
             _recover(connection)
-            with breaker.watching(), transaction.atomic():
+            with breaker.watching(connection), transaction.atomic():
                 token = _token(connection, rejected=rejected, anew=anew, api=api, now=now)
             if token is not None:
                 return token

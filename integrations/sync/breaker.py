@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
+from uuid import UUID
 
 import redis
 import structlog
@@ -99,13 +100,18 @@ def standing_suspension() -> ClientSuspension | None:
 
 
 @transaction.atomic
-def suspend(*, reason: str, detail: str, now: datetime) -> bool:
+def suspend(
+    *, reason: str, detail: str, now: datetime, witnesses: Sequence[UUID | str] = ()
+) -> bool:
     """Stop all calls of all processes; whether this caller is the one who found out.
 
-    Our staff is alerted once however many notice. Call with no transaction open: whatever the
-    caller was doing is about to fail, and this must last.
+    `witnesses` are the public ids of the connections at which it was noticed. Our staff is alerted
+    once however many notice. Call with no transaction open: whatever the caller was doing is about
+    to fail, and this must last.
     """
-    made = ClientSuspension(client=client_name(), reason=reason, detail=detail, found_at=now)
+    made = ClientSuspension(
+        client=client_name(), reason=reason, detail=detail, found_at=now, witnesses=list(witnesses)
+    )
     ClientSuspension.objects.bulk_create([made], ignore_conflicts=True)
     mine = ClientSuspension.objects.filter(client=client_name(), ended_at=None, found_at=now)
     door.forget()
@@ -136,13 +142,21 @@ def lift(*, by: User, because: str, ticket: str, now: datetime) -> bool:
 
 
 @contextmanager
-def watching() -> Iterator[None]:
-    """Close the door when what happens inside learns from Procountor that our client is out."""
+def watching(connection: Connection) -> Iterator[None]:
+    """Close the door when what happens inside learns from Procountor that our client is out.
+
+    `connection` is whose call it is, kept as the witness.
+    """
     try:
         yield
     except ClientSuspended as failure:
         if failure.status is not None:
-            suspend(reason="client", detail=str(failure)[:300], now=timezone.now())
+            suspend(
+                reason="client",
+                detail=str(failure)[:300],
+                now=timezone.now(),
+                witnesses=[connection.public_id],
+            )
         raise
 
 
@@ -155,14 +169,17 @@ def first_call(connection: Connection) -> Iterator[None]:
     """
     before = connection.trouble_kind in (ClientsNotAllowed.kind, KeyRevoked.kind, RenewalLost.kind)
     try:
-        with watching():
+        with watching(connection):
             yield
     except (ClientsNotAllowed, KeyRevoked) as failure:
         # Without a status it was not Procountor who refused.
-        if before or failure.status is None or not _everybody_is_refused(connection):
+        if before or failure.status is None:
             raise
-        detail = f"{COMPANIES} companies in a row, last {failure}"[:300]
-        suspend(reason="companies", detail=detail, now=timezone.now())
+        refused = _all_refused(connection)
+        if not refused:
+            raise
+        detail = f"{len(refused)} companies in a row, last {failure}"[:300]
+        suspend(reason="companies", detail=detail, now=timezone.now(), witnesses=refused)
         raise ClientSuspended(failure.detail, status=failure.status, path=failure.path) from None
     else:
         _forget_refusals()
@@ -176,25 +193,30 @@ def _server(url: str) -> redis.Redis:
 
 
 def _key() -> str:
-    return f"procountor:{{{client_name()}}}:refused"
+    return f"procountor:{{{client_name()}}}:refused_at"
 
 
-def _everybody_is_refused(connection: Connection) -> bool:
-    """Whether enough companies were refused lately, this one included; False without Valkey."""
+def _all_refused(connection: Connection) -> list[str]:
+    """The connections refused lately, this one last, where they are enough to mean our client.
+
+    Empty where they are too few, and without Valkey.
+    """
     try:
         pipe = _server(settings.REDIS_URL).pipeline()
         now = time.time()
-        pipe.zadd(_key(), {f"{connection.tenant_id}:{connection.company_id}": now})
+        pipe.zadd(_key(), {f"{connection.tenant_id}:{connection.public_id}": now})
         pipe.zremrangebyscore(_key(), "-inf", now - WITHIN_SECONDS)
         pipe.zrange(_key(), 0, -1, withscores=True)
         pipe.expire(_key(), WITHIN_SECONDS)
         refused = {member.decode(): at for member, at in pipe.execute()[2]}
     except redis.RedisError as error:
         log.warning("breaker.evidence_lost", error=type(error).__name__)
-        return False
-    tenants = {member.partition(":")[0] for member in refused}
+        return []
+    named = [member.partition(":") for member in refused]
+    tenants = {tenant for tenant, _, _ in named}
     lasted = now - min(refused.values())
-    return len(refused) >= COMPANIES and len(tenants) >= TENANTS and lasted >= SPREAD_SECONDS
+    enough = len(refused) >= COMPANIES and len(tenants) >= TENANTS and lasted >= SPREAD_SECONDS
+    return [public_id for _, _, public_id in named] if enough else []
 
 
 def _forget_refusals() -> None:

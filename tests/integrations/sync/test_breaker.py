@@ -111,7 +111,8 @@ def test_the_first_refusal_of_our_client_stops_every_company(both, sandbox):
     assert [entry["log_level"] for entry in logs if "client_suspended" in entry["event"]] == [
         "critical"
     ]
-    assert len(suspensions()) == 1
+    [found] = suspensions()
+    assert found.witnesses == [first.connection.public_id]
     for books in (first, second):
         assert trouble_of(books) == ("waiting", "client_suspended")
         status = status_of(books)
@@ -172,6 +173,7 @@ def test_one_company_after_another_refused_is_our_client_refused(both, sandbox, 
     assert states == ["needs_you", "needs_you", "waiting"]
     [found] = suspensions()
     assert found.reason == "companies"
+    assert found.witnesses == [books.connection.public_id for books in both]
 
 
 def test_companies_refused_in_one_moment_are_no_proof(both, sandbox):
@@ -292,6 +294,17 @@ class TestPage:
             [entry] = LogEntry.objects.filter(user=self.sam)
         assert entry.change_message == "T-7: Settled with support"
         assert "Procountor refuses us" not in console.get("/admin/").content.decode()
+
+    def test_staff_sees_at_whose_calls_it_was_noticed(self, console, both):
+        ids = [books.connection.public_id for books in both]
+        breaker.suspend(reason="companies", detail="", now=timezone.now(), witnesses=ids)
+        page = console.get(PAGE).content.decode()
+        last = both[2].connection
+        company = both[2].cast.tenant
+        assert f'href="/admin/tenancy/tenant/{company.pk}/change/">{company.name}: {last.name}' in (
+            page
+        )
+        assert f"{both[0].cast.tenant.name}: {both[0].connection.name}" in page
 
     @pytest.mark.parametrize("missing", ["reason", "ticket"])
     def test_without_a_reason_or_a_ticket_it_stays_shut(self, console, missing):
