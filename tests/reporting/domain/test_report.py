@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from reporting.domain.choices import Mark, ProductMark, UserWords
 from reporting.domain.movements import Movement
@@ -92,6 +93,14 @@ def test_small_changes_are_tolerated_when_asked():
     report = report_on(rows, tolerance_bp=100)
     assert moves(report, "2025-02") == {}
     assert report.periods[1].step.tolerated == 90
+
+
+@pytest.mark.parametrize(
+    ("price", "found"), [("101.00", {}), ("99.00", {}), ("101.01", {"expansion": "1.01"})]
+)
+def test_a_change_as_large_as_the_tolerance_is_tolerated(price, found):
+    rows = [span("2025-01-01", "2025-02-01", "100.00"), span("2025-02-01", "2025-03-01", price)]
+    assert moves(report_on(rows, tolerance_bp=100), "2025-02") == found
 
 
 def test_an_exchange_rate_and_a_rise_in_one_month_are_told_apart():
