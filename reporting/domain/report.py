@@ -1,4 +1,4 @@
-"""One entry: from documents, bank and people's words to a report whose figures explain themselves.
+"""One entry: from documents, bank and people's words to a report of every figure.
 
 Exact MRR figures (`*_e4`) are integers of 1/10 000 minor unit of the reporting currency;
 all other amounts are whole minor units of it.
@@ -21,7 +21,7 @@ from reporting.domain.economics import FirstInvoices, first_invoices
 from reporting.domain.findings import Findings, LineType, Subscriptions, Why
 from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
 from reporting.domain.lines import Lines
-from reporting.domain.movements import Movement, Movements, movements
+from reporting.domain.movements import Movements, movements
 from reporting.domain.mrr import CustomerMonths, Spans, customer_months, line_mrr, spans_of
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.receivables import (
@@ -30,30 +30,13 @@ from reporting.domain.receivables import (
     open_receivables,
     unpaid_until,
 )
-from reporting.domain.recognition import Schedule, recognition_sums, schedule
+from reporting.domain.recognition import Schedule, schedule
 from reporting.domain.rounding import minors
 from reporting.domain.runway import Bank, Cashflow, cashflow
 from reporting.domain.segments import Belonging, SegmentSums, segment_sums
 from reporting.domain.votes import Tallies, Vote
 from reporting.domain.weighing import Signs
 from reporting.parts import Dimension
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What one figure is made of: the amounts add up to it exactly.
-
-    `line_rows` are rows of the input, `customers` are ids; one of the two is -1 in each part
-    (a line's share, or a customer's share or floor adjustment).
-    """
-
-    line_rows: Ints
-    customers: Ints
-    amounts: Ints
-
-    @property
-    def total(self) -> int:
-        return int(self.amounts.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +88,6 @@ class Report:
         return minors(self.total_e4)
 
     @cached_property
-    def customer_count(self) -> Ints:
-        return as_int64(self.table.customer.sum(axis=0))
-
-    @cached_property
     def detected_e4(self) -> Ints:
         """The part of each month's MRR that no person has confirmed (before the floor)."""
         owner = self.findings.subscription
@@ -119,11 +98,6 @@ class Report:
     def late_e4(self) -> int:
         """The part of today's MRR whose next invoice is awaited."""
         return int(self.mrr_e4[self.findings.late].sum())
-
-    @cached_property
-    def future_e4(self) -> Ints:
-        """MRR at each snapshot that is invoiced and whose service has not begun."""
-        return self.contracted_sums.signed
 
     @cached_property
     def contracted_sums(self) -> ContractedSums:
@@ -154,12 +128,6 @@ class Report:
         """How each line's amount becomes revenue, by the tenant's method or the one asked for."""
         chosen = self.settings.daily_recognition if daily is None else daily
         return schedule(self.lines, self.findings, daily=chosen)
-
-    @cached_property
-    def deferred(self) -> tuple[Ints, Ints]:
-        """(deferred, accrued) revenue at the end of each month, by the monthly method."""
-        sums = recognition_sums(self.schedule(daily=False), self.calendar)
-        return sums.deferred, sums.accrued
 
     @cached_property
     def revenue(self) -> dict[str, Ints]:
@@ -208,33 +176,6 @@ class Report:
         own = self.growth_sums(length)
         return summed(self.monthly_sums, own, self.trailing_sums, self.calendar, length)
 
-    def explain_mrr(self, month: int) -> Parts:
-        """The lines (and floor adjustments) that make up a month's MRR, in e4 units."""
-        found = self.findings
-        rows = np.flatnonzero(
-            (found.from_month <= month) & (month < found.to_month) & (self.mrr_e4 != 0)
-        )
-        row, column, amount = self.table.adjustments
-        floored = column == month - int(self.months[0])
-        return Parts(
-            line_rows=np.concatenate((rows, np.full(int(floored.sum()), -1))),
-            customers=np.concatenate((np.full(len(rows), -1), self.table.customers[row[floored]])),
-            amounts=np.concatenate((self.mrr_e4[rows], amount[floored])),
-        )
-
-    def explain_movement(self, month: int, kind: Movement) -> Parts:
-        """The customers behind one movement of a month: positive magnitudes in e4 units."""
-        column = month - int(self.months[0])
-        rows = np.flatnonzero(self.monthly.kind[:, column] == kind)
-        change = np.abs(self.monthly.change[rows, column])
-        return self._customer_parts(rows, change)
-
-    def explain_fx(self, month: int) -> Parts:
-        """The customers behind a month's exchange-rate effect, signed e4 units."""
-        effect = self.monthly.fx[:, month - int(self.months[0])]
-        rows = np.flatnonzero(effect)
-        return self._customer_parts(rows, effect[rows])
-
     def unmatched_credits(self) -> Ints:
         """Rows of credits whose original was not found: for the user to look at."""
         return np.flatnonzero(self.findings.why == Why.CREDIT_UNMATCHED)
@@ -249,13 +190,6 @@ class Report:
         np.add.at(sums, row, self.lines.net_acc[recent])
         order = np.argsort(-sums, kind="stable")[:limit]
         return self.table.customers[order], sums[order]
-
-    def _customer_parts(self, rows: Ints, amounts: Ints) -> Parts:
-        return Parts(
-            line_rows=np.full(len(rows), -1, dtype=np.int64),
-            customers=self.table.customers[rows],
-            amounts=amounts,
-        )
 
     def _by_snapshot(self, amounts: Ints) -> Ints:
         steps = np.zeros(len(self.months) + 1, dtype=np.int64)

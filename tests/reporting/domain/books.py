@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from reporting.domain.arrays import Ints
 from reporting.domain.choices import Settings, UserWords
 from reporting.domain.lines import Lines, build_lines
 from reporting.domain.movements import Movement
 from reporting.domain.periods import day_number, month_index
 from reporting.domain.receivables import Receivables
+from reporting.domain.recognition import recognition_sums
 from reporting.domain.report import Report, measure
 from reporting.domain.rounding import minor
 from reporting.domain.runway import NO_BANK, Bank, Financing
@@ -186,5 +188,62 @@ def bank_of(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one figure of a report is made of, in 1/10 000 minor units.
+
+    `line_rows` are rows of the input, `customers` are ids; one of the two is -1 in each part
+    (a line's share, or a customer's share or floor adjustment).
+    """
+
+    line_rows: Ints
+    customers: Ints
+    amounts: Ints
+
+    @property
+    def total(self) -> int:
+        return int(self.amounts.sum())
+
+
+def mrr_parts(report: Report, month: int) -> Parts:
+    """The lines (and floor adjustments) that make up a month's MRR."""
+    found = report.findings
+    rows = np.flatnonzero(
+        (found.from_month <= month) & (month < found.to_month) & (report.mrr_e4 != 0)
+    )
+    row, column, amount = report.table.adjustments
+    floored = column == month - int(report.months[0])
+    return Parts(
+        line_rows=np.concatenate((rows, np.full(int(floored.sum()), -1))),
+        customers=np.concatenate((np.full(len(rows), -1), report.table.customers[row[floored]])),
+        amounts=np.concatenate((report.mrr_e4[rows], amount[floored])),
+    )
+
+
+def movement_parts(report: Report, month: int, kind: Movement) -> Parts:
+    """The customers behind one movement of a month: positive magnitudes."""
+    column = month - int(report.months[0])
+    rows = np.flatnonzero(report.monthly.kind[:, column] == kind)
+    return _of_customers(report, rows, np.abs(report.monthly.change[rows, column]))
+
+
+def fx_parts(report: Report, month: int) -> Parts:
+    """The customers behind a month's exchange-rate effect, signed."""
+    effect = report.monthly.fx[:, month - int(report.months[0])]
+    rows = np.flatnonzero(effect)
+    return _of_customers(report, rows, effect[rows])
+
+
+def _of_customers(report: Report, rows: Ints, amounts: Ints) -> Parts:
+    nobody = np.full(len(rows), -1, dtype=np.int64)
+    return Parts(line_rows=nobody, customers=report.table.customers[rows], amounts=amounts)
+
+
+def deferral(report: Report) -> tuple[Ints, Ints]:
+    """(deferred, accrued) revenue at the end of each month, by the monthly method."""
+    sums = recognition_sums(report.schedule(daily=False), report.calendar)
+    return sums.deferred, sums.accrued
+
+
 def part_total(report: Report, text: str, kind: Movement) -> int:
-    return minor(report.explain_movement(month(text), kind).total)
+    return minor(movement_parts(report, month(text), kind).total)

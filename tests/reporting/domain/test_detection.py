@@ -18,7 +18,15 @@ from reporting.domain.choices import (
 )
 from reporting.domain.findings import LineType, Source, Status, Sure
 from reporting.domain.periods import add_months_date, day_date
-from tests.reporting.domain.books import Row, all_moves, month, moves, mrr_on, report_on
+from tests.reporting.domain.books import (
+    Row,
+    all_moves,
+    month,
+    moves,
+    mrr_on,
+    mrr_parts,
+    report_on,
+)
 
 
 def monthly(count: int, *, first: str = "2025-01-01", net: str = "100.00", **kw) -> list[Row]:
@@ -472,7 +480,7 @@ class TestCredits:
             Row(on="2025-05-10", net="-30.00", name="Hyvitys", credit=True),
         ]
         report = report_on(rows)
-        parts = report.explain_mrr(month("2025-05"))
+        parts = mrr_parts(report, month("2025-05"))
         assert mrr_on(report, "2025-05") == "0"
         assert parts.total == 0
         assert parts.customers.tolist() == [-1, -1, 1]
