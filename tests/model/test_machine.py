@@ -237,7 +237,9 @@ class Imports(RuleBasedStateMachine):
         for _, mode, window_to in ended:
             self.history.run_ended(mode=mode, window_to=window_to)
         if self.counted and not ended:
-            assert look.mark == self.last.mark, "the books changed and no run ended"
+            assert look.mark == self.last.mark, (
+                f"the books changed and no run ended\n{self.office.story()}"
+            )
         self.counted, self.last = len(look.ended), look
         assert self.history.objections(look.invoices, whole=bool(look.ended)) == []
         assert self.office.open_runs() <= 1
@@ -279,7 +281,7 @@ class Imports(RuleBasedStateMachine):
         """A run to a good end; what went wrong before may have left one that still waits."""
         states = []
         while not (states and states[-1] == "complete"):
-            assert len(states) < 5, states
+            assert len(states) < 5, f"{states}\n{self.office.standing()}"
             states.append(self.run())
 
 

@@ -118,8 +118,15 @@ class Office:
         )
 
     def settled(self) -> bool:
-        """Whether nothing is being imported now; a run that waits for Procountor is not."""
-        return self.state() not in ("queued", "running")
+        """Whether nothing is being imported now; a run that waits for Procountor is not.
+
+        What was asked of a waiting run shows in its job alone until a worker takes it.
+        """
+        called = self._one(
+            "SELECT count(*) FROM jobs_job WHERE kind = 'integrations.sync' AND key = %s::text"
+            " AND (state = 'leased' OR state = 'queued' AND run_after <= now())"
+        )
+        return not called and self.state() not in ("queued", "running")
 
     def holder(self) -> str:
         """Which process holds the job."""
@@ -141,6 +148,15 @@ class Office:
             self._row("SELECT now(), %s"),
         ]  # fmt: skip
         return "\n".join([*map(str, found), self.world.machines.children["worker"].tail()])
+
+    def story(self) -> str:
+        """Every run so far, in order, for whoever looks for a fault."""
+        self._do(
+            "SELECT id, mode, trigger, state, error_kind, slices, started_at, window_to,"
+            " applying_at, finished_at FROM integrations_syncrun WHERE connection_id = %s"
+            " ORDER BY id"
+        )
+        return "\n".join(map(str, self.world.truth.fetchall()))
 
     def open_runs(self) -> int:
         return int(
