@@ -81,11 +81,7 @@ def _work_row(words: Words, view: RunView) -> dict[str, Any]:
     busy = length if running else min(view.busy, length)
     width = busy / length * 100
     bars = [{"kind": "work", "x": _percent(0.0), "width": _percent(width)}] if width >= 0.05 else []
-    # Requests wait side by side, so their waits are no part of the clock's time.
-    said = _("%(working)s at work; requests waited %(waited)s for the limit, side by side") % {
-        "working": words.length(busy),
-        "waited": words.length(view.waited),
-    }
+    said = _("%(working)s at work") % {"working": words.length(busy)}
     return {"label": _("Time"), "text": said, "bars": bars}
 
 

@@ -232,7 +232,7 @@ def invoice_page(
                 "text": invoice.status.replace("_", " ").capitalize(),
             },
             {"term": _("Company"), "text": invoice.connection.company_name},
-            {"term": _("Version"), "text": invoice.version},
+            {"term": _("Version in Procountor"), "text": invoice.version.replace("T", " ")},
         ],
     )
 

@@ -67,7 +67,7 @@ def rates(over: str = "") -> dict[str, Rate]:
             row(_("Net MRR churn"), "net_churn", "fx", start),
             _("Revenue lost less revenue gained from customers; below zero is growth."),
             _("(churn + contraction − expansion − reactivation) ÷ MRR at the start"),
-            _("ChartMogul's formula. With returned customers, so NRR is not 100 % less this rate."),
+            _("ChartMogul's formula. With returned customers, so NRR is not 100% less this rate."),
             good=False,
         ),
         "nrr": Rate(
@@ -79,7 +79,7 @@ def rates(over: str = "") -> dict[str, Rate]:
         ),
         "grr": Rate(
             row(_("GRR, %(over)s") % {"over": over}, "grr", "reactivation", start),
-            _("The same with growth left out, so it never goes above 100 %."),
+            _("The same with growth left out, so it never goes above 100%."),
             _("(start − contraction − churn) ÷ start, customer by customer"),
             _("The usual formula; each customer counts at most what it brought at the start."),
             good=True,
@@ -136,8 +136,8 @@ def rates_chart(
         id=id,
         type="lines",
         title=title,
-        summary=_("%(rates)s, for each period shown.")
-        % {"rates": ", ".join(known[name].row.label for name in drawn)},
+        summary=_("By period: %(rates)s.")
+        % {"rates": "; ".join(known[name].row.label for name in drawn)},
         rows=[known[name].row for name in drawn],
         table_shown=True,
         table=months.table(

@@ -79,7 +79,7 @@ class FiguresForm(forms.Form):
         ),
     )
     pause_handling = _choice(_("A paused customer is"), PAUSES)
-    free_plans = _choice(_("A plan discounted by 100 %"), FREE)
+    free_plans = _choice(_("A plan discounted by 100%"), FREE)
     overdue_days = _whole(
         _("An unpaid invoice stops counting, days after its due day"),
         _(

@@ -116,7 +116,7 @@ def _choices(row: ReportSettings) -> list[dict[str, Any]]:
         "reactivation_months": _("A return is new after"),
         "tolerance_bp": _("Changes ignored up to"),
         "pause_handling": _("A paused customer is"),
-        "free_plans": _("A plan discounted by 100 %"),
+        "free_plans": _("A plan discounted by 100%"),
         "overdue_days": _("An unpaid invoice stops counting after"),
         "period_view": _("Quarters and years are classified"),
         "ltv": _("Lifetime value"),
@@ -146,7 +146,7 @@ def _said(name: str, value: Any) -> str:
     if name in _NAMED:
         return str(_NAMED[name][value]).partition(". ")[0].removesuffix(".")
     if name == "tolerance_bp":
-        return f"{value / 100:g} %"
+        return f"{value / 100:g}%"
     if value is None:
         return _("never")
     unit = _("%(n)d months") if name == "reactivation_months" else _("%(n)d days")

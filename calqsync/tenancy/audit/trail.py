@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.utils.dateparse import parse_date
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import formats
+from calqsync.tenancy import formats, sheets
 from calqsync.tenancy.audit import words
 from calqsync.tenancy.models import AuditEvent, Membership, Tenant
 
@@ -116,6 +117,18 @@ def events(asked: Asked, *, tenant: Tenant) -> QuerySet[AuditEvent]:
     return rows
 
 
+def naming(words: Iterable[str]) -> int:
+    """How many rows of the log of the tenant in scope hold one of these words."""
+    found = Q()
+    for word in filter(None, words):
+        for name in ("target", "said_before", "said_after"):
+            found |= Q(**{f"{name}__icontains": word})
+    if not found:
+        return 0
+    said = {f"said_{name}": Cast(name, TextField()) for name in ("before", "after")}
+    return AuditEvent.objects.annotate(**said).filter(found).count()
+
+
 def trail(*, tenant: Tenant, query: Mapping[str, str]) -> Trail:
     """One page of the log of the tenant in scope.
 
@@ -132,6 +145,10 @@ def trail(*, tenant: Tenant, query: Mapping[str, str]) -> Trail:
     shown, more = found[:PAGE], len(found) > PAGE
     zone = ZoneInfo(tenant.time_zone)
     given = wanted.parameters()
+
+    def file_at(kind: str) -> str:
+        return "?" + urlencode({**given, "format": kind})
+
     return Trail(
         rows=[_row(event, zone) for event in shown],
         filters=_filters(wanted),
@@ -141,10 +158,7 @@ def trail(*, tenant: Tenant, query: Mapping[str, str]) -> Trail:
         narrowed=bool(given),
         older="?" + urlencode({**given, "before": _after(shown, at, skip)}) if more else "",
         newest="?" + urlencode(given) if at is not None else "",
-        exports=[
-            {"label": kind.upper(), "url": "?" + urlencode({**given, "format": kind})}
-            for kind in ("csv", "xlsx", "parquet", "json")
-        ],
+        exports=[*sheets.buttons(file_at), {"label": _("Export JSON"), "url": file_at("json")}],
     )
 
 
