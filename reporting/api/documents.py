@@ -119,10 +119,10 @@ class _Subscriptions(Records):
         return found
 
     def written(self, rows: Sequence[Any]) -> list[Any]:
-        return [_subscription(row) for row in rows]
+        return [_subscription(row, self.bearer.tenant.currency) for row in rows]
 
 
-def _subscription(row: Any) -> shapes.Subscription:
+def _subscription(row: Any, of_figures: str) -> shapes.Subscription:
     return {
         "id": row.public_id,
         "customer": row.customer.public_id,
@@ -137,6 +137,7 @@ def _subscription(row: Any) -> shapes.Subscription:
         "start": row.first_start,
         "end": row.last_end,
         "currency": row.currency,
+        "mrr_currency": of_figures,
         "mrr_minor": rounding.minor(row.mrr_e4),
         "mrr_e4": row.mrr_e4,
         "renewal_percent": row.renewal_percent,
@@ -152,7 +153,7 @@ _STATUS = Asked(
 
 
 class Subscriptions(_Subscriptions, Listed):
-    """Subscriptions found in the books or made by hand; MRR in the reporting currency."""
+    """Subscriptions found in the books or made by hand."""
 
     answers, asks = shapes.Subscriptions, (_STATUS, _CUSTOMER, LIMIT, CURSOR)
 

@@ -172,7 +172,10 @@ class Customers(Page):
 
 
 class Subscription(TypedDict):
-    """`period_months`: -1 weekly, -2 every two weeks. `score`: how sure detection is, 0 to 100."""
+    """Billed in `currency`; its MRR is in `mrr_currency`, that of the figures.
+
+    `period_months`: -1 weekly, -2 every two weeks. `score`: how sure detection is, 0 to 100.
+    """
 
     id: UUID
     customer: UUID
@@ -187,6 +190,7 @@ class Subscription(TypedDict):
     start: date
     end: date
     currency: str
+    mrr_currency: str
     mrr_minor: int
     mrr_e4: int
     renewal_percent: int
@@ -240,7 +244,8 @@ class InvoiceLine(TypedDict):
 
 
 class Invoice(TypedDict):
-    """`…_minor` in `currency`; `…_acc_minor`, paid, open and deferred in `accounting_currency`.
+    """`…_minor` in `currency`; `…_acc_minor`, what is paid, open, written off and deferred, and MRR
+    in `accounting_currency`.
 
     `age`: not_due, up_to_30, up_to_60, up_to_90, over_90; "" when nothing is open.
     """

@@ -25,7 +25,7 @@ from integrations.models import Customer
 from reporting.api.routes import RESOURCES
 from reporting.api.schema import document
 from reporting.models import Report, ReportPart
-from tests.factories import customer_make, monthly_make
+from tests.factories import Row, customer_make, invoice_make, monthly_make
 from tests.reporting.conftest import NOON, refreshed
 from tests.tenancy.test_api_tokens import made
 
@@ -229,6 +229,24 @@ def test_a_tag_answers_nothing_that_the_token_may_not_read(shop: Any, program: A
     sent = {"If-None-Match": sums.get("report")["ETag"]}
     assert code(sums.get("segments/product", **sent)) == (403, "role_missing")
     assert sums.get("segments/shoe-size", **sent).status_code == 404
+
+
+def test_a_subscription_says_the_currency_of_its_bills_and_of_its_mrr(
+    shop: Any, program: Any
+) -> None:
+    abroad = customer_make(shop["eu"], "Zephyr Inc")
+    row = Row(
+        net="110.00", acc="100.00", product=shop["plan"], service=("2026-03-01", "2026-04-01")
+    )
+    invoice_make(abroad, "2026-03-01", [row], currency="USD")
+    refreshed(NOON + timedelta(hours=1))
+    asked = {"customer": str(abroad.public_id)}
+    found = program("vera").get("subscriptions", asked).json()["data"][0]
+    assert [found[name] for name in ("currency", "mrr_currency", "mrr_minor")] == [
+        "USD",
+        "EUR",
+        10_000,
+    ]
 
 
 def test_before_the_first_import_the_way_on_is_said(program: Any) -> None:
