@@ -27,12 +27,15 @@ from django.utils.translation import ngettext
 from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations.models import InvoiceLine, Product
-from reporting.models import LineFigure, ProductMark
+from reporting.domain import rounding
+from reporting.domain.votes import CUSTOMERS, Vote
+from reporting.models import LineFigure, ProductMark, Subscription
 from reporting.selectors import frame, listing, narrowing, reasons
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Column, Listing
 
 MOST_BUYERS = 200
+SUGGESTED = 5
 _ISSUED = Q(invoice__issued=True, invoice__removed_at=None)
 
 
@@ -178,6 +181,53 @@ def products_list(
         filters=narrowing.given(state.control, accounts.control),
         sum_of=narrowing.own_currency(accounts, words),
     )
+
+
+def products_suggested(*, tenant: Tenant, votes: Mapping[int, Vote]) -> list[dict[str, Any]]:
+    """Products without a mark whose customers agree what they are, the most MRR first.
+
+    At most SUGGESTED at once; the next ones follow when these are marked. Recurring is what most
+    of its customers are billed for regularly, one-off what none of several is.
+    """
+    words = frame.words_for(tenant)
+    agreed = {pk: code for pk, vote in votes.items() if (code := _agreed(vote))}
+    open_ones = Subscription.objects.filter(product__marks=None, confirmed=False)
+    rows = (
+        open_ones.filter(product__in=list(agreed), product__removed_at=None)
+        .exclude(status="rejected")
+        .values("product", "product__public_id", "product__name")
+        .annotate(mrr=Sum("mrr_e4"), number=Count("pk"))
+        .order_by("-mrr", "product__name", "product")
+    )
+    return [
+        {
+            "name": row["product__name"],
+            "url": reverse("product", args=[tenant.slug, row["product__public_id"]]),
+            "public_id": row["product__public_id"],
+            "code": agreed[row["product"]],
+            "why": _why(votes[row["product"]], words),
+            "action": {
+                "recurring": _("Mark as recurring"),
+                "one_off": _("Mark as one-off"),
+            }[agreed[row["product"]]],
+            "amount": words.money(rounding.minor(int(row["mrr"])), cents=True),
+        }
+        for row in rows[:SUGGESTED]
+    ]
+
+
+def _agreed(vote: Vote) -> str:
+    """The mark that the customers' vote suggests; "" where they do not agree."""
+    if vote.carried:
+        return "recurring"
+    return "one_off" if vote.customers >= CUSTOMERS and not vote.recurring else ""
+
+
+def _why(vote: Vote, words: Words) -> str:
+    facts = {"some": words.count(vote.recurring), "all": words.count(vote.customers)}
+    if vote.recurring:
+        return _("%(some)s of %(all)s regular customers are billed for it in a rhythm") % facts
+    return _("None of %(all)s regular customers is billed for it in a rhythm") % facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from reporting.services.refreshing import (
     until_midnight,
 )
 from reporting.services.restating import versions_thin
+from reporting.services.suggesting import product_votes
 
 __all__ = [
     "KIND",
@@ -49,6 +50,7 @@ __all__ = [
     "change_preview",
     "change_save",
     "edit_undo",
+    "product_votes",
     "refresh_enqueue",
     "report_refresh",
     "rest",

@@ -23,9 +23,10 @@ from reporting.selectors.products import (
     mark_parts,
     product_page,
     products_list,
+    products_suggested,
 )
 from reporting.selectors.subscriptions import recomputing
-from reporting.services import acts
+from reporting.services import acts, product_votes
 from reporting.views.answering import answer, answer_list, back, may_change, one_of
 from reporting.views.saying import asked
 
@@ -37,12 +38,17 @@ def products(request: TenantRequest) -> HttpResponse:
     listing = products_list(
         tenant=request.tenant, query=request.GET, control=_control() if may else None
     )
+    # Who narrows or turns the pages looks for something else.
+    suggested = may and not request.GET
     return answer_list(
         request,
         listing,
         "reporting/products/list.html",
         may_change=may,
         options=mark_options(),
+        suggested=products_suggested(tenant=request.tenant, votes=product_votes())
+        if suggested
+        else [],
         recomputing=recomputing(),
     )
 
