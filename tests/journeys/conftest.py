@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("NO BROWSER FOUND: set CALQSYNC_CHROMIUM to the path of a Chromium")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        expect.set_options(timeout=20_000)
+        expect.set_options(timeout=90_000)
         yield opened
         opened.close()
 
@@ -68,7 +68,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh browser profile on a laptop's screen."""
     made = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(120_000)
     yield made
     made.close()
 

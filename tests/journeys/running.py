@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,10 +31,14 @@ ROOT = Path(__file__).parents[2]
 # One process runs all journeys: they share the servers.
 TOGETHER = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 PASSWORD = "correct horse battery"
+# So that a second try of a test meets nobody of its first.
+NUMBERS = count(1)
 COMPANIES = {"kuusi": "Kuusi Data Oy", "aalto-us": "Aalto Analytics Inc", "koivu": "Koivu Software"}
-# A worker that died is noticed in seconds rather than in minutes.
+# A worker that died is noticed in seconds rather than in minutes, and one that stands still for
+# some seconds keeps its job.
+LEASE_SECONDS = 8
 QUICK = {
-    "JOB_LEASE_SECONDS": "4",
+    "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
     "JOB_HEARTBEAT_SECONDS": "0.5",
     "DISPATCH_SECONDS": "0.3",
     "PROCOUNTOR_MAX_RPS": "100",
@@ -212,7 +217,7 @@ class Office:
 
 def found_company(stack: JourneyStack, name: str) -> Office:
     """A person signs up and stands before an empty company."""
-    email = f"founder@{name.lower().replace(' ', '-')}.example"
+    email = f"founder{next(NUMBERS)}@{name.lower().replace(' ', '-')}.example"
     visitor = Visitor(stack.site)
     visitor.open("/accounts/signup/")
     said = {"email": email, "password1": PASSWORD, "company_name": name, "accept_terms": "on"}

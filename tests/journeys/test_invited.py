@@ -8,7 +8,14 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Page, expect
 
 from calqsync.local.mailbox import mails
-from tests.journeys.running import PASSWORD, TOGETHER, JourneyStack, Office, found_company
+from tests.journeys.running import (
+    NUMBERS,
+    PASSWORD,
+    TOGETHER,
+    JourneyStack,
+    Office,
+    found_company,
+)
 
 pytestmark = TOGETHER
 
@@ -22,7 +29,7 @@ def link_for(stack: JourneyStack, email: str) -> str:
                 return link[0]
         return None
 
-    return str(stack.until(invited, seconds=20))
+    return str(stack.until(invited))
 
 
 def invite(page: Page, office: Office, email: str, role: str) -> None:
@@ -39,7 +46,7 @@ def test_a_new_person_signs_up_from_the_mail_and_sees_what_the_role_allows(
     page: Page, stack: JourneyStack
 ) -> None:
     office = found_company(stack, "Kutsu Oy")
-    email = "partner@fund.example"
+    email = f"partner{next(NUMBERS)}@fund.example"
     invite(page, office, email, "Investor")
 
     page.goto(link_for(stack, email))

@@ -132,7 +132,7 @@ def _mailed(office: Office, to: str, pattern: str) -> str:
                 return found[1]
         return None
 
-    return str(office.stack.until(arrived, seconds=30))
+    return str(office.stack.until(arrived))
 
 
 def _invited(office: Office) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,16 @@ from tests.tenancy.people import digits
 pytestmark = [pytest.mark.journey, *TOGETHER]
 
 
+def letters(books: Office) -> int:
+    """How often the company was written to that support looks in."""
+    query = "SELECT count(*) FROM jobs_job WHERE tenant_id = %s AND key LIKE 'support.opened:%%'"
+    return int(books.stack.one(query, books.tenant_id))
+
+
 def test_i23_support_looks_in_for_a_customer_who_sees_it_and_ends_it(
     stack: JourneyStack, books: Office, context: BrowserContext, page: Page
 ) -> None:
-    staff = found_company(stack, "Support Hands")
+    staff, told = found_company(stack, "Support Hands"), letters(books)
     command = [sys.executable, "-m", "django", "staff", "add", staff.email]
     subprocess.run(command, cwd=ROOT, env=stack.env, check=True)
     context.add_cookies(staff.cookies())  # type: ignore[arg-type]
@@ -60,8 +66,4 @@ def test_i23_support_looks_in_for_a_customer_who_sees_it_and_ends_it(
     assert page.goto(books.url()).status == 404  # type: ignore[union-attr]
     owner.open(f"/t/{books.slug}/settings/audit/")
     assert "Opened a page as support" in owner.html
-    mailed = stack.rows(
-        "SELECT state FROM jobs_job WHERE tenant_id = %s AND key LIKE 'support.opened:%%'",
-        books.tenant_id,
-    )
-    assert len(mailed) == 1
+    assert letters(books) == told + 1

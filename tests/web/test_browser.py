@@ -94,6 +94,7 @@ def tab(
     context = browser.new_context(
         ignore_https_errors=True, extra_http_headers={"X-Forwarded-Proto": "https"}
     )
+    context.set_default_timeout(120_000)
     context.add_cookies(cookie(server, session))
     made = Tab(context.new_page(), server)
     yield made
