@@ -105,8 +105,8 @@ class KeyRevoked(NeedsOwner):
 
     kind = "key_revoked"
     advice = _(
-        "Procountor no longer accepts our key. It was removed, or its user has left the company. "
-        "Reconnect to keep your figures fresh."
+        "The key was removed in Procountor, or its user has left the company. Reconnect to keep "
+        "your figures fresh."
     )
 
 

@@ -27,6 +27,7 @@ from integrations.models import Connection, RemovalHold
 from integrations.models.connections import GrantKind
 from integrations.services import connections, identity, runs
 from integrations.services.refusals import ConnectRefused
+from integrations.sync.advice import PARTLY
 from integrations.views.connect import (
     admin_outside_transaction,
     connection_of,
@@ -127,13 +128,14 @@ def _page(
     words = Words(request.tenant, now)
     if not form.is_bound:
         form = NameForm(initial={"name": shown.name})
-    context = _news(request, shown, words) | {
+    news = _news(request, shown, words)
+    context = news | {
         "form": form,
         "gaps": words.gaps(shown.rights),
         "rights_read": words.moment(shown.rights_read_at) if shown.rights_read_at else "",
         "listing": history(request, words, shown),
         "crumbs": words.crumbs(shown),
-        "schedule": panel(words, shown),
+        "schedule": panel(words, shown, stopped=news["stopped"]),
     }
     return render(request, "integrations/connection.html", context, status=status)
 
@@ -175,6 +177,8 @@ def _news(request: TenantRequest, shown: Connection, words: Words) -> dict[str, 
         "connection": shown,
         "status": page.status,
         "says": words.status(shown, page.status),
+        "stopped": page.status.code in (selectors.Code.NEEDS_YOU, selectors.Code.PAUSED)
+        and shown.trouble_kind != PARTLY,
         "facts": facts,
         "counts": _counts(words, page.counts),
         "set_aside": page.set_aside,

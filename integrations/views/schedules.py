@@ -24,16 +24,19 @@ from integrations.views.connect import connection_of, posted
 from integrations.views.words import Words
 
 
-def panel(words: Words, connection: Connection) -> dict[str, Any]:
-    """Context of `integrations/_schedule.html`."""
+def panel(words: Words, connection: Connection, *, stopped: bool) -> dict[str, Any]:
+    """Context of `integrations/_schedule.html`; `stopped` when nothing runs by itself now."""
     chosen, allowed = connection.sync_every_hours, words.allowed
+    hours = hours_between(connection, allowed=allowed)
     usual = max(settings.SYNC_EVERY_HOURS, allowed)
-    offered = [hours for hours in CHOICES if hours >= allowed or hours == chosen]
+    offered = [one for one in CHOICES if one >= allowed or one == chosen]
     as_usual = _("As usual: %(often)s") % {"often": words.often(usual)}
     choices = [(ScheduleForm.USUAL, as_usual)]
-    choices += [(str(hours), capfirst(words.often(hours))) for hours in offered]
+    choices += [(str(one), capfirst(words.often(one))) for one in offered]
     return {
-        "says": words.every(hours_between(connection, allowed=allowed)),
+        "says": _("Once imports go on, they run %(often)s.") % {"often": words.often(hours)}
+        if stopped
+        else words.every(hours),
         "why": _("You chose %(often)s. Your plan allows no more often than %(allowed)s.")
         % {"often": words.often(chosen), "allowed": words.often(allowed)}
         if chosen is not None and chosen < allowed

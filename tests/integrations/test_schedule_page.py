@@ -87,3 +87,11 @@ def test_a_disconnected_one_has_no_schedule(cast, eu, page):
     with scope.tenant(cast.tenant.pk):
         Connection.objects.update(disconnected_at=timezone.now())
     assert "Imports run every" not in page("ann")
+
+
+def test_a_paused_one_promises_no_import_and_says_how_often_they_will_run(cast, page):
+    with scope.tenant(cast.tenant.pk):
+        Connection.objects.update(paused_at=timezone.now())
+    shown = page("ann")
+    assert "Once imports go on, they run every 6 hours." in shown
+    assert "Imports run every" not in shown
