@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from reporting.domain.choices import Mark, ProductMark, UserWords
+from reporting.domain.cohorts import cohorts
+from reporting.domain.metrics import Flow
 from reporting.domain.movements import Movement
 from tests.reporting.domain.books import (
     Row,
@@ -23,6 +25,7 @@ from tests.reporting.domain.books import (
     part_total,
     report_on,
 )
+from tests.reporting.domain.test_choices import BOTH, FREE, PAUSED
 
 
 def span(first: str, end: str, net: str, **kw) -> Row:
@@ -211,3 +214,29 @@ def test_figures_far_beyond_any_company_stay_exact():
     one = Fraction(9_000_000_000_007 * 10_000, 12)
     assert int(report.total_e4[0]) == 8 * int(one + Fraction(1, 2))
     assert np.array_equal(report.total_e4[:12], np.full(12, report.total_e4[0]))
+
+
+def test_what_a_pause_stopped_lowers_both_retentions_and_no_churn():
+    flow = Flow(start=400, paused=100)
+    assert (flow.nrr, flow.grr) == (Fraction(3, 4), Fraction(3, 4))
+    assert (flow.gross_churn_rate, flow.net_churn_rate) == (0, 0)
+
+
+def test_churn_has_no_paused_part_where_pauses_stand_outside_it():
+    inside, outside = (
+        report_on(BOTH, as_of="2025-12-31", words=PAUSED, pauses_churn=churns)
+        for churns in (True, False)
+    )
+    april = month("2025-04") - int(inside.months[0])
+    assert inside.periods[april].churn_paused == cents("100.00")
+    assert outside.periods[april].churn_paused == 0
+
+
+def test_a_cohort_keeps_the_customers_whose_plan_was_made_free():
+    def kept(**settings):
+        report = report_on(FREE, as_of="2025-05-31", **settings)
+        found = cohorts(report.cohort_sums, report.calendar)["cohorts"]
+        return [(row["month"], row["customers"]) for row in found]
+
+    assert kept() == [("2025-01", [1, 1, 0, 0, 1])]
+    assert kept(keep_free=True) == [("2025-01", [1, 1, 1, 1, 1])]
