@@ -26,6 +26,7 @@ from tests.reporting.domain.books import (
     report_on,
 )
 from tests.reporting.domain.test_choices import BOTH, FREE, PAUSED
+from tests.reporting.domain.test_economics import monthly
 
 
 def span(first: str, end: str, net: str, **kw) -> Row:
@@ -240,3 +241,10 @@ def test_a_cohort_keeps_the_customers_whose_plan_was_made_free():
 
     assert kept() == [("2025-01", [1, 1, 0, 0, 1])]
     assert kept(keep_free=True) == [("2025-01", [1, 1, 1, 1, 1])]
+
+
+def test_averages_of_cohorts_leave_the_running_month_out():
+    report = report_on(monthly("100.00", 1, 3), as_of="2025-03-15")
+    table = cohorts(report.cohort_sums, report.calendar)
+    assert table["cohorts"][0]["customers"] == [1, 1, 1]
+    assert table["customers_ppm"] == table["mrr_ppm"] == [1_000_000, 1_000_000, None]
