@@ -54,7 +54,7 @@ def pooled(alias: str = "default", *, size: int = 1) -> Iterator[str]:
 
 
 def _until_it_answers(alias: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         try:
             connections[alias].ensure_connection()

@@ -52,8 +52,8 @@ def test_q13_a_dispatcher_that_dies_with_its_lock_holds_nobody_up(due):
             assert dispatch.dispatch_due() == 0, "two dispatchers worked at once"
         finally:
             holder.kill()
-            holder.wait(10)
-        deadline = time.monotonic() + 10
+            holder.wait(60)
+        deadline = time.monotonic() + 60
         while not (rung := dispatch.dispatch_due()):
             assert time.monotonic() < deadline, "the lock outlived its holder"
         assert rung == 1

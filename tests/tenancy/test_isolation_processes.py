@@ -115,7 +115,7 @@ def test_no_process_starts_with_the_owners_role(process, address):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert ended.returncode != 0
@@ -134,7 +134,7 @@ def test_no_process_starts_with_a_dispatcher_that_skips_row_level_security(proce
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert ended.returncode != 0
@@ -184,7 +184,7 @@ def test_a_process_of_the_stack_gets_only_the_addresses_that_it_needs(
     show = "import os; print(sorted(name for name in os.environ if '_URL' in name))"
     with Stack(tmp_path, throwaway=True) as stack:
         child = stack._python(process, "-c", show)
-        child.process.wait(30)
+        child.process.wait(120)
         shown = child.fresh_log()
         child.finish(seconds=5)
     names = {name for name in shown.split("'") if name.startswith(("DATABASE", "TEST_SUPER"))}

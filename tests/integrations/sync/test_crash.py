@@ -62,7 +62,7 @@ def environment(handle: Handle) -> dict[str, str]:
         "PROCOUNTOR_CLIENT_ID": CLIENT["client_id"],
         "PROCOUNTOR_CLIENT_SECRET": CLIENT["client_secret"],
         "PROCOUNTOR_MAX_RPS": "200",
-        "JOB_LEASE_SECONDS": "2",
+        "JOB_LEASE_SECONDS": "4",
         "JOB_HEARTBEAT_SECONDS": "0.4",
         "DISPATCH_SECONDS": "0.2",
         "PYTHONPATH": str(django_settings.BASE_DIR),
@@ -91,7 +91,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def until(holds: Any, *, seconds: float = 60) -> None:
+def until(holds: Any, *, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true"
