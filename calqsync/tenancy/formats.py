@@ -53,7 +53,7 @@ def money(
         return NONE
     value = _major(minor, currency, cents=cents)
     before, after = _around_money(currency, language or "en")
-    digits = _digits(currency) if cents else 0
+    digits = decimals_of(currency) if cents else 0
     return f"{_sign(value, signed)}{before}{_decimal(abs(value), digits, language)}{after}"
 
 
@@ -69,7 +69,7 @@ def amount(
     if minor is None:
         return NONE
     value = _major(minor, currency, cents=cents)
-    digits = _digits(currency) if cents else 0
+    digits = decimals_of(currency) if cents else 0
     return _sign(value, signed) + _decimal(abs(value), digits, language)
 
 
@@ -156,12 +156,13 @@ def country(code: str, *, language: str | None = "en") -> str:
 
 
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:
-    value = Decimal(minor).scaleb(-_digits(currency))
+    value = Decimal(minor).scaleb(-decimals_of(currency))
     return value if cents else _round(value, 0)
 
 
 @lru_cache(maxsize=256)
-def _digits(currency: str) -> int:
+def decimals_of(currency: str) -> int:
+    """How many decimals the currency's minor unit stands for."""
     return int(get_currency_precision(currency))
 
 
@@ -196,6 +197,6 @@ def _percent_gap(language: str) -> str:
 def _around_money(currency: str, language: str) -> tuple[str, str]:
     """What stands before and behind the digits of an amount."""
     text = format_currency(0, currency, locale=locale_for(language))
-    zero = _decimal(Decimal(0), _digits(currency), language)
+    zero = _decimal(Decimal(0), decimals_of(currency), language)
     before, _zero, after = text.partition(zero)
     return before, after

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from babel.numbers import get_currency_precision
 from django.core.paginator import Paginator
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
@@ -153,12 +151,7 @@ def currency_of(row: Any, words: Words) -> str:
 
 def major(minor: int | None, currency: str) -> Decimal | None:
     """Minor units as the decimal number that a file holds."""
-    return None if minor is None else Decimal(minor).scaleb(-_digits(currency))
-
-
-@lru_cache(maxsize=32)
-def _digits(currency: str) -> int:
-    return int(get_currency_precision(currency))
+    return None if minor is None else Decimal(minor).scaleb(-formats.decimals_of(currency))
 
 
 class Counted(Paginator):

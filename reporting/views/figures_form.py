@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from calqsync.tenancy.formats import decimals_of
 from reporting.domain.choices import DEFAULT_GRACE
 from reporting.models import ReportSettings
 
@@ -191,27 +192,32 @@ class CostsForm(forms.Form):
         *args: Any,
         months: Sequence[tuple[int, str]],
         held: Mapping[int, int],
+        currency: str,
         fixed: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.months = [month for month, _name in months]
+        self._decimals = decimals_of(currency)
         for month, name in months:
             cost = held.get(month)
             self.fields[_cost(month)] = forms.DecimalField(
                 label=name,
                 min_value=0,
                 max_digits=14,
-                decimal_places=2,
+                decimal_places=self._decimals,
                 required=False,
                 disabled=fixed,
-                initial=None if cost is None else Decimal(cost) / 100,
+                initial=None if cost is None else Decimal(cost).scaleb(-self._decimals),
             )
 
     def values(self) -> dict[int, int | None]:
         """Minor units by month, None where the field is empty. Needs a valid form."""
         given = {month: self.cleaned_data[_cost(month)] for month in self.months}
-        return {n: None if amount is None else int(amount * 100) for n, amount in given.items()}
+        return {
+            month: None if amount is None else int(amount.scaleb(self._decimals))
+            for month, amount in given.items()
+        }
 
 
 def _cost(month: int) -> str:

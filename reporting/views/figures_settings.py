@@ -77,7 +77,8 @@ def _costs(request: TenantRequest, *, typed: bool = False) -> CostsForm:
     rows = AcquisitionCost.objects.filter(month__gt=running - COST_MONTHS)
     held = dict(rows.values_list("month", "amount_minor"))
     given = request.POST if typed else None
-    return CostsForm(given, months=months, held=held, fixed=not _may(request))
+    currency = request.tenant.currency
+    return CostsForm(given, months=months, held=held, currency=currency, fixed=not _may(request))
 
 
 def _page(request: TenantRequest, form: FiguresForm, costs: CostsForm) -> HttpResponse:

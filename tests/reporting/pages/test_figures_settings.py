@@ -12,6 +12,7 @@ from calqsync.jobs.services import live_job
 from reporting.domain.presets import PRESETS
 from reporting.models import AcquisitionCost, Report, ReportSettings
 from reporting.services import KIND, settings_change
+from reporting.views.figures_form import CostsForm
 from tests.conftest import Cast
 from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import text
@@ -110,6 +111,16 @@ def test_costs_are_kept_by_month_and_taken_back(cast: Cast, ann: Client, shop: A
     assert (held.month, held.amount_minor) == (year * 12 + month - 1, 120_050)
     save(ann, cast, "costs", **{field: ""})
     assert not AcquisitionCost.objects.exists()
+
+
+def test_a_cost_has_the_decimals_of_the_companys_currency() -> None:
+    january = 2026 * 12
+    given = {"months": [(january, "January")], "held": {january: 900}, "currency": "ISK"}
+    form = CostsForm({"cost_2026_01": "1200"}, **given)
+    assert form.fields["cost_2026_01"].initial == 900
+    assert form.is_valid()
+    assert form.values() == {january: 1200}
+    assert not CostsForm({"cost_2026_01": "1200.50"}, **given).is_valid()
 
 
 def _cost_fields(client: Client, cast: Cast) -> list[str]:
