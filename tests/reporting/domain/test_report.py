@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from reporting.domain.choices import Mark, ProductMark, UserWords
+from reporting.domain.choices import (
+    Decision,
+    Mark,
+    ProductMark,
+    SubscriptionKey,
+    UserWords,
+    Verdict,
+)
 from reporting.domain.cohorts import cohorts
 from reporting.domain.metrics import Flow
 from reporting.domain.movements import Movement
@@ -248,3 +256,19 @@ def test_averages_of_cohorts_leave_the_running_month_out():
     table = cohorts(report.cohort_sums, report.calendar)
     assert table["cohorts"][0]["customers"] == [1, 1, 1]
     assert table["customers_ppm"] == table["mrr_ppm"] == [1_000_000, 1_000_000, None]
+
+
+def test_cohorts_whose_first_month_is_not_known_yet_are_left_out():
+    rows = [*monthly("100.00", 1, 4, customer=1), *monthly("100.00", 3, 4, customer=2)]
+    report = report_on(rows, as_of="2025-04-30")
+    table = cohorts(report.cohort_sums, report.calendar, known_from=month("2025-02"))
+    assert [row["month"] for row in table["cohorts"]] == ["2025-03"]
+    assert table["customers_ppm"] == [1_000_000, 1_000_000]
+
+
+def test_an_end_that_a_person_set_is_known_from_twelve_months_before():
+    key = SubscriptionKey(1, "n:alusta", "EUR")
+    ends = Decision(key=key, verdict=Verdict.CONFIRMED, end=date(2025, 7, 1))
+    line = Row(on="2024-01-01", net="2400.00", service=("2024-01-01", "2026-01-01"))
+    report = report_on([line], as_of="2024-12-31", words=UserWords(decisions=(ends,)))
+    assert report.contracted_sums.ending.tolist() == [0] * 6 + [100_00_0000] * 6
