@@ -243,6 +243,9 @@ class Body(TypedDict):
     # Set while the first import is loading: revenue is complete from this month on, MRR twelve
     # months later, and "new" is provisional.
     complete_back_to: str | None
+    # The last month in which customers from before the books begin may appear as new: one billed
+    # by the year has its first invoice in them up to twelve months later. None: no subscription.
+    unsure_new_until: str | None
     now: Now | None  # None before MRR can be known
     months: list[Month]
     adjustments: list[Adjustment]

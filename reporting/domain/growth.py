@@ -27,7 +27,8 @@ class GrowthSums(Additive):
     """Sums over customers for the steps between snapshots; amounts in 1/10 000 minor units.
 
     `moved` and `movers` have a row for each number of `Movement`: magnitudes (signed for
-    TOLERATED), and how many customers moved so. The other fields have one value a step.
+    TOLERATED, and for PAUSE net of what was resumed), and how many customers moved so. The other
+    fields have one value a step.
     """
 
     moved: Ints
@@ -39,6 +40,10 @@ class GrowthSums(Additive):
     customers_end: Ints
     churn_paused: Ints
     """The part of churn that pauses made; 0 where pauses stand outside churn."""
+    resumed: Ints
+    """What came back after pauses that stand outside churn, which PAUSE has taken off."""
+    slipped: Ints
+    """What customers lost by changes below the tolerance; a magnitude, inside TOLERATED."""
 
 
 def growth_sums(table: CustomerMonths, moves: Movements) -> GrowthSums:
@@ -51,6 +56,7 @@ def growth_sums(table: CustomerMonths, moves: Movements) -> GrowthSums:
         if kind is not Movement.NONE:
             moved[kind], movers[kind] = moves.total(kind), moves.count(kind)
     counted = moves.paused & (moves.kind == Movement.CHURN)
+    small = moves.kind == Movement.TOLERATED
     return GrowthSums(
         moved=moved,
         movers=movers,
@@ -60,6 +66,8 @@ def growth_sums(table: CustomerMonths, moves: Movements) -> GrowthSums:
         customers_start=np.where(before >= 0, count[before], 0),
         customers_end=count[columns],
         churn_paused=as_int64(-np.where(counted, moves.change, 0).sum(axis=0)),
+        resumed=as_int64(np.where(moves.resumed, moves.change, 0).sum(axis=0)),
+        slipped=as_int64(-np.where(small, np.minimum(moves.change, 0), 0).sum(axis=0)),
     )
 
 
@@ -108,7 +116,7 @@ class Step:
     end: int
     tolerated: int = 0
     paused: int = 0
-    """Positive like churn, of which it is no part."""
+    """Positive like churn, of which it is no part; net of what was resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +224,8 @@ def summed(
         customers_start=monthly.customers_start[first],
         customers_end=monthly.customers_end[columns],
         churn_paused=_added(monthly.churn_paused, first),
+        resumed=_added(monthly.resumed, first),
+        slipped=_added(monthly.slipped, first),
     )
     months = steps_minor(monthly)
     steps, rates = [], []
@@ -272,7 +282,10 @@ def _flow(sums: GrowthSums, place: int) -> Flow:
         churn=moved[Movement.CHURN],
         reactivation=moved[Movement.REACTIVATION],
         fx=int(sums.fx[place]),
-        paused=moved[Movement.PAUSE],
+        paused=moved[Movement.PAUSE] + int(sums.resumed[place]),
+        resumed=int(sums.resumed[place]),
+        tolerated=moved[Movement.TOLERATED],
+        slipped=int(sums.slipped[place]),
     )
 
 

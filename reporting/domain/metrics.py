@@ -10,13 +10,18 @@ MILLION = 1_000_000
 
 def ppm(rate: Fraction | None) -> int | None:
     """A rate in whole parts per million, half away from zero."""
-    return None if rate is None else rounded(rate * MILLION)
+    return None if rate is None else _rounded(rate.numerator * MILLION, rate.denominator)
 
 
 def rounded(value: Fraction) -> int:
     """The nearest whole number, half away from zero."""
-    size = int(abs(value) + Fraction(1, 2))
-    return size if value >= 0 else -size
+    return _rounded(value.numerator, value.denominator)
+
+
+def _rounded(top: int, bottom: int) -> int:
+    # Fractions reduce every step: thousands of rates of a report are ten times slower in them.
+    size = (2 * abs(top) + bottom) // (2 * bottom)
+    return size if top >= 0 else -size
 
 
 def ratio(part: int, whole: int) -> Fraction | None:
@@ -37,15 +42,22 @@ class Flow:
     paused: int = 0
     """What pauses stopped where they stand outside churn; those customers pay nothing now, so
     retention counts it."""
+    resumed: int = 0
+    """What came back after such pauses; no reactivation, and nobody who paid at the start."""
+    tolerated: int = 0
+    """Signed: changes too small to be called a movement. They are money all the same, so that
+    retention counts them."""
+    slipped: int = 0
+    """The losses among them, as a magnitude."""
 
     @property
     def net_new(self) -> int:
-        """Without the exchange-rate effect and pauses, which stand on their own rows."""
+        """Without exchange rates, pauses and small changes, which stand on their own rows."""
         return self.new + self.expansion + self.reactivation - self.contraction - self.churn
 
     @property
     def end(self) -> int:
-        return self.start + self.net_new - self.paused + self.fx
+        return self.start + self.net_new - self.paused + self.resumed + self.tolerated + self.fx
 
     @property
     def gross_churn_rate(self) -> Fraction | None:
@@ -66,12 +78,13 @@ class Flow:
     def nrr(self) -> Fraction | None:
         """Net revenue retention of those who paid at the start; no new, no reactivation."""
         kept = self.start + self.expansion - self.contraction - self.churn - self.paused
-        return ratio(kept, self.start)
+        return ratio(kept + self.tolerated, self.start)
 
     @property
     def grr(self) -> Fraction | None:
         """Gross revenue retention: each customer capped at its own start."""
-        return ratio(self.start - self.contraction - self.churn - self.paused, self.start)
+        lost = self.contraction + self.churn + self.paused + self.slipped
+        return ratio(self.start - lost, self.start)
 
     @property
     def quick_ratio(self) -> Fraction | None:

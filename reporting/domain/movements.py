@@ -1,7 +1,8 @@
 """What changed between two snapshots: five movements and the exchange-rate effect.
 
 Between any two snapshots, exactly:
-end = start + new + expansion − contraction − churn − paused + reactivation + fx + tolerated.
+end = start + new + expansion − contraction − churn − paused + reactivation + fx + tolerated,
+where paused is net of what was resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Movement(IntEnum):
     TOLERATED = 6
     """A change too small to be called one; 0 unless the tenant sets a tolerance."""
     PAUSE = 7
-    """All stopped because a person paused it, where the tenant keeps pauses out of churn."""
+    """All stopped because a person paused it, where the tenant keeps pauses out of churn; or all
+    that was stopped so begins again, which is then no reactivation either."""
 
 
 KINDS = (
@@ -89,13 +91,21 @@ class Movements:
     """Churn that a pause made; where pauses stand outside churn it is PAUSE instead."""
 
     def total(self, kind: Movement) -> Ints:
-        """Magnitude of one movement in each step; signed for TOLERATED."""
+        """Magnitude of one movement in each step; signed for TOLERATED, and for PAUSE what was
+        paused less what was resumed."""
         sums = np.where(self.kind == kind, self.change, 0).sum(axis=0)
         return as_int64(sums * SIGNS.get(kind, 1))
 
     def count(self, kind: Movement) -> Ints:
-        """How many customers made one movement in each step."""
-        return as_int64((self.kind == kind).sum(axis=0))
+        """How many customers made one movement in each step; who resumed is taken off PAUSE."""
+        made = as_int64((self.kind == kind).sum(axis=0))
+        return made - 2 * as_int64(self.resumed.sum(axis=0)) if kind is Movement.PAUSE else made
+
+    @property
+    def resumed(self) -> Flags:
+        """Who pays again after a pause that stands outside churn."""
+        found: Flags = (self.kind == Movement.PAUSE) & (self.change > 0)
+        return found
 
     @property
     def fx_total(self) -> Ints:
@@ -133,7 +143,8 @@ def movements(
     if table.away is not None:
         paused = (kind == Movement.CHURN) & _at(table.away, columns)
         if not pauses_churn:
-            kind[paused] = Movement.PAUSE
+            returns = np.isin(kind, (Movement.NEW, Movement.REACTIVATION))
+            kind[paused | (returns & _at(table.away, before))] = Movement.PAUSE
     return Movements(columns=columns, before=before, kind=kind, change=change, fx=fx, paused=paused)
 
 

@@ -63,8 +63,10 @@ class History:
 
     def _present(self) -> Ints:
         """1 from the month in which a customer arrives to the one in which it leaves."""
-        arrives = np.isin(self.kind, (Movement.NEW, Movement.REACTIVATION))
-        leaves = np.isin(self.kind, (Movement.CHURN, Movement.PAUSE))
+        paused = self.kind == Movement.PAUSE
+        resumes = paused & (self.change > 0)
+        arrives = np.isin(self.kind, (Movement.NEW, Movement.REACTIVATION)) | resumes
+        leaves = (self.kind == Movement.CHURN) | (paused & ~resumes)
         return np.cumsum(arrives.astype(np.int64) - leaves, axis=1)
 
     def metrics(self) -> dict[str, Ints]:

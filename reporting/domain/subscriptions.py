@@ -77,7 +77,7 @@ def finish(
         subscription=np.where(shown, number[draft.chain], -1),
         counted=counted,
         late=late & counted,
-        paused=counted & said.paused[draft.chain] & (draft.end == life.last_end[draft.chain]),
+        paused=counted & _stops(draft, said, service & (lines.net > 0) & ~cancelled),
         ending=counted & (said.end[draft.chain] != NO_DAY),
         cancelled=cancelled,
         from_month=np.where(counted, from_month, 0),
@@ -170,6 +170,26 @@ def _late(life: _Life, chains: Chains, said: Said, settings: Settings, as_of: in
         high = np.searchsorted(starts, group + as_of, side="right")
         waiting[beside] = high <= low
     return waiting
+
+
+def _stops(draft: Draft, said: Said, standing: Flags) -> Flags:
+    """The last lines before each stretch without service of a subscription marked as paused.
+
+    It stays a pause when service has begun again, so that neither end of it is churn or a return.
+    """
+    found = np.zeros(len(standing), dtype=np.bool_)
+    for chain in np.flatnonzero(said.paused).tolist():
+        rows = np.flatnonzero(draft.chain == chain)
+        spans = sorted(
+            (int(draft.start[row]), int(draft.end[row])) for row in rows[standing[rows]].tolist()
+        )
+        ends, reached = [], NO_DAY
+        for start, end in spans:
+            if NO_DAY < reached < start - REPLACED_DAYS:
+                ends.append(reached)
+            reached = max(reached, end)
+        found[rows] = np.isin(draft.end[rows], [*ends, reached])
+    return found
 
 
 def _table(

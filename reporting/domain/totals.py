@@ -29,6 +29,8 @@ from reporting.parts import DIMENSIONS, Dimension
 
 # How far ahead receivables are expected week by week, and month by month.
 WEEKS, MONTHS = 26, 24
+LONGEST = 12
+"""Months of the longest period that a subscription is billed by."""
 TOP = 10
 
 
@@ -95,10 +97,18 @@ class Totals(Additive):
     """Invoices with lines, by month."""
     begun: Ints
     """Lines that count, by the first month in whose snapshot they stand."""
+    lengths: Ints
+    """Subscriptions that count, by the months of their period; shorter ones stand at 0."""
     owed: OwedSums
     delays: Ints
     """`receivables.delay_counts`"""
     states: StateSums
+
+    @property
+    def unsure_columns(self) -> int:
+        """How many columns from the first used one on may call customers new who paid before the
+        books begin: as many months as the longest period lasts."""
+        return int(np.flatnonzero(self.lengths).max(initial=0))
 
     @property
     def first_used(self) -> int:
@@ -181,6 +191,7 @@ def totals_of(report: Report, receivables: Receivables, belonging: Belonging) ->
         revenue=np.stack(kinds),
         invoices=_counts(month_of(report.lines.invoice_day[first]) - start, width),
         begun=_counts(report.findings.from_month[counted] - start, width),
+        lengths=_counts(np.maximum(subscriptions.period[subscriptions.counted], 0), LONGEST + 1),
         owed=_owed(report.receivables, day_number(report.settings.as_of)),
         delays=report.receivables.delays,
         states=StateSums(

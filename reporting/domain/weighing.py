@@ -52,9 +52,9 @@ class Signs:
     months: Ints
     """The nominal period of the subscription."""
     hits: Ints
-    gap: Ints
+    rhythm: Ints
     share: Ints
-    """Of the cadence: invoice days, mean days between them, percent of gaps in the band."""
+    """Of the cadence: invoice days, its nominal period, percent of gaps in the band."""
     spread: Ints
     """How far the highest unit price lies above the lowest, in percent."""
     recurring: Ints
@@ -74,8 +74,8 @@ class Signs:
             dated, months = int(self.dated[row]), int(self.months[row])
             say("dates_found", lines=dated, of=of, months=months)
         if self.share[row]:
-            hits, days = int(self.hits[row]), int(self.gap[row])
-            say("rhythm_found", hits=hits, days=days, share=int(self.share[row]))
+            hits, months = int(self.hits[row]), int(self.rhythm[row])
+            say("rhythm_found", hits=hits, months=months, share=int(self.share[row]))
         if self.by_unit[row]:
             unit = UNIT_WORDS[int(self.unit[row])]
             say("unit_found", unit=unit, lines=int(self.by_unit[row]), of=of)
@@ -136,7 +136,7 @@ def weigh(
         counter=latest(counter, evidence.counter),
         months=found.period,
         hits=cadence.hits[chain],
-        gap=cadence.mean_gap[chain],
+        rhythm=cadence.nominal[chain],
         share=share,
         spread=spread,
         recurring=recurring,

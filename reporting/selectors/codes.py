@@ -7,7 +7,7 @@ that ends in "-" stands for all that begin with it.
 from __future__ import annotations
 
 # State on a day: a period of any length ends in it.
-SNAPSHOTS = frozenset({"mrr", "arr", "customers", "arpa", "signed"})
+SNAPSHOTS = frozenset({"mrr", "arr", "customers", "arpa", "signed", "ending", "contracted"})
 MOVEMENTS = frozenset({"new", "reactivation", "expansion", "contraction", "churn", "paused", "fx"})
 COUNTS = frozenset(f"{name}-customers" for name in MOVEMENTS)
 REVENUE = frozenset({"revenue", "recurring", "non_recurring"})
@@ -31,10 +31,16 @@ RECOGNITION = frozenset({"invoiced", "recognised", "deferred", "accrued"})
 REFUNDS = frozenset({"billed", "credited", "overdue"})
 # The first invoices of a month's new customers.
 ECONOMICS = frozenset({"asp", "new_arpa"})
+# Formulas over several figures, and what people enter: they open what they are made of.
+INPUTS = frozenset(
+    {"cost", "cac", "payback", "ltv_cac", "churn_6", "ltv_ours", "ltv_chartmogul", "ltv_calqulate"}
+)
+# What changed between a period's ends: of quarters and years the address says which they are.
+BETWEEN = frozenset().union(MOVEMENTS, COUNTS, RATES)
 
 OF_A_MONTH = frozenset().union(
     *(MOVEMENTS, COUNTS, REVENUE, CASH, BALANCES, OPEN, RATES, CUSTOMER),
-    *(COHORTS, RECOGNITION, REFUNDS, ECONOMICS),
+    *(COHORTS, RECOGNITION, REFUNDS, ECONOMICS, INPUTS),
 )
 
 
@@ -42,5 +48,5 @@ def opens(figure: str, *, months: int = 1, narrowed: bool = False) -> bool:
     """Whether there are documents to show for the figure of a period of that many months."""
     if narrowed:
         return figure in SEGMENTED and months == 1
-    known = SNAPSHOTS if months > 1 else SNAPSHOTS | OF_A_MONTH
+    known = SNAPSHOTS | (BETWEEN if months > 1 else OF_A_MONTH)
     return figure in known or any(name.endswith("-") and figure.startswith(name) for name in known)

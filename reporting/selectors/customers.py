@@ -311,7 +311,9 @@ def _move(figure: Any, place: int) -> str:
     found = []
     move = figure.moves[place] if place < len(figure.moves) else 0
     key = "paused" if move == Movement.PAUSE else Movement(move).name.lower()
-    if key in names:
+    if key == "paused" and figure.mrr_e4[place] > 0:
+        found.append(_("Resumed"))
+    elif key in names:
         found.append(names[key])
     if place < len(figure.fx_e4) and figure.fx_e4[place]:
         found.append(names["fx"])

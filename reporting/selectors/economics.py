@@ -81,18 +81,28 @@ class _Rows:
             label=_("Customer churn, six months"),
             field="customer_churn_6_ppm",
             unit="rate",
+            figure="churn_6",
             reason=_("Needs six complete months with customers."),
         )
         ltvs = {
             "ours": Row(
-                label=_("LTV"), field="ltv_ours_minor", kind="new", line=True, reason=worth
+                label=_("LTV"),
+                field="ltv_ours_minor",
+                kind="new",
+                line=True,
+                figure="ltv_ours",
+                reason=worth,
             ),
             "chartmogul": Row(
-                label=_("LTV as in ChartMogul"), field="ltv_chartmogul_minor", reason=nobody
+                label=_("LTV as in ChartMogul"),
+                field="ltv_chartmogul_minor",
+                figure="ltv_chartmogul",
+                reason=nobody,
             ),
             "calqulate": Row(
                 label=_("LTV as in Calqulate"),
                 field="ltv_calqulate_minor",
+                figure="ltv_calqulate",
                 reason=margin
                 if no_margin
                 else _("Needs a complete month with net MRR churn above zero."),
@@ -101,10 +111,11 @@ class _Rows:
         first = read.settings.ltv if read.settings.ltv in ltvs else "ours"
         self.ltv_name = first
         self.ltvs = [ltvs[first], *(row for name, row in ltvs.items() if name != first)]
-        self.cost = Row(label=_("Acquisition cost"), field="cost_minor", reason=cost)
+        self.cost = Row(label=_("Acquisition cost"), field="cost_minor", figure="cost", reason=cost)
         self.cac = Row(
             label=_("CAC"),
             field="cac_minor",
+            figure="cac",
             kind="churn",
             line=True,
             compared=True,
@@ -113,12 +124,14 @@ class _Rows:
         self.payback = Row(
             label=_("CAC payback, months"),
             field="payback_months_tenths",
+            figure="payback",
             unit="tenths",
             reason=margin if no_margin else won,
         )
         self.ltv_cac = Row(
             label=_("LTV:CAC"),
             field="ltv_cac_ppm",
+            figure="ltv_cac",
             unit="ratio",
             reason=_("Needs both LTV and CAC."),
         )

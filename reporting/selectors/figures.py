@@ -76,8 +76,24 @@ class Reading:
     def page(self, *, title: str, lead: str, **given: Any) -> FiguresPage:
         """The page, with no more on it than its reader may see."""
         notes = loading_notes(self.found, self.words) if self.found else []
+        notes += given.pop("notes", [])
         page = FiguresPage(title=title, lead=lead, freshness=self.freshness, notes=notes, **given)
         return aggregates.linked_to_aggregates(page, self.tenant) if self.aggregates_only else page
+
+    def unsure_new(self, shown: Period) -> list[str]:
+        """A note where the period reaches back to months in which customers from before the books
+        begin appear as new."""
+        until = self.found.body.get("unsure_new_until") if self.found else None
+        if not until or not any(
+            shown.shows(row["month"]) for row in self.months if row["month"] <= until
+        ):
+            return []
+        month = self.words.month(until, long=True)
+        text = _(
+            "Whoever paid before your books begin appears as new with the first invoice in them:"
+            " read “new” up to %(month)s with care."
+        )
+        return [text % {"month": month}]
 
     def settings_url(self) -> str:
         """Where what the books do not say is entered; "" for who may not."""
@@ -156,10 +172,10 @@ def tabs(
 
 def state(query: Mapping[str, str], without: Sequence[str] = ()) -> list[tuple[str, str]]:
     """What the address asks of a page of figures, without some of it."""
-    return [(key, query[key]) for key in _STATE if query.get(key) and key not in without]
+    return [(key, query[key]) for key in STATE if query.get(key) and key not in without]
 
 
-_STATE = ("by", "view", "way", "period", "from", "to", "compare", "month", versions.KNOWN)
+STATE = ("by", "view", "way", "period", "from", "to", "compare", "month", versions.KNOWN)
 
 
 def tables_of(page: Any) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.selectors import figures, sentences
+from reporting.selectors.behind.steps import LENGTHS, naming
 from reporting.selectors.comparing import Line, compared_table
 from reporting.selectors.figures import FiguresPage, Reading
 from reporting.selectors.frame import Period
@@ -23,7 +24,6 @@ from reporting.selectors.rates import rate_tiles, rates_chart
 
 # Months that a sentence explains.
 EXPLAINED = 3
-LENGTHS = {"months": 1, parts.QUARTERS: 3, parts.YEARS: 12}
 _TILES = ["gross_churn", "net_churn", "grr_12", "nrr_12"]
 
 
@@ -47,6 +47,7 @@ def growth_page(
         title=_("Growth"),
         lead=lead,
         period=shown,
+        notes=read.unsure_new(shown),
         tabs=_tabs(query, view, way),
         tiles=_tiles(read, shown),
         sections=_sections(read, shown, view, way),
@@ -95,7 +96,13 @@ def _sections(read: Reading, shown: Period, view: str, way: str) -> list[dict[st
     if view != "months" and view not in read.parts:
         return [figures.waiting(_("Quarters and years"))]
     rows: Sequence[Any] = read.months if view == "months" else read.parts[view][way]
-    months = read.months_of(rows, shown, length=LENGTHS[view], name=_naming(view))
+    months = read.months_of(
+        rows,
+        shown,
+        length=LENGTHS.get(view, 1),
+        name=naming(view),
+        span={"view": view, "way": way},
+    )
     sections: list[dict[str, Any]] = []
     if view == "months":
         sections.append(_why(read, months))
@@ -130,8 +137,18 @@ def _contracted(months: Months) -> dict[str, Any]:
         rows=[
             Row(label=_("MRR"), field="mrr_minor", figure="mrr"),
             Row(label=_("Invoiced, not yet begun"), field="contracted_minor", figure="signed"),
-            Row(label=_("Known to end or to be renewed"), field="ending_minor", sign=-1),
-            Row(label=_("Contracted MRR"), field="contracted_mrr_minor", total=True),
+            Row(
+                label=_("Known to end or to be renewed"),
+                field="ending_minor",
+                figure="ending",
+                sign=-1,
+            ),
+            Row(
+                label=_("Contracted MRR"),
+                field="contracted_mrr_minor",
+                figure="contracted",
+                total=True,
+            ),
         ],
     )
     text = _(
@@ -163,19 +180,6 @@ def _why(read: Reading, months: Months) -> dict[str, Any]:
             for month in newest
         ],
     }
-
-
-def _naming(view: str) -> Callable[[str], str] | None:
-    """How a period is called by its last month."""
-    if view == parts.QUARTERS:
-        return lambda month: (
-            _("Q%(quarter)d %(year)s")
-            % {
-                "quarter": (int(month[5:]) + 2) // 3,
-                "year": month[:4],
-            }
-        )
-    return (lambda month: month[:4]) if view == parts.YEARS else None
 
 
 def _said(view: str, way: str) -> str:

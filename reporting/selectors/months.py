@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy import formats, sheets
 from calqsync.tenancy.models import Tenant
 from reporting.selectors import frame
-from reporting.selectors.codes import opens
+from reporting.selectors.codes import BETWEEN, opens
 from reporting.selectors.frame import PPM, Comparison, Words
 from reporting.selectors.listing import major
 
@@ -86,7 +86,9 @@ class Months:
     name: Callable[[str], str] | None = None
     """Writes "2026-03" as a column's heading; the month by default."""
     length: int = 1
-    """How many months a row spans; what changed in several months opens no documents."""
+    """How many months a row spans, ending with its month."""
+    span: Mapping[str, str] | None = None
+    """What stands in the address of documents between the two ends of several months."""
     address: Mapping[str, str] | None = None
     """What else stands in the address of documents, such as the segment."""
 
@@ -243,11 +245,15 @@ class Months:
 
     def _behind(self, row: Row, month: str) -> str:
         """The address of the documents behind a cell; "" where there are none to show."""
-        address = dict(row.address) or self.address
+        address: Mapping[str, str] | None = dict(row.address) or self.address
         if not row.figure or not opens(row.figure, months=self.length, narrowed=bool(address)):
             return ""
+        if self.length > 1 and row.figure in BETWEEN:
+            address = self.span
         if row.back:
-            month = frame.month_text(frame.month_index(month) - row.back * self.length)
+            index = frame.month_index(month)
+            index -= index % self.length + 1 + (row.back - 1) * self.length
+            month = frame.month_text(index)
             if not any(one["month"] == month for one in self.known):
                 return ""
         return frame.behind(self.tenant, row.figure, month, address)

@@ -164,11 +164,11 @@ def _some(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rhythm_found(params: Mapping[str, Any]) -> str:
-    values = {name: int(params.get(name, 0)) for name in ("hits", "days", "share")}
-    return (
-        _("%(hits)d invoices about every %(days)d days; %(share)d %% of the distances fit.")
-        % values
-    )
+    return _("%(hits)d invoices, %(period)s; %(share)d %% of the distances fit.") % {
+        "hits": int(params.get("hits", 0)),
+        "period": _lower(params),
+        "share": int(params.get("share", 0)),
+    }
 
 
 def _amount_spread(params: Mapping[str, Any]) -> str:

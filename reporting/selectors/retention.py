@@ -36,6 +36,7 @@ def retention_page(**asked: Unpack[Asked]) -> FiguresPage:
         title=title,
         lead=lead,
         period=shown,
+        notes=read.unsure_new(shown),
         tiles=rate_tiles(made, _TILES, url="#retention-table-caption") if made.complete else [],
         sections=[*_rates(read, shown), *_cohorts(read, shown), _definitions()],
     )

@@ -98,6 +98,7 @@ def _body(tenant: Tenant, names: list[str], months: list[Month], today: date) ->
         "currency": tenant.currency,
         "as_of": today.isoformat(),
         "complete_back_to": None,
+        "unsure_new_until": None,
         "now": {**now, "subscriptions": 58, "rates_month": last["month"]}
         | {key: last[key] for key in _RATES},  # type: ignore[literal-required]
         "months": months,

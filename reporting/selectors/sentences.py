@@ -108,7 +108,8 @@ def why(
         minor = (row.get(f"{name}_minor") or 0) * sign
         if minor:
             who = _who(row, name, words, named)
-            parts.append(f"{words.money(minor, signed=True)} {names[name].lower()}{who}")
+            called = _("Resumed") if name == "paused" and minor > 0 else names[name]
+            parts.append(f"{words.money(minor, signed=True)} {called.lower()}{who}")
     if row["fx_minor"]:
         parts.append(f"{words.money(row['fx_minor'], signed=True)} {names['fx']}")
     if small := row.get("tolerated_minor"):
@@ -125,7 +126,7 @@ def why(
 
 def _who(row: Mapping[str, Any], name: str, words: Words, named: Movers | None) -> str:
     """ ": Kuusi Data, Aalto Oy and 3 more", or how many there are."""
-    count = int(row.get(_COUNTS[name]) or 0)
+    count = abs(int(row.get(_COUNTS[name]) or 0))
     if named is None:
         who = ngettext("%(n)s customer", "%(n)s customers", count) % {"n": words.count(count)}
         return f" ({who})"

@@ -24,6 +24,7 @@ _FLOOR, _TALLEST, _SHORTEST = 40, 34, 4
 _COVER, _AXIS, _HEIGHT = 44, 66, 72
 # The narrowest bar that can still be seen, in percent.
 _THIN = 0.4
+MONTH_DAYS = 365.25 / 12
 
 
 class Step(NamedTuple):
@@ -127,6 +128,14 @@ def _summary(steps: Sequence[Step], words: Words) -> str:
         if after.day != before.day
     )
     if gaps:
-        middle = gaps[len(gaps) // 2]
-        parts.append(ngettext("about every day", "about every %(n)d days", middle) % {"n": middle})
+        parts.append(_apart(gaps[len(gaps) // 2]))
     return ", ".join(parts)
+
+
+def _apart(days: int) -> str:
+    """A distance in words: in months where it is within a fifteenth of a whole number of them."""
+    months = round(days / MONTH_DAYS)
+    if months and abs(days - months * MONTH_DAYS) * 15 <= months * MONTH_DAYS:
+        found = ngettext("about every month", "about every %(n)d months", months)
+        return found % {"n": months}
+    return ngettext("about every day", "about every %(n)d days", days) % {"n": days}

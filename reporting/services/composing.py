@@ -70,6 +70,7 @@ def compose(books: Books, made: Made, bank: Money) -> Body:
         "currency": books.settings.currency,
         "as_of": books.settings.as_of.isoformat(),
         "complete_back_to": None if back_to is None else month_text(back_to),
+        "unsure_new_until": _unsure_until(made),
         "now": _now(totals, months),
         "months": months,
         "adjustments": _adjustments(listed, names),
@@ -86,6 +87,14 @@ def compose(books: Books, made: Made, bank: Money) -> Body:
         },
         "notes": books.notes + _notes(int(states.unmatched[0]), len(listed.adjustments)),
     }
+
+
+def _unsure_until(made: Made) -> str | None:
+    """The last month in which a customer from before the books may look new; None without any."""
+    if not made.used or not made.totals.unsure_columns:
+        return None
+    first = int(made.calendar.months[0]) + made.totals.first_used
+    return month_text(first + made.totals.unsure_columns - 1)
 
 
 def known_from(books: Books) -> int:

@@ -159,6 +159,24 @@ def test_a_sum_of_months_keeps_the_churn_of_customers_that_the_corrections_leave
             begin = last + 1
 
 
+def test_retention_follows_the_money_of_who_paid(pairs: list[Pair]) -> None:
+    """Over months, quarters and twelve months, whatever the tolerance."""
+    for one in pairs:
+        places = range(len(one.books.days))
+        quarters, found = views.ends(one.books.days, 3), one.report.by(3)
+        steps = [
+            *((one.report.periods[place].rates, place - 1, place) for place in places[1:]),
+            *((found[at].rates, quarters[at - 1], quarters[at]) for at in range(1, len(quarters))),
+        ]
+        shown = [(rates.nrr, rates.grr) for rates, _, _ in steps]
+        shown += [(later.trailing_nrr, later.trailing_grr) for later in one.report.periods[12:]]
+        spans = [(before, place) for _, before, place in steps]
+        spans += [(place - 12, place) for place in places[12:]]
+        whole = [views.retained(one.books, *span) for span in spans]
+        oracle = [(over(kept, then), over(capped, then)) for then, kept, capped in whole]
+        one.same("retention", shown, oracle)
+
+
 def over(part: int, whole: int) -> Fraction | None:
     return Fraction(part, whole) if whole else None
 

@@ -180,6 +180,23 @@ def _fx(before: dict[Any, tuple[int, int]], now: dict[Any, tuple[int, int]]) -> 
     return found
 
 
+def retained(found: Books, before: int, place: int) -> tuple[int, int, int]:
+    """(MRR of a snapshot; what its payers bring at a later one, exchange rates left out; the same
+    with each of them at most at what it brought). What a change is called plays no part."""
+    then = found.mrr(found.days[before], customer_of, floor=True)
+    now = found.mrr(found.days[place], customer_of, floor=True)
+    rates = _fx(
+        found.native(found.days[before], customer_of), found.native(found.days[place], customer_of)
+    )
+    kept = capped = 0
+    for who, prev in then.items():
+        stays = now.get(who, 0)
+        brings = stays - (rates.get(who, 0) if prev > 0 and stays > 0 else 0)
+        kept += brings if prev > 0 else 0
+        capped += min(brings, prev)
+    return sum(then.values()), kept, capped
+
+
 def ends(days: list[date], length: int) -> list[int]:
     """Places of the last snapshots of calendar periods of that many months."""
     last = [place for place, day in enumerate(days) if day.month % length == 0]

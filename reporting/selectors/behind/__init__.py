@@ -16,13 +16,16 @@ from reporting.selectors import frame
 from reporting.selectors.behind import (
     arrivals,
     changes,
+    contracted,
     growth,
+    inputs,
     money,
     rates,
     recognised,
     segmented,
 )
 from reporting.selectors.behind.kinds import Kind
+from reporting.selectors.behind.steps import stretch
 from reporting.selectors.frame import Words
 
 PAGE = 50
@@ -45,7 +48,8 @@ class BehindPage:
 def behind_page(*, tenant: Tenant, figure: str, month: str, query: Mapping[str, str]) -> BehindPage:
     """What makes up `figure` in `month`; raises Http404 for a figure or month there is not.
 
-    The `query` has the page, and may narrow the figure to a segment: `by` and `key`.
+    The `query` has the page, and may narrow the figure to a segment: `by` and `key`. With `view`
+    and `way` the figure is that of the quarter or year of which `month` is the last.
     """
     found = frame.published()
     if found is None:
@@ -58,11 +62,14 @@ def behind_page(*, tenant: Tenant, figure: str, month: str, query: Mapping[str, 
     if "by" in query:
         kind = segmented.segment_kind(tenant, figure, month, index, found.body, words, query)
     else:
-        kind = _kind(tenant, figure, month, index, found.body, words)
+        kind = _kind(tenant, figure, month, index, found.body, words, query)
     shown = Paginator(kind.parts, PAGE).get_page(query.get("page"))
     total = sum(part.minor for part in kind.parts)
     rows = [
-        {"url": url, "cells": [first, *cells, words.amount(part.minor)]}
+        {
+            "url": url,
+            "cells": [first, *cells, *([words.amount(part.minor)] if kind.adds_up else [])],
+        }
         for part, (first, cells, url) in zip(
             shown.object_list, kind.rows(list(shown.object_list)), strict=True
         )
@@ -73,10 +80,12 @@ def behind_page(*, tenant: Tenant, figure: str, month: str, query: Mapping[str, 
         "currency": words.currency,
         "columns": [
             *kind.columns,
-            {"key": "amount", "label": _("Amount"), "numeric": True},
+            *([{"key": "amount", "label": _("Amount"), "numeric": True}] if kind.adds_up else []),
         ],
         "rows": rows,
-        "total": {"label": _("Sum"), "cells": [*blanks, words.amount(total)]},
+        "total": {"label": _("Sum"), "cells": [*blanks, words.amount(total)]}
+        if kind.adds_up
+        else None,
         "count_text": kind.unit(len(kind.parts)),
         "page": shown,
         "empty": {"title": _("Nothing behind this figure"), "text": _("It is zero.")},
@@ -87,15 +96,28 @@ def behind_page(*, tenant: Tenant, figure: str, month: str, query: Mapping[str, 
     return BehindPage(kind.title, kind.headline or figure_words, kind.lead, kind.links, listing)
 
 
-def _kind(tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words) -> Kind:
+def _kind(
+    tenant: Tenant,
+    figure: str,
+    month: str,
+    index: int,
+    body: Body,
+    words: Words,
+    query: Mapping[str, str] | None = None,
+) -> Kind:
     month_name = words.month(month, long=True)
     if figure in _SNAPSHOTS:
         return _SNAPSHOTS[figure](tenant, month_name, month, index, body, words)
-    if figure in _MOVEMENTS:
-        return growth.movement(tenant, figure, month_name, month, index, body, words)
-    if (counted := figure.removesuffix("-customers")) in _MOVEMENTS and counted != figure:
-        made = growth.movement(tenant, counted, month_name, month, index, body, words)
-        return replace(made, counts_rows=True)
+    counted = figure.removesuffix("-customers")
+    if counted in _MOVEMENTS:
+        found = stretch(month, index, body, words, query)
+        made = growth.movement(tenant, counted, found, words)
+        if figure == "paused-customers":
+            # Who resumed stands in the list too, and is taken off the number.
+            return replace(made, headline=words.count(found.row["paused_customers"]))
+        return replace(made, counts_rows=counted != figure)
+    if figure in rates.FIGURES:
+        return rates.rate_kind(tenant, figure, stretch(month, index, body, words, query), words)
     if figure in _REVENUE:
         return money.revenue_kind(tenant, figure, month_name, month, words)
     if figure == "open" or figure.startswith(("open-", "expected-")):
@@ -107,10 +129,10 @@ def _kind(tenant: Tenant, figure: str, month: str, index: int, body: Body, words
 
 def _further(tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words) -> Kind:
     month_name = words.month(month, long=True)
-    if figure in rates.FIGURES:
-        return rates.rate_kind(tenant, figure, growth.month_row(body, month), index, words)
-    if figure == "signed":
-        return growth.signed(tenant, month, index, body, words)
+    if figure in contracted.FIGURES:
+        return contracted.contracted_kind(tenant, figure, month, index, body, words)
+    if figure in inputs.FIGURES:
+        return inputs.inputs_kind(tenant, figure, month, index, body, words)
     if figure in _BALANCES:
         return money.balance_kind(tenant, figure, month, index, body, words)
     if figure in recognised.FIGURES:

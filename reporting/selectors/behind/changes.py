@@ -18,6 +18,7 @@ from reporting.models import CustomerFigure, LineFigure
 from reporting.selectors import narrowing
 from reporting.selectors.behind import growth
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
+from reporting.selectors.behind.steps import stretch
 from reporting.selectors.frame import Words
 
 CHANGE = "change-"
@@ -113,5 +114,6 @@ def _listed(
     name = names.get(figure.moves[place]) if place < len(figure.moves) else None
     if name is None:
         return None
-    parts = growth.movement(tenant, name, "", month, index, body, words).parts
-    return next((part.minor for part in parts if part.key[0] == figure.pk), None)
+    found = stretch(month, index, body, words)
+    parts = growth.movement(tenant, name, found, words).parts
+    return next((part.minor for part in parts if part.key.pk == figure.pk), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,7 +17,15 @@ from reporting.domain import rounding
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, LineFigure
 from reporting.selectors import frame
-from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
+from reporting.selectors.behind.kinds import (
+    Kind,
+    Part,
+    Rows,
+    column,
+    customer_url,
+    invoice_url,
+)
+from reporting.selectors.behind.steps import Stretch
 from reporting.selectors.frame import Words
 from reporting.selectors.movements import movement_names
 
@@ -71,29 +79,22 @@ def _covering(
     title: str,
     lead: str,
 ) -> Kind:
-    lines = list(
+    found = covering(month, index, body)
+    shares = rounding.share_out([e4 * times for _key, e4 in found], total)
+    parts = [Part(key, int(share)) for (key, _e4), share in zip(found, shares, strict=True)]
+    return line_kind(tenant, title, lead, parts, words)
+
+
+def covering(month: str, index: int, body: Body) -> list[tuple[Any, int]]:
+    """The lines that stand in a month's snapshot, and what lifts customers to 0, with their MRR."""
+    lines = (
         LineFigure.objects.filter(counted=True, from_month__lte=index, to_month__gt=index)
         .exclude(mrr_e4=0)
         .order_by("-mrr_e4", "pk")
         .values_list("pk", "mrr_e4")
     )
-    extra = [row for row in body["adjustments"] if row["month"] == month]
-    keys: list[Any] = [pk for pk, _e4 in lines] + extra
-    exact = [e4 for _pk, e4 in lines] + [row["amount_e4"] for row in extra]
-    shares = rounding.share_out([e4 * times for e4 in exact], total)
-    parts = [Part(key, int(share)) for key, share in zip(keys, shares, strict=True)]
-
-    return _line_kind(tenant, title, lead, parts, words)
-
-
-def signed(tenant: Tenant, month: str, index: int, body: Body, words: Words) -> Kind:
-    """The lines that were invoiced by the snapshot for service that begins after it."""
-    row = month_row(body, month)
-    after = frame.month_start(frame.month_text(index + 1))
-    day = min(after - timedelta(days=1), date.fromisoformat(body["as_of"]))
-    lines = LineFigure.objects.filter(counted=True, line__invoice__date__lte=day, start__gt=day)
-    title = _("Invoiced, not yet begun: %(month)s") % {"month": words.month(month, long=True)}
-    return mrr_lines(tenant, lines.exclude(mrr_e4=0), row["contracted_minor"], title, words)
+    extra = [(row, row["amount_e4"]) for row in body["adjustments"] if row["month"] == month]
+    return [*lines, *extra]
 
 
 def mrr_lines(
@@ -104,10 +105,10 @@ def mrr_lines(
     shares = rounding.share_out([e4 for _pk, e4 in found], total)
     parts = [Part(pk, int(share)) for (pk, _e4), share in zip(found, shares, strict=True)]
     lead = _("Every invoice line that covers the snapshot day, with its share of a month.")
-    return _line_kind(tenant, title, lead, parts, words)
+    return line_kind(tenant, title, lead, parts, words)
 
 
-def _line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: Words) -> Kind:
+def line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: Words) -> Kind:
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = LineFigure.objects.select_related("line__invoice", "customer").in_bulk(
             [part.key for part in shown if isinstance(part.key, int)]
@@ -188,65 +189,65 @@ MOVEMENTS = {
 }
 
 
-def movement(
-    tenant: Tenant,
-    figure: str,
-    month_name: str,
-    month: str,
-    index: int,
-    body: Body,
-    words: Words,
-) -> Kind:
-    total = month_row(body, month)[f"{figure}_minor"]
+def movement(tenant: Tenant, figure: str, found: Stretch, words: Words) -> Kind:
+    """The customers behind one movement of a month, quarter or year, or behind exchange rates."""
     sign = -1 if figure in {"contraction", "churn", "paused"} else 1
-    changes = []
-    for pk, first, mrr, fx, moves in CustomerFigure.objects.filter(
-        first_month__lte=index
-    ).values_list("pk", "first_month", "mrr_e4", "fx_e4", "moves"):
-        i = index - first
-        if i >= len(mrr):
-            continue
-        if figure == "fx":
-            change = fx[i] if i < len(fx) else 0
-        elif i < len(moves) and moves[i] == MOVEMENTS[figure]:
-            change = (mrr[i] - (mrr[i - 1] if i else 0) - (fx[i] if i < len(fx) else 0)) * sign
-        else:
-            continue
-        if change:
-            changes.append((pk, change, mrr[i - 1] if i else 0, mrr[i]))
-    changes.sort(key=lambda row: (-abs(row[1]), row[0]))
-    shares = rounding.share_out([row[1] for row in changes], total)
-    parts = [
-        Part((pk, before, after), int(share) * sign)
-        for (pk, _change, before, after), share in zip(changes, shares, strict=True)
+    moved = [
+        (one, one.fx if figure == "fx" else one.change * sign)
+        for one in found.steps(words.currency)
+        if (one.fx if figure == "fx" else one.kind == MOVEMENTS[figure])
     ]
-
-    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
-        found = CustomerFigure.objects.select_related("customer").in_bulk(
-            [part.key[0] for part in shown]
-        )
-        for part in shown:
-            pk, before, after = part.key
-            customer = found[pk].customer
-            amounts = [words.amount(rounding.minor(value)) for value in (before, after)]
-            url = frame.behind(tenant, f"change-{customer.public_id}", month)
-            yield customer.name, amounts, url
-
-    names = movement_names()
+    moved.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk, pair[0].index))
+    shares = rounding.share_out([exact for _one, exact in moved], found.row[f"{figure}_minor"])
     return Kind(
-        _("%(movement)s of %(month)s") % {"movement": names[figure], "month": month_name},
-        _(
-            "Customers whose recurring revenue changed between the two month ends. What exchange"
-            " rates alone changed stands in the FX row and is left out here."
-        )
-        if figure != "fx"
-        else _("What exchange rates alone changed between the two month ends."),
-        parts,
+        _("%(movement)s of %(month)s")
+        % {"movement": movement_names()[figure], "month": found.name},
+        _moved_between(figure, found),
+        [Part(one, int(share) * sign) for (one, _exact), share in zip(moved, shares, strict=True)],
         [
             column("customer", _("Customer")),
+            *([column("month", _("Month"))] if found.summed else []),
             {"key": "before", "label": _("MRR before"), "numeric": True},
             {"key": "after", "label": _("MRR after"), "numeric": True},
         ],
-        rows,
+        _step_rows(tenant, found, words),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
     )
+
+
+def _moved_between(figure: str, found: Stretch) -> str:
+    if figure == "fx":
+        if found.length > 1 and not found.summed:
+            return _("What exchange rates alone changed between the period's two ends.")
+        return _("What exchange rates alone changed between the two month ends.")
+    if found.summed:
+        return _("Customers whose recurring revenue changed in a month of the period, by month.")
+    if found.length > 1:
+        return _(
+            "Customers whose recurring revenue differs between the period's two ends. What"
+            " exchange rates alone changed stands in the FX row and is left out here."
+        )
+    return _(
+        "Customers whose recurring revenue changed between the two month ends. What exchange"
+        " rates alone changed stands in the FX row and is left out here."
+    )
+
+
+def _step_rows(tenant: Tenant, found: Stretch, words: Words) -> Rows:
+    """Customers with what they paid at both ends; one of a month opens the lines of its change."""
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        known = CustomerFigure.objects.select_related("customer").in_bulk(
+            [part.key.pk for part in shown]
+        )
+        for part in shown:
+            one, customer = part.key, known[part.key.pk].customer
+            month = frame.month_text(one.index)
+            amounts = [words.amount(rounding.minor(value)) for value in (one.before, one.after)]
+            if found.length > 1 and not found.summed:
+                yield customer.name, amounts, customer_url(tenant, customer.public_id)
+                continue
+            url = frame.behind(tenant, f"change-{customer.public_id}", month)
+            yield customer.name, [words.month(month), *amounts] if found.summed else amounts, url
+
+    return rows

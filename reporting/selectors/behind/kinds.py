@@ -39,6 +39,8 @@ class Kind:
     counts_rows: bool = False
     headline: str = ""
     """What stands in the heading in place of the sum, such as a rate."""
+    adds_up: bool = True
+    """Its rows have amounts with a sum; else they are figures that a formula puts together."""
     links: tuple[tuple[str, str], ...] = ()
     """Where else to go from here: label and address."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -16,54 +15,16 @@ from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure
 from reporting.selectors import frame
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_url
+from reporting.selectors.behind.steps import Step, Stretch, steps
 from reporting.selectors.frame import Words
 from reporting.selectors.rates import rates
 
 _GAINS = {Movement.NEW, Movement.EXPANSION, Movement.REACTIVATION}
 _LOSSES = {Movement.CONTRACTION, Movement.CHURN}
 _KEPT = {Movement.EXPANSION, *_LOSSES}
+# Retention follows the money, whatever a small change or a pause is called.
+_RETAINED = {*_KEPT, Movement.TOLERATED, Movement.PAUSE}
 TOLERATED = "tolerated"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One customer between two snapshots, in e4 units; `change` leaves exchange rates out."""
-
-    pk: int
-    before: int
-    after: int
-    change: int
-    kind: int
-
-
-def steps(index: int, back: int = 1) -> list[Step]:
-    """Every customer with MRR at either of two snapshots `back` months apart.
-
-    Over more than one month the kind is that of the change itself, for who paid before.
-    """
-    found = []
-    for pk, first, mrr, fx, moves in CustomerFigure.objects.filter(
-        first_month__lte=index
-    ).values_list("pk", "first_month", "mrr_e4", "fx_e4", "moves"):
-        i = index - first
-        if i >= len(mrr):
-            continue
-        before = mrr[i - back] if i >= back else 0
-        rates_moved = sum(fx[max(0, i - back + 1) : i + 1])
-        change = mrr[i] - before - rates_moved
-        if not before and not mrr[i]:
-            continue
-        kind = moves[i] if back == 1 and i < len(moves) else _over_months(before, mrr[i], change)
-        found.append(Step(pk, before, mrr[i], change, kind))
-    return found
-
-
-def _over_months(before: int, after: int, change: int) -> int:
-    if not before:
-        return Movement.NONE
-    if not after:
-        return Movement.CHURN
-    return (change > 0) * Movement.EXPANSION or (change < 0) * Movement.CONTRACTION
 
 
 def _lost(step: Step) -> int:
@@ -75,11 +36,13 @@ def _lost_net(step: Step) -> int:
 
 
 def _kept(step: Step) -> int:
-    return step.before + (step.change if step.kind in _KEPT else 0) if step.before else 0
+    moved = step.change if step.kind in _RETAINED else 0
+    return step.before + moved if step.before else 0
 
 
 def _kept_at_most(step: Step) -> int:
-    return step.before + (step.change if step.kind in _LOSSES else 0) if step.before else 0
+    lost = min(step.change, 0) if step.kind in _RETAINED else 0
+    return step.before + lost if step.before else 0
 
 
 def _gained_and_lost(step: Step) -> int:
@@ -112,21 +75,29 @@ _PARTS: dict[str, tuple[Callable[[Step], int], int]] = {
     TOLERATED: (_tolerated, 1),
 }
 FIGURES = frozenset(_PARTS)
+_ENDS = frozenset({"nrr", "grr"})
 
 
-def rate_kind(tenant: Tenant, figure: str, row: Any, index: int, words: Words) -> Kind:
-    """The customers behind one rate of a month; their sum is what the rate divides."""
+def rate_kind(tenant: Tenant, figure: str, over: Stretch, words: Words) -> Kind:
+    """The customers behind one rate of a period; their sum is what the rate divides.
+
+    Retention compares the two ends of a period, also where its movements are those of its months.
+    """
     amount, back = _PARTS[figure]
-    found = steps(index, back)
+    row = over.row
+    if back > 1:
+        found = steps(over.index, back, words.currency)
+    else:
+        found = over.whole(words.currency) if figure in _ENDS else over.steps(words.currency)
     parts = [(step, amount(step)) for step in found]
     parts = [(step, exact) for step, exact in parts if exact]
     parts.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk))
     exact = [part for _step, part in parts]
     total = row["tolerated_minor"] if figure == TOLERATED else rounding.minor(sum(exact))
     shares = rounding.share_out(exact, total)
-    title, value, divided = _said(figure, row, found, words)
+    title, value, divided = _said(figure, over, found, words)
     return Kind(
-        _("%(rate)s of %(month)s") % {"rate": title, "month": words.month(row["month"], long=True)},
+        _("%(rate)s of %(month)s") % {"rate": title, "month": over.name},
         divided % {"sum": words.money(total, cents=True)},
         [Part(step, int(share)) for (step, _exact), share in zip(parts, shares, strict=True)],
         [
@@ -140,8 +111,9 @@ def rate_kind(tenant: Tenant, figure: str, row: Any, index: int, words: Words) -
     )
 
 
-def _said(figure: str, row: Any, found: Sequence[Step], words: Words) -> tuple[str, str, str]:
+def _said(figure: str, over: Stretch, found: Sequence[Step], words: Words) -> tuple[str, str, str]:
     """Its name, its value, and the division in words; "%(sum)s" is the sum of the rows."""
+    row = over.row
     if figure == TOLERATED:
         text = _("Changes below the tolerance of your settings: no expansion and no contraction.")
         return _("Changes too small to count"), "", text
@@ -165,8 +137,12 @@ def _said(figure: str, row: Any, found: Sequence[Step], words: Words) -> tuple[s
             "lost": words.money(rounding.minor(lost), cents=True),
         }
         return _("Quick ratio"), words.ratio(row["quick_ratio_ppm"]), text
+    back = _PARTS[figure][1]
+    before = over.index - back if back > 1 else over.first - 1
     base = rounding.minor(sum(step.before for step in found))
-    when = frame.month_text(frame.month_index(row["month"]) - _PARTS[figure][1])
+    if back == 1:
+        base = row["start_minor"]
+    when = frame.month_text(before)
     text = _("%%(sum)s ÷ %(base)s at the end of %(month)s") % {
         "base": words.money(base, cents=True),
         "month": words.month(when, long=True),

@@ -71,6 +71,49 @@ def test_a_customer_who_ends_more_than_was_paused_has_left(pauses_churn):
     assert (april.step.churn, april.churn_paused, april.step.paused) == (cents("150.00"), 0, 0)
 
 
+@pytest.mark.parametrize("name", ["Alusta", "Alusta Plus"])
+def test_what_was_paused_outside_churn_resumes_outside_reactivation(name):
+    """In the paused subscription itself, or in another one."""
+    again = [row.but(name=name) for row in monthly("120.00", 8, 12, customer=1)]
+    report = report_on([*BOTH, *again], as_of="2025-12-31", words=PAUSED, pauses_churn=False)
+    assert (moves(report, "2025-04"), moves(report, "2025-08")) == ({}, {})
+    assert (period(report, "2025-04").step.paused, period(report, "2025-08").step.paused) == (
+        cents("100.00"),
+        -cents("120.00"),
+    )
+    third = report.by(3)[2]
+    for found in (period(report, "2025-08"), third, report.summed(3)[2]):
+        assert found.step.end == found.step.start - found.step.paused
+        assert (found.paused_customers, found.reactivated_customers) == (-1, 0)
+        assert (found.rates.net_churn, found.rates.nrr, found.rates.grr) == (0, 1, 1)
+        assert found.rates.quick_ratio is None
+    year = report.by(12)[0]
+    assert (year.step.new, year.step.paused, year.customers) == (cents("420.00"), 0, 2)
+
+
+def test_a_pause_that_counts_as_churn_ends_in_a_reactivation():
+    rows = [*BOTH, *monthly("100.00", 8, 12, customer=1)]
+    report = report_on(rows, as_of="2025-12-31", words=PAUSED)
+    assert moves(report, "2025-04") == {"churn": "100.00"}
+    assert period(report, "2025-04").churn_paused == cents("100.00")
+    assert moves(report, "2025-08") == {"reactivation": "100.00"}
+
+
+def test_retention_counts_the_money_of_changes_too_small_to_be_called_one():
+    rows = [
+        *monthly("100.00", 1, 1, customer=1),
+        *monthly("99.50", 2, 2, customer=1),
+        *monthly("100.00", 1, 1, customer=2),
+        *monthly("100.30", 2, 2, customer=2),
+    ]
+    report = report_on(rows, as_of="2025-02-28", tolerance_bp=100)
+    february = period(report, "2025-02")
+    assert (february.step.contraction, february.step.tolerated) == (0, -cents("0.20"))
+    assert february.rates.gross_churn == 0
+    assert float(february.rates.nrr) == 0.999
+    assert float(february.rates.grr) == 0.9975
+
+
 def test_a_return_after_a_pause_is_a_reactivation():
     rows = [*BOTH, *monthly("100.00", 8, 12, customer=1)]
     words = replace(PAUSED, decisions=(replace(PAUSED.decisions[0], paused=False),))

@@ -106,7 +106,7 @@ class TestScore:
         score, evidence = self.signs(rows)
         assert score > 80
         assert evidence == {
-            "rhythm_found": {"hits": 6, "days": 30, "share": 100},
+            "rhythm_found": {"hits": 6, "months": 1, "share": 100},
             "unit_found": {"unit": "MONTH", "lines": 6, "of": 6},
             "word_found": {"word": "kk", "lines": 6, "of": 6},
             "amount_spread": {"percent": 10},

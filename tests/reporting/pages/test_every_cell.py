@@ -12,7 +12,8 @@ import pytest
 from django.test import Client
 
 from calqsync.tenancy import scope
-from reporting.models import ReportSettings
+from reporting.models import AcquisitionCost, ReportSettings
+from reporting.selectors.frame import published
 from tests.conftest import Cast
 from tests.factories import (
     Row,
@@ -30,6 +31,10 @@ DIMENSIONS = ["product", "product_group", "customer_group", "country", "currency
 PAGES = {
     "": 20,
     "growth/": 60,
+    "growth/?period=all&view=quarters": 40,
+    "growth/?period=all&view=quarters&way=summed": 40,
+    "growth/?period=all&view=years": 15,
+    "growth/?period=all&view=years&way=summed": 15,
     "cashflow/": 20,
     "retention/": 20,
     "unit-economics/": 10,
@@ -40,16 +45,11 @@ PAGES = {
     "segments/?by=customer_group&key=A": 30,
     "segments/?by=currency&key=SEK": 20,
 }
-# Cells that no documents can stand behind: what differs from another figure, and what is said
-# of the whole company by people or by a formula over several figures.
+LONGER = [page for page in PAGES if "view=" in page]
+# Cells that no documents can stand behind: what differs from another figure.
 WITHOUT = (
     "change ",
     "points ",
-    "Contracted MRR",
-    "Known to end",
-    "CAC",
-    "LTV",
-    "Acquisition",
     "Sum",
     "Bank",
     "Net new",
@@ -106,7 +106,11 @@ def rich(cast: Cast) -> Iterator[Any]:
             events = [(f"{month}-05", "300.00"), (f"{month}-20", "-450.25")]
             last = "28" if month == "2026-02" else "31"
             statement_make(account, f"{month}-01", f"{month}-{last}", opening, events)
-        ReportSettings.objects.create(tenant=cast.tenant, tolerance_bp=10)
+        ReportSettings.objects.create(
+            tenant=cast.tenant, tolerance_bp=10, gross_margin_bp=8_000, cac_lag_months=1
+        )
+        for month in range(2025 * 12, 2025 * 12 + 15):
+            AcquisitionCost.objects.create(tenant=cast.tenant, month=month, amount_minor=12_345)
         refreshed()
         yield cast
 
@@ -163,7 +167,7 @@ def cells_with_documents(client: Client, cast: Cast) -> dict[tuple[str, str], li
     """The cells of every page that open documents, by page and kind of figure."""
     kinds: dict[tuple[str, str], list[Any]] = {}
     for page, least in PAGES.items():
-        answer = client.get(f"{cast.url('')}{page}{'&' if '?' in page else '?period=all'}")
+        answer = client.get(f"{cast.url('')}{page}{'' if '?' in page else '?period=all'}")
         assert answer.status_code == 200
         found = [cell for cell in cells_of(answer.context["page"]) if "/figures/" in cell[2]]
         assert len(found) >= least, f"only {len(found)} cells of {page} open documents"
@@ -199,8 +203,8 @@ def test_the_documents_behind_every_cell_add_up_to_it(vera, rich):
 
 def test_no_figure_stands_without_its_documents(vera, rich):
     bare = []
-    for page in ("", "growth/", "cashflow/"):
-        answer = vera.get(rich.url(page) + "?period=all")
+    for page in ("", "growth/", *LONGER, "cashflow/", "unit-economics/"):
+        answer = vera.get(f"{rich.url('')}{page}{'' if '?' in page else '?period=all'}")
         bare += [
             (page, row, text)
             for row, text, address in cells_of(answer.context["page"])
@@ -219,3 +223,13 @@ def test_a_movement_opens_the_lines_that_made_it(vera, rich):
         assert total == row["cells"][-1]
         words = {str(cell["cells"][1]) for cell in inner.context["page"].listing["rows"]}
         assert words == {"Came", "Ended"}
+
+
+@pytest.mark.parametrize("page", ["growth/", "retention/"])
+def test_pages_say_how_long_customers_from_before_the_books_look_new(vera, rich, page):
+    """The longest period is a year, and the first invoice of January 2025."""
+    assert published().body["unsure_new_until"] == "2025-12"
+    shown = vera.get(rich.url(page) + "?period=all").context["page"]
+    assert [note for note in shown.notes if "up to December 2025 with care" in note]
+    later = vera.get(rich.url(page) + "?from=2026-01&to=2026-03").context["page"]
+    assert not [note for note in later.notes if "with care" in note]

@@ -10,7 +10,7 @@ import pytest
 from reporting.domain.findings import LineType, Source, Status, Sure, Why
 from reporting.domain.weighing import SIGN_CODES
 from reporting.models import Subscription
-from reporting.selectors import frame, reasons
+from reporting.selectors import frame, reasons, timelines
 from reporting.selectors.subscriptions import state_words
 from reporting.services import PERIODS
 
@@ -68,3 +68,17 @@ def test_a_period_is_written_with_its_last_day() -> None:
 
 def test_an_unknown_code_is_shown_as_nothing() -> None:
     assert reasons.sentence("from_a_later_version", {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (114, "about every 4 months"),
+        (30, "about every month"),
+        (364, "about every 12 months"),
+        (7, "about every 7 days"),
+        (45, "about every 45 days"),
+    ],
+)
+def test_a_distance_is_told_in_months_where_it_is_some(days, said):
+    assert timelines._apart(days) == said
