@@ -59,6 +59,11 @@ RUN_AXE = """async () => {
   return found.violations.map((rule) => [rule.id, ...rule.nodes.slice(0, 3)
     .map((node) => `${node.target.join(" ")} (${why(node)})`)].join(": "));
 }"""
+# Words of a picture that begin before it or end after it: no scroll bar leads to them.
+CUT = """() => [...document.querySelectorAll("svg text")].filter((word) => {
+    const own = word.getBoundingClientRect(), all = word.ownerSVGElement.getBoundingClientRect();
+    return own.left < all.left - 1 || own.right > all.right + 1; })
+  .slice(0, 3).map((word) => `cut off: ${word.textContent}`)"""
 WIDER = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("body *")]
     .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll"))
@@ -101,7 +106,8 @@ class Watched:
             self.page.wait_for_function(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
             headings = self.page.locator("h1").count()
             found = [f"{headings} h1"] if headings != 1 else []
-            found += self.page.evaluate(WIDER) + self.page.evaluate(RUN_AXE)
+            found += self.page.evaluate(WIDER) + self.page.evaluate(CUT)
+            found += self.page.evaluate(RUN_AXE)
             wrong += [f"{scheme}, {screen['width']} px: {one}" for one in found]
         refusal = f"status of {status}" if status >= 400 else "no such line"
         return wrong + [line for line in self.said if refusal not in line]
@@ -159,9 +165,10 @@ def test_the_watch_sees_what_is_wrong(watched: Watched, stack: JourneyStack) -> 
     answer = watched.page.goto(f"{stack.site}/terms/")
     assert answer is not None
     bad = "<h1 style='width: 3000px'>Twice</h1><img src='/nothing.png'><a href='/'></a>"
+    bad += "<svg width='40'><text>A long word in a small picture</text></svg>"
     watched.page.evaluate("(bad) => document.body.insertAdjacentHTML('beforeend', bad)", bad)
     found = " ".join(watched.check(answer))
-    for one in ("2 h1", "image-alt", "link-name", "Content Security Policy", "404"):
+    for one in ("2 h1", "image-alt", "link-name", "cut off", "Content Security Policy", "404"):
         assert one in found
 
 

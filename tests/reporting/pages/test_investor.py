@@ -162,7 +162,7 @@ def test_every_field_of_the_figures_is_either_shown_to_investors_or_emptied() ->
 def test_a_company_without_figures_asks_nothing_of_an_investor(ivan: Client, cast: Cast) -> None:
     for address in ("", "growth/", "cashflow/"):
         page = text(ivan.get(cast.url(address)))
-        assert "Connect Procountor" not in page
+        assert "Open integrations" not in page
         assert "First steps" not in page
     pages_of(ivan, cast.url(""))
 
