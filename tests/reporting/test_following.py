@@ -233,6 +233,24 @@ def test_a_merge_and_its_end_are_followed(dealt: Any) -> None:
     assert published()["rows"] == before["rows"]
 
 
+def test_a_changed_invoice_of_a_merged_customer_is_followed_in_who_it_counts_for(
+    dealt: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _connection, steady, ended, *_rest = dealt
+    CustomerMerge.objects.create(customer=ended, into=steady)
+    followed(steady, ended)
+    caplog.clear()
+    line = InvoiceLine.objects.filter(invoice__customer=ended).first()
+    line.net_minor = line.net_acc_minor = 54_321
+    line.save()
+    followed(ended)
+    [step] = [record.msg for record in caplog.records if "followed" in record.msg]
+    assert step["followed"]
+    after = published()
+    from_nothing()
+    assert published() == after
+
+
 def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:
     connection, steady, ended, open_one, _account = dealt
     # What nobody said has changed stays as it is until everybody is measured.
