@@ -227,7 +227,7 @@ def started(program: list[str], database: str, **changed: str) -> subprocess.Com
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

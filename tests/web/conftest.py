@@ -78,25 +78,26 @@ class Server:
             cookies=cookies,
             verify=self.certificate,
             allow_redirects=False,
-            timeout=30,
+            timeout=120,
             **options,
         )
 
     def open(self) -> ssl.SSLSocket:
         """A bare connection."""
         context = ssl.create_default_context(cafile=self.certificate)
-        plain = socket.create_connection(("localhost", self.port), timeout=15)
+        plain = socket.create_connection(("localhost", self.port), timeout=60)
         return context.wrap_socket(plain, server_hostname="localhost")
 
     def say(self, raw: bytes) -> bytes:
         """What comes back for these very bytes, until the server closes or falls silent."""
         with self.open() as line:
             line.sendall(raw)
-            line.settimeout(2)
+            line.settimeout(60)  # for the first answer
             heard = b""
             try:
                 while more := line.recv(65_536):
                     heard += more
+                    line.settimeout(4)
             except (TimeoutError, ConnectionResetError, ssl.SSLError):
                 pass
             return heard
@@ -207,7 +208,7 @@ def server(django_db_setup: None, database_name: str) -> Iterator[Server]:
                 return False
 
         try:
-            child.wait_until(answers, seconds=60)
+            child.wait_until(answers, seconds=180)
             yield running
         finally:
             child.stop()
