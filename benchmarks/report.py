@@ -140,12 +140,14 @@ class Bench:
 
         from calqsync.tenancy import scope
         from integrations.models import Connection
+        from reporting.feed.invoices import read_invoices
         from reporting.feed.lines import read_lines
         from reporting.feed.reading import plan_for_whole_tables
 
         with scope.tenant(self.tenant.pk), scope.one_state(), transaction.atomic():
             plan_for_whole_tables()
-            return read_lines(list(Connection.objects.values_list("pk", flat=True)), None)[0]
+            connections = list(Connection.objects.values_list("pk", flat=True))
+            return read_lines(read_invoices(connections, None))[0]
 
     def ours(self) -> None:
         from reporting.domain.choices import Settings, UserWords

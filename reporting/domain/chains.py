@@ -43,8 +43,9 @@ class Chains:
     """Keys of the last chains: those that exist by people's words alone."""
 
 
-# Looking combinations up in a table of all of them is several times quicker than sorting.
-_DENSE = 1 << 23
+# Looking combinations up in a table of all of them is several times quicker than sorting, while
+# the table has not many more places than there are rows.
+_PLACES_PER_ROW = 64
 
 
 def codes(*columns: NDArray[np.integer]) -> tuple[Ints, Ints]:
@@ -59,7 +60,7 @@ def codes(*columns: NDArray[np.integer]) -> tuple[Ints, Ints]:
             low, span = 0, int(values.max()) + 1
         key = key * span + (values - low)
         space *= span
-    if space > _DENSE:
+    if space > _PLACES_PER_ROW * len(key):
         _, first, code = np.unique(key, return_index=True, return_inverse=True)
         return code.astype(np.int64), first.astype(np.int64)
     present = np.zeros(space, dtype=np.bool_)

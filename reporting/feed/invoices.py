@@ -39,12 +39,13 @@ class Invoices:
         """The ids by which to ask for what belongs to them; None where all of a tenant's do."""
         return self.id.tolist() if self.some else None
 
-    def found(self, ids: Ints) -> tuple[Ints, Ints]:
+    def found(self, ids: Ints) -> tuple[Codes, Codes]:
         """(places of the ids that are here; the row of each)."""
         row = np.searchsorted(self.id, ids)
         inside = np.flatnonzero(row < len(self.id))
         places = inside[self.id[row[inside]] == ids[inside]]
-        return places, row[places]
+        # Half as wide, for there are many.
+        return places.astype(np.int32), row[places].astype(np.int32)
 
 
 SETTLED = ["MARKED_PAID", "PAID"]

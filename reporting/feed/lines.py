@@ -41,8 +41,10 @@ def read_lines(invoices: Invoices) -> tuple[Lines, tuple[Sequence[str], Codes]]:
     rows, of = invoices.found(numbers["invoice_id"])
     someones = invoices.customer[of] >= 0
     rows, of = rows[someones], of[someones]
+    del someones
     order = np.argsort(numbers["line_id"][rows], kind="stable")
     rows, of = rows[order], of[order]
+    del order
     read: dict[str, Any] = {name: numbers.pop(name)[rows] for name in _TYPES}
     quantities, units, names, said = (
         Coded(texts[name].names, texts.pop(name).codes[rows]) for name in _TEXTS

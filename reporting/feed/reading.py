@@ -150,7 +150,9 @@ def read_columns(
 
     text = pa.dictionary(pa.int32(), pa.string())
     read_tables(sql, params, dict.fromkeys(numbers, pa.int64()) | dict.fromkeys(coded, text), take)
-    return integers.whole(), {name: column.whole() for name, column in coded.items()}
+    # Arrow would keep what the tables took.
+    pa.default_memory_pool().release_unused()
+    return integers.whole(), {name: coded.pop(name).whole() for name in texts}
 
 
 def table(chunks: list[Ints], width: int) -> Ints:
