@@ -17,7 +17,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -233,10 +233,19 @@ def contact_erase(request: TenantRequest, public_id: UUID) -> HttpResponse:
         raise Http404
     back = reverse("customer", args=[request.tenant.slug, public_id])
     if request.method == "POST":
-        contacts.contact_erase(
+        left = contacts.contact_erase(
             tenant=request.tenant, customer=customer, by=request.user, now=timezone.now()
         )
         messages.success(request, _("The personal data of this contact were erased."))
+        if left:
+            said = ngettext(
+                "%(n)s entry of the audit log still names it. The log cannot be changed; it is"
+                " erased with the company.",
+                "%(n)s entries of the audit log still name it. The log cannot be changed; it is"
+                " erased with the company.",
+                left,
+            )
+            messages.warning(request, said % {"n": left})
         return redirect(back)
     confirm = {
         "title": _("Erase the personal data of %(name)s?") % {"name": customer.name},

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body
 from reporting.selectors import aggregates, frame
+from reporting.selectors.behind.money import account_figure
 from reporting.selectors.financial import receivables_by_age
 from reporting.selectors.frame import Period, Published, Words, behind
 from reporting.selectors.months import Months, Row
@@ -228,7 +229,7 @@ def _accounts(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None
     day = body["runway"]["balance_date"] or body["as_of"]
 
     def opened(iban: str) -> str:
-        return behind(tenant, f"account-{iban}", day[:7])
+        return behind(tenant, account_figure(tenant, iban), day[:7])
 
     rows: list[dict[str, Any]] = [
         {

@@ -9,12 +9,16 @@ from django.utils import timezone
 
 from calqsync.privacy.services import contacts
 from calqsync.tenancy import scope
+from calqsync.tenancy.audit.trail import naming
+from calqsync.tenancy.models import AuditEvent
 from calqsync.tenancy.secrets import sealer
+from calqsync.tenancy.services import audit
 from integrations.models import BankEvent, Customer, InvoiceLine
 from integrations.sync.erased import Erased, without_words
-from reporting.models import SubscriptionDecision
+from reporting.models import Subscription, SubscriptionDecision
 from reporting.services import acts, change_save, edit_undo
 from tests import factories
+from tests.reporting.conftest import refreshed
 
 
 @pytest.fixture
@@ -88,6 +92,41 @@ def test_words_on_rows_that_carry_the_name_lose_it_and_still_stand(made):
         assert "meikäläinen" not in said.casefold()
         edit_undo(edit=edit, by=cast.bob)
         assert not SubscriptionDecision.objects.exists()
+
+
+def test_what_people_say_of_rows_and_bank_events_is_logged_without_their_words(made):
+    cast, customer = made
+    with scope.tenant(cast.tenant.pk):
+        row = factories.Row(net="90.00", name="Valmennus Matti Meikäläinen", unit="MONTH")
+        for day in ("2026-01-31", "2026-02-28"):
+            factories.invoice_make(customer, day, [row])
+        refreshed()
+        line, other = InvoiceLine.objects.filter(name=row.name).order_by("pk")
+        sold = Subscription.objects.get(product_name=row.name)
+        for act in (
+            lambda: acts.confirmed(subscription=sold),
+            lambda: acts.moved(lines=[other], into=sold),
+            lambda: acts.line_said(line=line, type="usage"),
+            lambda: acts.made(line=line, period_months=1),
+            lambda: acts.made_of_all_like(line=line),
+            lambda: acts.cash_marked(event=BankEvent.objects.get(), financing=True),
+        ):
+            edit = change_save(change=act(), by=cast.bob)
+            edit_undo(edit=edit, by=cast.bob)
+        assert AuditEvent.objects.count() >= 12
+        assert naming(["meikäläinen"]) == 0
+
+
+def test_an_erasure_tells_how_often_the_log_names_the_contact_from_earlier_days(client, made):
+    cast, customer = made
+    with scope.tenant(cast.tenant.pk):
+        audit(act="cash.marked", by=cast.bob, target="Matti Meikäläinen")
+        audit(act="subscription.edited", by=cast.bob, after={"x": "1|n:matti meikäläinen|EUR|0"})
+        audit(act="cash.marked", by=cast.bob, target="Toinen Oy")
+    client.force_login(cast.ann)
+    url = cast.url(f"customers/{customer.public_id}/erase/")
+    page = client.post(url, follow=True).content.decode()
+    assert "2 entries of the audit log still name it" in page
 
 
 def test_words_are_replaced_whatever_their_case():

@@ -150,7 +150,7 @@ def made(
     decision = {"verdict": "confirmed", "period_months": _period(period_months)}
     return Change(
         act="subscription.made",
-        target=line.name,
+        target=_row(line),
         rows={"lines": {str(line.pk): said}, "subscriptions": {key: decision}},
         counted={"rows": 1, "period_months": period_months},
     )
@@ -175,7 +175,7 @@ def made_of_all_like(
         "end": _after(start, end),
     }
     rows = {"subscriptions": {key: decision}}
-    return Change(act="subscription.made", target=line.name, rows=rows)
+    return Change(act="subscription.made", target=_row(line), rows=rows)
 
 
 def line_said(
@@ -191,7 +191,7 @@ def line_said(
     said = {"type": type, **_days(start, end)}
     if not type:
         said = dict.fromkeys(("type", "subscription_key"), "") | dict.fromkeys(("start", "end"))
-    return Change(act="line.said", target=line.name, rows={"lines": {str(line.pk): said}})
+    return Change(act="line.said", target=_row(line), rows={"lines": {str(line.pk): said}})
 
 
 def products_marked(
@@ -265,7 +265,7 @@ def cash_marked(*, event: BankEvent, financing: bool | None) -> Change:
     said = None if financing is None else {"financing": financing}
     return Change(
         act="cash.marked",
-        target=event.counterparty or event.message,
+        target=str(event.public_id),
         rows={"cash": {str(event.pk): said}},
     )
 
@@ -275,12 +275,18 @@ def _decided(subscription: Subscription, act: str, values: Mapping[str, Any] | N
     return Change(act=act, target=_target(subscription), rows=rows)
 
 
+# The log cannot be changed when a contact is erased, so that it names customers, bank events and
+# rows by their ids: a row's own text, by which a subscription without a product goes, may hold a
+# person's name. Products are named.
 def _target(subscription: Subscription) -> str:
-    return str(subscription.product_name)
+    return str(subscription.product_name if subscription.product_id else subscription.public_id)
+
+
+def _row(line: InvoiceLine) -> str:
+    return f"{line.invoice.public_id}/{line.position}"
 
 
 def _customer(customer: Customer) -> str:
-    # Not the name: the log cannot be changed when its contact is erased.
     return str(customer.public_id)
 
 

@@ -79,6 +79,8 @@ _SAID_OF_A_SUBSCRIPTION: dict[str, Any] = {
     "renewal_percent": None,
     "merged_into": "",
 }
+# Fields that hold the key of a subscription, and how the product of one without any begins there.
+_KEYS, NAMED = ("merged_into", "subscription_key"), "n:"
 _SAID_OF_A_LINE = {"type": "", "subscription_key": "", "start": None, "end": None}
 SETTINGS = (
     *("threshold", "default_period_months", "burn_months", "burn_average", "tolerance_bp"),
@@ -296,8 +298,15 @@ def _all_there(table: str, rows: Mapping[str, Any]) -> bool:
 
 
 def _for_the_log(rows: Rows) -> dict[str, Any]:
-    """One row field by field; of several only how many."""
+    """One row field by field; of several only how many. No key in it holds a row's own text."""
     every = [values for table in rows.values() for values in table.values()]
     if len(every) == 1:
-        return dict(every[0] or {})
+        said = dict(every[0] or {})
+        return said | {name: _nameless(said[name]) for name in _KEYS if name in said}
     return {"count": sum(values is not None for values in every)} if every else {}
+
+
+def _nameless(key: str) -> str:
+    """A subscription's key without the text that a row without a product goes by."""
+    found = SubscriptionKey.parse(key)
+    return str(found._replace(product=NAMED)) if found.product.startswith(NAMED) else key

@@ -131,3 +131,14 @@ def test_a_loading_first_import_shows_what_its_newest_months_hold(vera, shop, ca
     links = set(re.findall(r'href="(/t/[^"]+/figures/[^"]+)"', page))
     assert {link: vera.get(link).status_code for link in links} == dict.fromkeys(links, 200)
     assert {link.split("/")[4] for link in links} >= {"revenue", "open"}
+
+
+def test_no_address_of_a_balance_holds_the_number_of_its_account(cast, bob, shop):
+    account = account_make(shop["eu"])
+    statement_make(account, "2026-03-01", "2026-03-31", "0.00", [("2026-03-03", "10.00")])
+    refreshed()
+    page = bob.get(cast.url("cashflow/")).content.decode()
+    (url,) = set(re.findall(r'href="([^"]*/figures/account-[^"]*)"', page))
+    assert account.iban not in url
+    assert account.iban in bob.get(url).content.decode()
+    assert bob.get(cast.url(f"figures/account-{account.iban}/2026-03/")).status_code == 404
