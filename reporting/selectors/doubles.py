@@ -78,14 +78,21 @@ _CONTINUED = """
     ), ended AS MATERIALIZED (
         SELECT r.* FROM runs r JOIN people p USING (customer_id)
         WHERE p.gone ORDER BY r.last_end DESC, r.customer_id LIMIT %(ends)s
+    ), months AS MATERIALIZED (
+        SELECT e.customer_id, e.product_id, e.currency, e.last_end,
+            date_trunc('month', (e.last_end - %(earlier)s)::timestamp)
+                + place * interval '1 month' AS month
+        FROM ended e CROSS JOIN (VALUES (0), (1), (2)) place (place)
+    ), newcomers AS MATERIALIZED (
+        SELECT r.customer_id, r.product_id, r.currency, r.first_start, r.begun
+        FROM runs r JOIN people p USING (customer_id)
+        WHERE r.first_start <= p.since + %(earlier)s + %(later)s
+            AND r.first_start >= (SELECT min(last_end) FROM ended) - %(earlier)s
     ), pairs AS MATERIALIZED (
         SELECT DISTINCT e.customer_id AS gone, r.customer_id AS came
-        FROM ended e
-        CROSS JOIN LATERAL generate_series(
-            date_trunc('month', (e.last_end - %(earlier)s)::timestamp),
-            (e.last_end + %(later)s)::timestamp, interval '1 month') AS month
-        JOIN runs r ON r.product_id = e.product_id AND r.currency = e.currency
-            AND r.begun = month AND r.customer_id <> e.customer_id
+        FROM months e
+        JOIN newcomers r ON r.product_id = e.product_id AND r.currency = e.currency
+            AND r.begun = e.month AND r.customer_id <> e.customer_id
             AND r.first_start BETWEEN e.last_end - %(earlier)s AND e.last_end + %(later)s
         JOIN people p ON p.customer_id = r.customer_id AND p.since >= e.last_end - %(earlier)s
     ), prices AS MATERIALIZED (
