@@ -120,6 +120,41 @@ def month_table(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Free:
+    """Lines of plans that cost nothing, net or by a discount: rows, and columns as in `Spans`."""
+
+    row: Ints
+    first: Ints
+    after: Ints
+
+
+def free_lines(lines: Lines, findings: Findings, months: Ints) -> Free:
+    """The free lines among those that count."""
+    free = findings.counted & ~lines.is_credit
+    free &= (lines.net == 0) | (findings.why == Why.DISCOUNT_ROW)
+    row, start = np.flatnonzero(free), int(months[0]) if months.size else 0
+    return Free(
+        row=row,
+        first=findings.from_month[row] - start,
+        after=findings.to_month[row] - start,
+    )
+
+
+def kept_free(table: CustomerMonths, owners: Ints, owner: Ints, free: Free) -> CustomerMonths:
+    """The table with those as customers, at 0, who have paid and whose free lines stand.
+
+    `owners` are the table's rows by id, ascending; `owner` has the id of each free line's.
+    """
+    inside = np.flatnonzero(np.isin(owner, owners))
+    row = np.searchsorted(owners, owner[inside])
+    ones = np.ones(len(inside), dtype=np.int64)
+    first, after = free.first[inside], free.after[inside]
+    standing = grid(row, first, after, ones, np.shape(table.mrr)) > 0
+    paid = np.maximum.accumulate(table.mrr > 0, axis=1)
+    return replace(table, customer=table.customer | (paid & standing))
+
+
 def customer_months(
     lines: Lines,
     findings: Findings,
@@ -145,15 +180,12 @@ def customer_months(
         first, after = findings.from_month[rows] - start, findings.to_month[rows] - start
         return grid(row[rows], first, after, amount[rows], shape)
 
-    customer, away = table.customer, None
     if keep_free:
-        free = findings.counted & ~lines.is_credit
-        free &= (lines.net == 0) | (findings.why == Why.DISCOUNT_ROW)
-        paid = np.maximum.accumulate(table.mrr > 0, axis=1)
-        customer = customer | (paid & (standing(free, np.ones_like(mrr)) > 0))
+        free = free_lines(lines, findings, months)
+        table = kept_free(table, owners, lines.customer_id[free.row], free)
     if findings.paused.any():
-        away = _away(table.mrr, standing(findings.paused, mrr))
-    return replace(table, customer=customer, away=away)
+        table = replace(table, away=_away(table.mrr, standing(findings.paused, mrr)))
+    return table
 
 
 def _away(mrr: Ints, before_pause: Ints) -> Flags:

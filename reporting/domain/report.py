@@ -22,7 +22,14 @@ from reporting.domain.findings import Findings, LineType, Subscriptions, Why
 from reporting.domain.growth import Calendar, GrowthSums, Period, growth_sums, periods, summed
 from reporting.domain.lines import Lines
 from reporting.domain.movements import Movements, movements
-from reporting.domain.mrr import CustomerMonths, Spans, customer_months, line_mrr, spans_of
+from reporting.domain.mrr import (
+    CustomerMonths,
+    Spans,
+    customer_months,
+    free_lines,
+    line_mrr,
+    spans_of,
+)
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.receivables import (
     OpenReceivables,
@@ -122,6 +129,7 @@ class Report:
             belonging,
             dimension,
             None if len(self.table.adjustments[0]) or self.settings.keep_free else self.monthly,
+            free_lines(self.lines, self.findings, self.months) if self.settings.keep_free else None,
         )
 
     def schedule(self, *, daily: bool | None = None) -> Schedule:

@@ -17,7 +17,7 @@ import numpy as np
 from reporting.domain.arrays import Ints, as_int64
 from reporting.domain.lines import Lines
 from reporting.domain.movements import SIGNS, Movement, Movements
-from reporting.domain.mrr import CustomerMonths, Spans, month_table
+from reporting.domain.mrr import CustomerMonths, Free, Spans, kept_free, month_table
 from reporting.domain.periods import month_text
 from reporting.domain.rounding import minors, share_rows
 from reporting.parts import Dimension, Segment, SegmentMonth, Segments
@@ -131,13 +131,18 @@ def segment_sums(
     belonging: Belonging,
     dimension: Dimension,
     whole: Movements | None = None,
+    free: Free | None = None,
 ) -> SegmentSums:
     """The sums of all customers of a table; `moved` finds the monthly movements of a table.
+
+    With `free` a customer stays one of a segment, at 0, while free lines stand in it.
 
     `whole` are the table's own, where a customer who is in one segment alone moves in it as in
     all: when nobody was lifted above zero and only who pays is a customer.
     """
-    keys, code = segment_keys(lines, spans.row, belonging, dimension)
+    rows = spans.row if free is None else np.append(spans.row, free.row)
+    keys, code = segment_keys(lines, rows, belonging, dimension)
+    code, free_code = code[: len(spans.row)], code[len(spans.row) :]
     months = table.months
     figures = np.zeros((len(keys), len(Row), len(months)), dtype=np.int64)
     customer = np.searchsorted(table.customers, lines.customer_id[spans.row])
@@ -157,6 +162,9 @@ def segment_sums(
         split = month_table(some, pair[part], sorted_spans.take(part), months, floor=False)
         if table.away is not None:
             split = replace(split, away=table.away[some // len(keys)])
+        if free is not None:
+            owner = np.searchsorted(table.customers, lines.customer_id[free.row])
+            split = kept_free(split, some, owner * len(keys) + free_code, free)
         _add(figures, some % len(keys), split, moved(split))
     adjustment = np.zeros(len(months), dtype=np.int64)
     np.add.at(adjustment, table.adjustments[1], table.adjustments[2])
@@ -171,7 +179,7 @@ def _add(figures: Ints, code: Ints, table: CustomerMonths, moves: Movements) -> 
         figures[known, row] += np.add.reduceat(values[order], first, axis=0)
 
     add(Row.MRR, table.mrr)
-    add(Row.CUSTOMERS, as_int64(table.mrr > 0))
+    add(Row.CUSTOMERS, as_int64(table.customer))
     if moves.fx.any():
         add(Row.FX, moves.fx)
     for kind in _MOVED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,11 +16,11 @@ from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.body import Body
 from reporting.domain import rounding
-from reporting.domain.arrays import as_int64
-from reporting.domain.movements import SIGNS, Movements, movements
-from reporting.domain.mrr import CustomerMonths, Spans, month_table
+from reporting.domain.arrays import Flags, as_int64
+from reporting.domain.movements import SIGNS, Movement, Movements, movements
+from reporting.domain.mrr import CustomerMonths, Free, Spans, kept_free, month_table
 from reporting.domain.segments import ADJUSTMENT, OTHER
-from reporting.models import LineFigure, ReportPart, ReportSettings
+from reporting.models import CustomerFigure, LineFigure, ReportPart, ReportSettings
 from reporting.parts import Segment, Segments
 from reporting.selectors.behind.growth import MOVEMENTS, mrr_lines
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_rows_by_id
@@ -72,7 +73,7 @@ def segment_kind(
     if figure == "customers":
         amounts = table.mrr[:, -1] if len(table.mrr) else as_int64([])
         total = rounding.minor(int(amounts[amounts > 0].sum()))
-        rows = np.flatnonzero(amounts > 0)
+        rows = np.flatnonzero(table.customer[:, -1]) if len(table.mrr) else as_int64([])
     elif figure == "fx":
         amounts, total = moved.fx[:, -1], row["fx_minor"]
         rows = np.flatnonzero(amounts)
@@ -81,7 +82,7 @@ def segment_kind(
         # A loss is published as a magnitude, and listed with its sign.
         total = row[f"{figure}_minor"] * SIGNS.get(kind, 1)  # type: ignore[literal-required]
         amounts = moved.change[:, -1]
-        rows = np.flatnonzero((moved.kind[:, -1] == kind) & (amounts != 0))
+        rows = np.flatnonzero(moved.kind[:, -1] == kind)
     rows = rows[np.argsort(-np.abs(amounts[rows]), kind="stable")]
     shares = rounding.share_out(amounts[rows], total)
     return Kind(
@@ -140,13 +141,49 @@ def _measured(
     months = np.arange(first, index + 1, dtype=np.int64)
     table = month_table(np.unique(customer), customer, spans, months, floor=False)
     chosen = ReportSettings.objects.first() or ReportSettings()
+    if chosen.free_plans == "kept":
+        table = _with_free(table, lines, first, index)
+    pauses_churn = chosen.pause_handling == "churn"
+    if not pauses_churn:
+        table = replace(table, away=_away(table))
     moved = movements(
         table,
         np.arange(len(months), dtype=np.int64),
         tolerance_bp=chosen.tolerance_bp,
         reactivation_months=chosen.reactivation_months,
+        pauses_churn=pauses_churn,
     )
     return table, moved
+
+
+def _with_free(
+    table: CustomerMonths, lines: QuerySet[LineFigure], first: int, index: int
+) -> CustomerMonths:
+    """The table with those who stay customers on plans made free."""
+    rows = (
+        lines.filter(Q(line__net_minor=0) | Q(reason="discount_row"), from_month__lte=index)
+        .exclude(line__invoice__is_credit=True)
+        .values_list("customer_id", "from_month", "to_month")
+    )
+    found = as_int64(list(rows)).reshape(-1, 3)
+    free = Free(row=np.arange(len(found)), first=found[:, 1] - first, after=found[:, 2] - first)
+    return kept_free(table, table.customers, found[:, 0], free)
+
+
+def _away(table: CustomerMonths) -> Flags:
+    """Where all of a customer's MRR stands still by a pause, as its published movements say."""
+    away = np.zeros(np.shape(table.mrr), dtype=np.bool_)
+    rows = CustomerFigure.objects.filter(customer__in=table.customers.tolist())
+    for customer, first, mrr, moves in rows.values_list(
+        "customer_id", "first_month", "mrr_e4", "moves"
+    ):
+        row, gone = int(np.searchsorted(table.customers, customer)), False
+        for place, kind in enumerate(moves):
+            gone = kind == Movement.PAUSE or (gone and kind == Movement.NONE)
+            column = first + place - int(table.months[0])
+            if gone and not mrr[place] and 0 <= column < len(table.months):
+                away[row, column] = True
+    return away
 
 
 def _lifted(title: str, row: Any, figure: str, month: str, body: Body) -> Kind:

@@ -16,6 +16,8 @@ from reporting.domain.movements import Movement
 from reporting.domain.receivables import Receivables
 from reporting.domain.report import measure
 from reporting.domain.runway import NO_BANK
+from reporting.domain.segments import Belonging
+from reporting.domain.segments import Row as Figure
 from tests.reporting.domain.books import (
     Row,
     all_moves,
@@ -145,6 +147,28 @@ def test_a_plan_discounted_to_nothing_may_keep_its_customer():
         "2025-06": {"churn": "120.00"},
     }
     assert [period(report, f"2025-0{n}").customers for n in (3, 4, 5, 6)] == [1, 1, 1, 0]
+
+
+def test_segments_keep_the_customer_of_a_plan_made_free_as_growth_does():
+    other = [row.but(product=2, name="Tuki") for row in monthly("50.00", 1, 6)]
+    plan = [row.but(product=1) for row in FREE]
+    report = report_on([*plan, *other], keep_free=True)
+    sums = report.segment_sums(
+        Belonging(product_group={}, customer_group={}, country={}), "product"
+    )
+    figures = sums.figures[sums.keys.index("1")]
+    moved = {
+        name: [euros(int(one) // 10_000) for one in figures[Figure[name]][:6]]
+        for name in ("CONTRACTION", "EXPANSION", "CHURN", "REACTIVATION")
+    }
+    none = ["0.00"] * 6
+    assert moved == {
+        "CONTRACTION": [*none[:2], "100.00", *none[:3]],
+        "EXPANSION": [*none[:4], "120.00", "0.00"],
+        "CHURN": [*none[:5], "120.00"],
+        "REACTIVATION": none,
+    }
+    assert figures[Figure.CUSTOMERS][:6].tolist() == [1, 1, 1, 1, 1, 0]
 
 
 def test_a_plan_that_was_free_from_its_beginning_makes_no_customer():
