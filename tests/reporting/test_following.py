@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from integrations.models import InvoiceLine
+from integrations.models import InvoiceLine, Product
 from reporting import feed
 from reporting.domain.choices import Settings
 from reporting.domain.runway import NO_BANK
@@ -24,6 +24,7 @@ from reporting.models import (
     InvoiceFigure,
     KeptSums,
     LineFigure,
+    ProductMark,
     Report,
     ReportPart,
     Subscription,
@@ -38,7 +39,7 @@ from tests.factories import (
     payment_make,
     product_make,
 )
-from tests.reporting.conftest import refreshed
+from tests.reporting.conftest import NOON, refreshed
 from tests.reporting.domain.books import NO_WORDS, lines_of, receivables_of
 from tests.reporting.domain.books import Row as Line
 from tests.reporting.domain.test_properties import DAYS, HISTORIES
@@ -249,6 +250,21 @@ def test_a_changed_invoice_of_a_merged_customer_is_followed_in_who_it_counts_for
     after = published()
     from_nothing()
     assert published() == after
+
+
+@pytest.mark.parametrize("other", ["day", "mark", "program"])
+def test_sums_of_other_circumstances_are_not_followed(
+    dealt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other: str
+) -> None:
+    now = NOON + timedelta(days=1) if other == "day" else NOON
+    if other == "mark":
+        ProductMark.objects.create(product=Product.objects.first(), mark="recurring")
+    if other == "program":
+        monkeypatch.setattr(keeping, "BODY_VERSION", keeping.BODY_VERSION + 1)
+    refresh_enqueue(customers=[dealt[1].pk], bank=False)
+    refreshed(now)
+    [step] = [record.msg for record in caplog.records if "followed" in record.msg]
+    assert not step["followed"]
 
 
 def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:

@@ -272,3 +272,11 @@ def test_an_end_that_a_person_set_is_known_from_twelve_months_before():
     line = Row(on="2024-01-01", net="2400.00", service=("2024-01-01", "2026-01-01"))
     report = report_on([line], as_of="2024-12-31", words=UserWords(decisions=(ends,)))
     assert report.contracted_sums.ending.tolist() == [0] * 6 + [100_00_0000] * 6
+
+
+@pytest.mark.parametrize(("begins", "ending"), [("2025-12-29", 100_00_0000), ("2025-12-28", 0)])
+def test_a_renewal_may_begin_three_days_before_what_it_renews_ends(begins, ending):
+    year = Row(on="2025-01-01", net="1200.00", service=("2025-01-01", "2026-01-01"))
+    renewal = year.but(on="2025-12-01", service=(begins, begins.replace("2025", "2026")))
+    report = report_on([year, renewal], as_of="2025-12-15")
+    assert report.contracted_sums.ending[-1] == ending
