@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 from django.db.models import (
@@ -264,7 +265,9 @@ def _facts(tenant: Tenant, product: Any, mark: Any, words: Words) -> list[dict[s
     price = ""
     if product.price is not None:
         currency = product.currency or words.currency
-        price = f"{formats.decimal(product.price, language=words.language, digits=2)} {currency}"
+        units = product.price.scaleb(formats.decimals_of(currency))
+        minor = int(units.to_integral_value(ROUND_HALF_UP))
+        price = formats.money(minor, currency, language=words.language)
     facts = [
         (_("Code"), product.code),
         (_("Unit"), product.unit.replace("_", " ").lower()),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.test import Client
 
+from integrations.models import Product
 from reporting.models import Subscription
 from reporting.selectors import frame
 from reporting.selectors.customers import customer_page
@@ -39,6 +40,12 @@ def test_an_invoice_says_where_its_period_is_from(cast: Cast, vera: Client, shop
 
 def test_a_draft_is_shown_as_not_issued(cast: Cast, vera: Client, shop: Any) -> None:
     assert "Not issued" in text(vera.get(cast.url(f"invoices/{shop['draft'].public_id}/")))
+
+
+def test_a_products_price_is_written_like_other_money(cast: Cast, vera: Client, shop: Any) -> None:
+    Product.objects.filter(pk=shop["plan"].pk).update(price=Decimal("1490.005"), currency="SEK")
+    page = text(vera.get(cast.url(f"products/{shop['plan'].public_id}/")))
+    assert "SEK1,490.01" in page.replace("\u00a0", "")
 
 
 def test_a_product_sums_its_rows_by_customer(cast: Cast, vera: Client, shop: Any) -> None:
