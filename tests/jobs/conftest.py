@@ -27,7 +27,8 @@ def work(running: WorkStack) -> Iterator[WorkStack]:
     """The processes, all of them up again after each test, and nothing left to do."""
     usual = {"valkey", "beat", *WORKERS}
     yield running
-    for name in set(running.children) - usual:
+    ended = {name for name, child in running.children.items() if child.process.poll() is not None}
+    for name in ended | set(running.children) - usual:
         running.stop_child(name, sign=signal.SIGKILL)
     if "valkey" not in running.children:
         running.start_valkey()

@@ -14,7 +14,7 @@ import psycopg2
 import redis
 
 from calqsync.local.children import Child
-from tests.journeys.running import ROOT, JourneyStack
+from tests.journeys.running import LEASE_SECONDS, ROOT, JourneyStack
 
 KEYS = iter(range(1_000_000))
 
@@ -29,10 +29,11 @@ class WorkStack(JourneyStack):
     def start(self) -> None:
         self.env |= {
             "DJANGO_SETTINGS_MODULE": "tests.jobs.worker_settings",
-            "JOB_LEASE_SECONDS": "4",
+            "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
             "JOB_HEARTBEAT_SECONDS": "0.5",
             "DISPATCH_SECONDS": "0.3",
-            "JOB_DEAF_SECONDS": "5",
+            # A machine that stands still makes no worker deaf: only tests of deafness end one.
+            "JOB_DEAF_SECONDS": "600",
             # Shorter than many a job takes, so that messages are delivered again while it runs.
             "TESTS_TRANSPORT": json.dumps(
                 {"visibility_timeout": 3, "health_check_interval": 2, "socket_timeout": 2}
@@ -103,10 +104,11 @@ class WorkStack(JourneyStack):
         finally:
             self.env = before
 
-    def health(self) -> subprocess.CompletedProcess[str]:
+    def health(self, **env: str) -> subprocess.CompletedProcess[str]:
         """What an orchestrator learns about this machine's workers."""
         command = [sys.executable, "-m", "django", "health", "worker"]
-        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
+        asked = self.env | env
+        return subprocess.run(command, cwd=ROOT, env=asked, capture_output=True, text=True)
 
     def signal_group(self, name: str, sign: signal.Signals) -> None:
         """To a worker and its processes at once, as when their machine stops."""
@@ -180,6 +182,10 @@ class WorkStack(JourneyStack):
             return self.states(jobs) == {"done": len(jobs)}
 
         self.until(all_done, seconds=seconds)
+
+    def release(self, jobs: list[int]) -> None:
+        """Let jobs of the kind `tests.held` come to their end."""
+        self.rows("INSERT INTO tests_effect (job_id, kind) SELECT unnest(%s), 'release'", jobs)
 
     def effects(self, jobs: list[int]) -> dict[int, int]:
         """How many effects each of the jobs had."""

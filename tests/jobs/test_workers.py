@@ -14,12 +14,19 @@ import pytest
 from celery import Celery
 
 from calqsync.local.home import free_port
+from calqsync.local.stack import LANES
 from tests.jobs.running import WorkStack
+from tests.journeys.running import LEASE_SECONDS
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("work")]
 
 
 # -- deaf ------------------------------------------------------------------------------------------
+
+
+# Longer than a worker's first ten seconds, in which an end would be taken for a broken start. The
+# second has a dispatcher that is a minute late still count as alive.
+HASTY = {"JOB_DEAF_SECONDS": "11", "DISPATCH_SECONDS": "5"}
 
 
 class Line:
@@ -74,15 +81,14 @@ def mute(work: WorkStack, worker: str, lanes: list[str]) -> None:
     node = [f"{worker}@{socket.gethostname()}"]
     for lane in lanes:
         control.cancel_consumer(lane, destination=node, reply=True, timeout=5)
-    assert control.ping(destination=node, timeout=5)
+    work.until(lambda: control.ping(destination=node, timeout=5))
 
 
 def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack) -> None:
     tenant = work.tenant()
     with proxied(work) as line:
         address = work.env["REDIS_URL"].replace(f":{work.valkey.port}/", f":{line.port}/")
-        patient = {"REDIS_URL": address, "JOB_DEAF_SECONDS": "600"}
-        child = work.extra_worker("worker-far", "far", **patient)
+        child = work.extra_worker("worker-far", "far", REDIS_URL=address)
         work.await_done(work.insert(tenant, "tests.note", "far"))
         line.fall_silent()
         jobs = work.insert(tenant, "tests.note", "far", keys=3)
@@ -93,28 +99,30 @@ def test_q4_a_worker_whose_connection_falls_silent_connects_anew(work: WorkStack
         mute(work, "worker-far", ["far"])
         work.insert(tenant, "tests.note", "far")
 
-        def unwell() -> str:
-            found = work.health()
-            return found.stderr if found.returncode else ""
+        def health() -> str:
+            return work.health(**HASTY).stderr
 
-        assert "is free and takes nothing of: far" in work.until(unwell)
+        # A worker that is too busy to answer in time is asked again.
+        work.until(lambda: "is free and takes nothing of: far" in health(), seconds=600)
         work.stop_child("worker-far", sign=signal.SIGKILL)
-        assert work.health().returncode == 0
+        work.until(lambda: work.health(**HASTY).returncode == 0)
 
 
 def test_q4b_a_worker_that_lives_and_takes_nothing_ends_itself_and_is_replaced(
     work: WorkStack,
 ) -> None:
     tenant = work.tenant()
+    work.stop_child("worker")
+    deaf = work.extra_worker("worker", LANES, **HASTY)
     work.await_done(work.enqueue(tenant, "tests.note"))
-    deaf = work.children["worker"]
-    mute(work, "worker", ["interactive", "sync", "report", "mail", "control"])
+    mute(work, "worker", LANES.split(","))
     jobs = work.enqueue(tenant, "tests.note", keys=2)
     work.await_done(jobs, seconds=240)
     assert deaf.process.poll() is not None
     assert "worker.deaf" in deaf.fresh_log()
     assert work.children["worker"] is not deaf, "the supervisor did not start it anew"
     assert work.each_once(jobs)
+    work.stop_child("worker", sign=signal.SIGKILL)  # it is hasty too
 
 
 # -- dying and freezing ----------------------------------------------------------------------------
@@ -171,14 +179,14 @@ def test_s26_a_worker_frozen_past_its_lease_writes_nothing_when_it_thaws(
 
 
 def test_s27b_a_job_whose_machine_is_gone_runs_again_by_itself(work: WorkStack) -> None:
-    (job,) = work.enqueue(work.tenant(), "tests.steps", priority=0, pages=8, seconds=0.3)
+    (job,) = work.enqueue(work.tenant(), "tests.steps", priority=0, pages=15, seconds=0.3)
     work.until(lambda: pages(work, job))
     gone = work.holder(job)
     work.signal_group(gone, signal.SIGKILL)
     work.children.pop(gone).finish(seconds=5)
     assert work.states([job]) == {"leased": 1}
     work.await_done([job])
-    assert [part for part, _ in pages(work, job)] == list(range(8))
+    assert [part for part, _ in pages(work, job)] == list(range(15))
 
 
 def stopped_at_random(work: WorkStack, *, times: int) -> None:
@@ -189,7 +197,7 @@ def stopped_at_random(work: WorkStack, *, times: int) -> None:
         jobs += work.enqueue(work.tenant(), "tests.steps", keys=4, pages=3, inside=0.02)
         done = len(jobs)
         time.sleep(chance.random() * 0.4)  # the delay is the case
-        work.stop_workers()
+        work.stop_child("worker")  # the other one takes nothing of this lane
         half_done = work.rows(
             "SELECT j.id FROM jobs_job j WHERE j.state = 'done' AND j.id = ANY(%s)"
             " AND (SELECT count(*) FROM tests_effect e WHERE e.job_id = j.id) <> 3",
@@ -221,8 +229,7 @@ def test_q11_a_kind_that_old_workers_do_not_know_waits_for_a_new_one(work: WorkS
     known = work.enqueue(work.tenant(), "tests.note", keys=3)
     work.await_done(known)
     assert work.states(jobs) == {"queued": 4}
-    # The old one may take every message of the first seconds, which is not what deafness means.
-    work.extra_worker("worker-newer", "sync", TESTS_RELEASE="newer", JOB_DEAF_SECONDS="600")
+    work.extra_worker("worker-newer", "sync", TESTS_RELEASE="newer")
     work.await_done(jobs, seconds=240)
     assert work.each_once(jobs + known)
 
@@ -265,7 +272,7 @@ def test_q22_a_worker_with_a_wrong_clock_claims_leases_and_schedules_rightly(
     assert 900 < work.one(later, again) <= 1000
     (note,) = work.insert(tenant, "tests.note", "wrong", seconds=5)
     leased = "SELECT extract(epoch FROM lease_until - now()) FROM jobs_job WHERE id = %s"
-    assert 0 < work.until(lambda: work.one(leased, note)) <= 4
+    assert 0 < work.until(lambda: work.one(leased, note)) <= LEASE_SECONDS
     assert work.holder(note) == "worker-wrong"
     work.await_done([note])
     assert work.each_once([note, again])
@@ -316,22 +323,18 @@ def test_q14_ten_thousand_jobs_of_one_tenant_delay_nobody(work: WorkStack) -> No
         " JOIN jobs_job j ON j.id = e.job_id WHERE j.tenant_id = %s",
         modest,
     )
-    assert waited < 30
+    assert waited < 300  # behind ten thousand it would be more than an hour
     assert most == 1, "the greedy tenant ran beyond its cap"
     assert work.each_once(jobs)
 
 
 def test_q16_what_a_person_asked_for_starts_while_every_worker_imports(work: WorkStack) -> None:
-    busy = [job for _ in range(2) for job in work.enqueue(work.tenant(), "tests.note", seconds=9)]
+    busy = [job for _ in range(2) for job in work.enqueue(work.tenant(), "tests.held")]
     work.until(lambda: set(work.effects(busy).values()) == {1})
     asked = work.enqueue(work.tenant(), "tests.note", priority=0)
     work.await_done(asked)
-    assert work.states(busy) == {"leased": 2}, "the imports were over, so that nothing was tried"
-    node, waited = work.rows(
-        "SELECT e.node, extract(epoch FROM e.at - j.created_at) FROM tests_effect e"
-        " JOIN jobs_job j ON j.id = e.job_id WHERE j.id = %s",
-        asked[0],
-    )[0]
+    assert work.states(busy) == {"leased": 2}
+    node = work.one("SELECT node FROM tests_effect WHERE job_id = %s", asked[0])
     assert node.startswith("worker-now@")
-    assert waited < 10
+    work.release(busy)
     work.await_done(busy)

@@ -52,6 +52,25 @@ def steps(job: ClaimedJob) -> Outcome:
     return Outcome.done()
 
 
+@job_task(name="tests.held", queue="sync")
+def held(job: ClaimedJob) -> Outcome:
+    """One effect, then at work until the test releases it."""
+    with transaction.atomic():
+        job.fence()
+        effect(job)
+    while not released(job):
+        time.sleep(0.05)
+    return Outcome.done()
+
+
+def released(job: ClaimedJob) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM tests_effect WHERE job_id = %s AND kind = 'release'", [job.id]
+        )
+        return cursor.fetchone() is not None
+
+
 @job_task(name="tests.again", queue="report", revive_after=timedelta(hours=1))
 def again(job: ClaimedJob) -> Outcome:
     """Its own schedule: one effect a period."""
