@@ -1,12 +1,20 @@
 """The Celery application: thin wake-up messages over a broker whose memory may be lost."""
 
+import gc
 import os
 import sys
 from typing import Any
 
 import django
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_init, worker_ready
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "calqsync.settings")
@@ -29,6 +37,17 @@ def _refuse_to_start_unsafe(**_: Any) -> None:
 
     exit_on_dangerous_role()
     exit_on_wrong_keys()
+
+
+@worker_process_init.connect
+def _collect_seldom(**_: Any) -> None:
+    """Walk no code and settings in search of garbage, and walk less often.
+
+    Both live as long as the process, and rows by the thousand hold no cycles: a tenth of an
+    import's processor time went into looking for them.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @celeryd_init.connect

@@ -35,7 +35,7 @@ _EACH = sql.SQL(
 # Values in the order of the columns, or a line that `in_line` made of them.
 Row = Sequence[Any] | str
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +188,18 @@ def as_text(rows: Iterable[Row]) -> str:
 
 def in_line(values: Sequence[Any]) -> str:
     """Values of neighbouring columns in COPY's text form, without the end of the line."""
-    return "\t".join([_FORMS[v.__class__](v) for v in values])
+    cells = [
+        (v if "\\" not in v else v.replace("\\", "\\\\"))
+        if v.__class__ is str
+        else "\\N"
+        if v is None
+        else _FORMS[v.__class__](v)
+        for v in values
+    ]
+    line = "\t".join(cells)
+    if line.count("\t") < len(cells) and "\n" not in line and "\r" not in line:
+        return line
+    return "\t".join([cell.translate(_BREAKS) for cell in cells])
 
 
 def before(references: Sequence[int | None], line: str) -> str:
@@ -196,22 +207,14 @@ def before(references: Sequence[int | None], line: str) -> str:
     return "\t".join(["\\N" if each is None else str(each) for each in references] + [line])
 
 
-def _text(value: str) -> str:
-    """The text with the characters escaped that COPY would read as its own; few have any."""
-    if value.isprintable() and "\\" not in value:
-        return value
-    return value.translate(_ESCAPES)
-
-
+# Of values that are neither text nor absent.
 _FORMS: dict[type, Callable[[Any], str]] = {
-    str: _text,
-    type(None): lambda value: "\\N",
-    bool: lambda value: "t" if value else "f",
+    bool: str,
     int: str,
     bytes: lambda value: "\\\\x" + value.hex(),
     date: date.isoformat,
     datetime: datetime.isoformat,
-    Decimal: lambda value: format(value, "f"),
+    Decimal: str,
 }
 
 

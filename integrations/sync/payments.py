@@ -8,9 +8,9 @@ from django.db import transaction
 
 from integrations.models import Invoice
 from integrations.models.runs import Stream
+from integrations.procountor.paging import LARGEST
 from integrations.procountor.vocabulary import OPEN_STATUSES
 from integrations.sync import settling
-from integrations.sync.reading import BATCH
 from integrations.sync.settling import Standing
 from integrations.sync.staging import INVOICES, Bundle, deliver, events_bundle, moved_invoices
 from integrations.sync.values import digits
@@ -41,7 +41,7 @@ def _open_after(work: Work, after: int) -> list[Invoice]:
             removed_at=None,
             pk__gt=after,
         ).order_by("pk")
-        return list(rows.only("external_id", "status", "total_minor", "currency")[:BATCH])
+        return list(rows.only("external_id", "status", "total_minor", "currency")[:LARGEST])
 
 
 def _again(work: Work, found: list[Invoice]) -> None:

@@ -111,5 +111,6 @@ class Preparer:
             connection_id=self._connection_id,
             field=sealed_as(stream.value, name),
         )
-        line = in_line((stream.value, name, document.digest, body))
+        # As `in_line` would, of a word, a number and bytes, which need no escapes.
+        line = f"{stream.value}\t{name}\t\\\\x{document.digest.hex()}\t\\\\x{body.hex()}"
         ready._raw[id(document)] = (document, line)

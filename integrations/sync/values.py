@@ -24,11 +24,12 @@ class Unusable(Exception):
 
 def minor(amount: Decimal, currency: str) -> int:
     """The amount in minor units, half away from zero."""
-    units = (
-        int(amount.scaleb(digits(currency)).quantize(ONE, rounding=ROUND_HALF_UP))
-        if (amount.adjusted() < 20)
-        else _LARGEST_MINOR
-    )
+    if amount.adjusted() >= 20:
+        raise Unusable("an amount is out of bounds")
+    scaled = amount.scaleb(digits(currency))
+    units = int(scaled)
+    if units != scaled:
+        units = int(scaled.quantize(ONE, rounding=ROUND_HALF_UP))
     if abs(units) >= _LARGEST_MINOR:
         raise Unusable("an amount is out of bounds")
     return units

@@ -230,6 +230,7 @@ def test_payment_events_of_many_invoices_come_without_their_type(books):
     responses.get(f"{API}/payments/paymentevents", json=listed(examples.BULK_EVENT))
     (page,) = books().payment_events([1, 2])
     assert query_of() == {"invoiceId": "1,2", "orderById": "ASC", "size": "200"}
+    assert "invoiceId=1,2&" in responses.calls[-1].request.url
     assert page.documents[0].record.type is None
 
 

@@ -77,7 +77,7 @@ def test_any_text_arrives_as_it_left(owner, text):
 def test_every_kind_of_value_has_a_form():
     row = [None, True, 3, "a\tb\\c\n", b"\x00\xff", date(2026, 1, 2), Decimal("1E+3"), NOW]
     assert as_text([row]) == (
-        "\\N\tt\t3\ta\\tb\\\\c\\n\t\\\\x00ff\t2026-01-02\t1000\t2026-11-21T12:00:00+00:00\n"
+        "\\N\tTrue\t3\ta\\tb\\\\c\\n\t\\\\x00ff\t2026-01-02\t1E+3\t2026-11-21T12:00:00+00:00\n"
     )
 
 
