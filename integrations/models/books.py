@@ -214,6 +214,9 @@ class InvoiceLine(OfConnection):
 class Payment(Imported):
     """Money or a write-off against an invoice, in the accounting currency."""
 
+    # Of the kinds, which are kept as they came: what is written off.
+    CREDIT_LOSS = "CREDITLOSS"
+
     invoice = models.ForeignKey(
         Invoice,
         models.CASCADE,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from integrations.models import Invoice
 from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints
 from reporting.domain.lines import Coded
 from reporting.feed.reading import read_columns
@@ -48,7 +49,6 @@ class Invoices:
         return places.astype(np.int32), row[places].astype(np.int32)
 
 
-SETTLED = ["MARKED_PAID", "PAID"]
 _INVOICES = """
     SELECT i.id, coalesce(m.into_id, i.customer_id, -1), i.date - DATE '1970-01-01',
         coalesce(i.due_date, i.date) - DATE '1970-01-01',
@@ -78,7 +78,7 @@ def read_invoices(connection_ids: list[int], customer_ids: list[int] | None) -> 
         "connections": connection_ids,
         "customers": customer_ids,
         "absent": NO_DAY,
-        "settled": SETTLED,
+        "settled": list(Invoice.SETTLED),
     }
     numbers, texts = read_columns(_INVOICES, params, _TYPES, ("currency",))
     order = np.argsort(numbers["id"], kind="stable")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from integrations.models import Payment
 from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.receivables import Receivables
 from reporting.feed.invoices import Invoices
@@ -24,10 +25,9 @@ class Paid:
         return Paid(paid=self.paid[rows], written_off=self.written_off[rows])
 
 
-CREDIT_LOSS = ["CREDITLOSS", "CREDIT_LOSS", "credit_loss"]
 _PAYMENTS = """
     SELECT y.invoice_id, y.paid_minor, y.amount_acc_minor, y.date - DATE '1970-01-01',
-        (y.kind = ANY(%(lost)s))::int, y.is_cash::int, y.paid_currency
+        (y.kind = %(lost)s)::int, y.is_cash::int, y.paid_currency
     FROM integrations_payment y
     WHERE y.tenant_id = %(tenant)s AND y.removed_at IS NULL AND y.invoice_id IS NOT NULL
         AND (%(invoices)s::bigint[] IS NULL OR y.invoice_id = ANY(%(invoices)s))
@@ -72,7 +72,7 @@ def read_receivables(invoices: Invoices) -> tuple[Receivables, Paid]:
 def _paid(invoices: Invoices) -> tuple[Ints, Ints, Ints, Ints, Flags]:
     """Of each invoice: paid in its own currency and in the tenant's, the part of the latter that
     was written off, the last day with money, and whether all was paid in its own currency."""
-    params = {"invoices": invoices.asked, "lost": CREDIT_LOSS}
+    params = {"invoices": invoices.asked, "lost": Payment.CREDIT_LOSS}
     read, texts = read_columns(_PAYMENTS, params, _TYPES, ("currency",))
     known, row = invoices.found(read["invoice_id"])
     read = {name: values[known] for name, values in read.items()}
