@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -187,8 +188,10 @@ class _Slice:
                 work.begin(stream)
                 self._read(work, stream, read)
             if left and not work.direct:
-                # The promotion may last a while, so it does not begin late in a slice.
-                work.breathe()
+                # The promotion may last a while, so it does not begin late in a slice: a worker is
+                # stopped soon after one, and a short slice is far from that.
+                half = settings.JOB_SLICE_SECONDS / 2
+                work.breathe(room=max(0.0, self.job.slice_seconds - half))
         except SliceOver:
             with work.page():
                 if work.changed_books:

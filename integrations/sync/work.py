@@ -168,9 +168,9 @@ class Work:
                 SyncRun.objects.filter(pk=self.run.pk).update(**page.ending)
             self.job.fence()
 
-    def breathe(self) -> None:
-        """Raise SliceOver when the slice has had its time; call between two pages."""
-        if time.monotonic() > self.deadline:
+    def breathe(self, *, room: float = 0.0) -> None:
+        """Raise SliceOver when the slice has less than `room` seconds left; call between pages."""
+        if time.monotonic() > self.deadline - room:
             raise SliceOver
 
     def learn_products(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from integrations.models import Invoice, SyncRun
 from integrations.models.runs import OPEN_STATES, RunState
 from integrations.sandbox import edits
 from integrations.sync import engine
+from integrations.sync.bank import bank
 from tests.integrations.sync.conftest import contents, imported, requested
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,6 +72,28 @@ def test_s5_an_edit_of_every_document_broken_off_in_the_middle_updates_each_once
     assert books.streams()["invoices"].changed == len(numbers)
     versions = {invoice.version for invoice in books.all(Invoice)}
     assert len(versions) == 1
+
+
+def test_what_was_read_until_late_in_a_slice_is_applied_in_the_next_one(
+    books, koivu, settings, monkeypatch
+):
+    imported(books)
+    invoice = books.all(Invoice, issued=True)[0]
+    edits.edit_invoice(koivu, int(invoice.external_id), row_fields={"unitPrice": "1234.5"})
+
+    def late(work):
+        bank(work)
+        work.deadline = time.monotonic() + settings.JOB_SLICE_SECONDS / 2 - 1
+
+    streams = [(stream, late if read is bank else read) for stream, read in engine.STREAMS]
+    monkeypatch.setattr(engine, "STREAMS", streams)
+    requested(books)
+    assert books.slice().again_in == timedelta(0)
+    assert books.run().state == RunState.RUNNING
+    assert books.one(Invoice, pk=invoice.pk).version == invoice.version
+    books.slice()
+    assert books.run().state == RunState.COMPLETE
+    assert books.one(Invoice, pk=invoice.pk).version != invoice.version
 
 
 def test_the_first_months_are_announced_while_older_ones_still_load(books, told):
