@@ -184,13 +184,23 @@ STAFF_SESSION_IDLE = timedelta(hours=2)
 STAFF_SESSION_LIFE = timedelta(hours=12)
 
 REDIS_URL = env.str("REDIS_URL")
+_REDIS_CACHE = {
+    "LOCATION": REDIS_URL,
+    "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+}
 CACHES = {
     "default": {
+        **_REDIS_CACHE,
         "BACKEND": "calqsync.tenancy.web.cache.SteadyRedisCache",
-        "LOCATION": REDIS_URL,
         "KEY_PREFIX": "calqsync",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
-    }
+    },
+    # Rendered pieces of pages of figures, sealed (docs/interface.md, Kept pieces).
+    "pages": {
+        **_REDIS_CACHE,
+        "BACKEND": "calqsync.tenancy.web.cache.ForgetfulRedisCache",
+        "KEY_PREFIX": "calqsync-pages",
+        "TIMEOUT": 900,
+    },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_SERIALIZER = "calqsync.tenancy.accounts.sessions.SealedSerializer"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from django.http import HttpRequest
@@ -120,8 +120,13 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         nav = [group for group in nav if group.items]
     tenants = _tenants(request, user) if tenant else []
     notice = next((n for make in notices if tenant and (n := make(request))), None)
-    may = frozenset(role.value for role in Role if membership and membership.may(role))
+    may = roles_of(membership) if membership else frozenset()
     return {"shell": Shell(tenant, tenants, nav, notice, user, may)}
+
+
+def roles_of(membership: Membership) -> frozenset[str]:
+    """The roles whose rights the member has."""
+    return frozenset(role.value for role in Role if membership.may(role))
 
 
 def _tenants(request: HttpRequest, user: Any) -> list[Tenant]:
@@ -142,13 +147,18 @@ def _needed(name: str) -> Role | None:
     return cast(Role, view.min_role)  # type: ignore[attr-defined]
 
 
+@lru_cache(maxsize=4096)
+def _address(name: str, slug: str) -> str:
+    return reverse(name, args=[slug])
+
+
 def _items(entries: list[Any], slug: str, here: str, membership: Membership) -> list[NavItem]:
     items = []
     for label, name, icon in entries:
         needed = _needed(name)
         if needed is None or not membership.may(needed):
             continue
-        url = reverse(name, args=[slug])
+        url = _address(name, slug)
         # The dashboard's address begins every other one.
         active = here == url if name == "financial" else here.startswith(url)
         items.append(NavItem(label, url, active, icon))

@@ -120,6 +120,9 @@ def one_state() -> Iterator[None]:
 
 @contextmanager
 def _pushed(scope: Scope) -> Iterator[None]:
+    if scope == _scope.get():  # every open transaction has been told
+        yield
+        return
     before = _scope.set(scope)
     try:
         _tell_open_transactions()

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,6 +26,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from calqsync.tenancy.logs import remember_secret
+
+if TYPE_CHECKING:
+    from calqsync.tenancy.models import Tenant
 
 _VERSION = b"\x01"
 _NONCE = 12
@@ -238,9 +241,12 @@ def sealer() -> Sealer:
     from calqsync.tenancy import scope
     from calqsync.tenancy.models import Tenant
 
-    tenant = Tenant.objects.only("data_key_id", "data_key_wrapped", "key_encryption_key_id").get(
-        pk=scope.required()
-    )
+    only = Tenant.objects.only("data_key_id", "data_key_wrapped", "key_encryption_key_id")
+    return sealer_of(only.get(pk=scope.required()))
+
+
+def sealer_of(tenant: Tenant) -> Sealer:
+    """The sealer of a tenant whose row is at hand; raises SecretUnreadable once it is erased."""
     return Sealer(
         tenant_id=tenant.pk,
         key_id=tenant.data_key_id,

@@ -148,8 +148,11 @@ def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
     return standings([connection], now or timezone.now())[0].status
 
 
-def freshness(*, now: datetime | None = None) -> list[Freshness]:
-    """How current each connected account is, by name; for the note beside the figures."""
+def freshness(*, now: datetime | None = None, leaving: bool | None = None) -> list[Freshness]:
+    """How current each connected account is, by name; for the note beside the figures.
+
+    `leaving` is looked up where it is not given.
+    """
     now = now or timezone.now()
     connections = list(Connection.objects.filter(disconnected_at=None))
     connections.sort(key=lambda c: c.name.casefold())
@@ -165,7 +168,7 @@ def freshness(*, now: datetime | None = None) -> list[Freshness]:
             reconnect=s.status.code is Code.NEEDS_YOU
             and mends_by_reconnecting(s.connection.trouble_kind),
         )
-        for s in standings(connections, now, plan=plan)
+        for s in standings(connections, now, leaving=leaving, plan=plan)
     ]
 
 

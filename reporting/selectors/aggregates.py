@@ -87,7 +87,7 @@ def without_links(page: Page) -> Page:
 
 def with_links(page: Page, keep: Callable[[str], bool]) -> Page:
     """The page with those links of its figures that `keep` allows."""
-    untouched = {"checklist", "freshness", "period", "tabs", "crumbs"}
+    untouched = {"freshness", "period", "tabs", "crumbs"}
     values = {
         field.name: _linked(getattr(page, field.name), keep)
         for field in fields(page)  # type: ignore[arg-type]

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Invitation, Membership, Tenant
+from calqsync.tenancy.models import Invitation, Membership, Tenant, User
 from integrations.models import Connection
 from reporting.models import Report, ReportSettings, SubscriptionDecision
 
 
-def checklist(*, tenant: Tenant) -> dict[str, Any] | None:
-    """The four first steps with what is done; None once all are, or once put away."""
+def checklist(*, tenant: Tenant, by: User) -> dict[str, Any] | None:
+    """The four first steps with what is done; None once all are, or once put away.
+
+    `by` is the member who reads: a company of one person has invited nobody.
+    """
     settings = ReportSettings.objects.first()
     if settings and settings.checklist_done_at:
         return None
-    connected = Connection.objects.filter(disconnected_at=None).exists()
-    imported = Report.objects.exists()
-    reviewed = bool(settings and settings.subscriptions_reviewed_at)
-    reviewed = reviewed or SubscriptionDecision.objects.exists()
-    invited = Membership.objects.count() > 1 or Invitation.objects.exists()
+    connected, imported, decided, shared, invited = Tenant.objects.values_list(
+        Exists(Connection.objects.filter(disconnected_at=None)),
+        Exists(Report.objects.all()),
+        Exists(SubscriptionDecision.objects.all()),
+        Exists(Membership.objects.exclude(user=by)),
+        Exists(Invitation.objects.all()),
+    ).get(pk=tenant.pk)
+    reviewed = decided or bool(settings and settings.subscriptions_reviewed_at)
     steps = [
         (
             _("Connect Procountor"),
@@ -43,7 +50,7 @@ def checklist(*, tenant: Tenant) -> dict[str, Any] | None:
         ),
         (
             _("Invite a colleague"),
-            invited,
+            shared or invited,
             reverse("settings_team", args=[tenant.slug]),
             _("Your accountant or co-founder sees the same figures."),
         ),

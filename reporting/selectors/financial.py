@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body
-from reporting.selectors import aggregates, checklist, frame, sample, tiles
+from reporting.selectors import aggregates, frame, sample, tiles
 from reporting.selectors.frame import Period, Words, behind
 from reporting.selectors.months import Months, Row
 from reporting.selectors.notes import loading_notes
@@ -28,7 +28,6 @@ class FinancialPage:
     revenue: dict[str, Any] | None
     top_customers: dict[str, Any] | None
     receivables: dict[str, Any] | None
-    checklist: dict[str, Any] | None
     notes: list[str]
     sample: bool
 
@@ -59,7 +58,6 @@ def financial_page(
         revenue=_revenue_chart(revenue),
         top_customers=_top_customers(tenant, body, words),
         receivables=receivables_by_age(tenant, body, words),
-        checklist=None if aggregates_only else checklist.checklist(tenant=tenant),
         notes=[] if is_sample else loading_notes(shown_report, words),
         sample=is_sample,
     )

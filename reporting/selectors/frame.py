@@ -269,7 +269,7 @@ def freshness_note(
     if found and found.version:
         day = words.day(found.version.day)
         return FreshnessNote(_("As known on %(day)s") % {"day": day}, "", False, [])
-    accounts = integrations.freshness(now=now)
+    accounts = integrations.freshness(now=now, leaving=tenant.deletes_at is not None)
     shown = [row for row in found.freshness if row.get("as_of")] if found else []
     lines = []
     if not aggregates_only:

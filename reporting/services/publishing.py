@@ -214,7 +214,14 @@ def _publish(
         listed=state.sums.listed,
     )
     body, named = compose(books, made, bank), parts(books, made)
-    return publish(books, body, named, now=publication.now, began=publication.began)
+    return publish(
+        books,
+        body,
+        named,
+        now=publication.now,
+        began=publication.began,
+        anew=bool(change.rows),
+    )
 
 
 def first_month(books: feed.Books, shared: Shared) -> int:

@@ -120,11 +120,18 @@ def store_cash(books: Books, cash: Cashflow) -> Written:
 
 
 def publish(
-    books: Books, body: Body, parts: Mapping[str, Any], *, now: datetime, began: float
+    books: Books,
+    body: Body,
+    parts: Mapping[str, Any],
+    *,
+    now: datetime,
+    began: float,
+    anew: bool = False,
 ) -> Written:
     """Replace the report and its parts by these where they differ, and say what they restate.
 
-    `began` is when the computation did, by the monotonic clock.
+    `began` is when the computation did, by the monotonic clock. After a change (`anew`) the version
+    rises even where no figure differs: pages name customers beside figures, and are kept by it.
     """
     new: dict[str, Any] = {
         "as_of": books.settings.as_of,
@@ -142,6 +149,8 @@ def publish(
         version_begin(day=books.settings.as_of, now=now)
         return written + Written(added=1)
     if not written.total and all(getattr(old, name) == value for name, value in new.items()):
+        if anew:
+            Report.objects.filter(pk=old.pk).update(version=old.version + 1)
         return written
     Report.objects.filter(pk=old.pk).update(
         version=old.version + 1, published_at=now, compute_ms=compute_ms, **new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -15,9 +16,11 @@ from django.utils.translation import gettext as _
 
 from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, before_file, tenant_page
+from calqsync.tenancy.context import roles_of
 from calqsync.tenancy.models import Role
+from calqsync.tenancy.pieces import Pieces
 from reporting import exports
-from reporting.selectors import aggregates, frame, restatements, versions
+from reporting.selectors import aggregates, checklist, frame, kept, restatements, versions
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors import recognition as recognition_selectors
 from reporting.selectors.board import board_page
@@ -29,6 +32,7 @@ from reporting.selectors.growth import growth_page
 from reporting.selectors.overdue import overdue_page
 from reporting.selectors.retention import retention_page
 from reporting.selectors.segments import segments_page
+from reporting.services import business_day
 from reporting.views.answering import answer, answer_file, answer_list
 
 
@@ -108,44 +112,96 @@ def _dashboard(
     request: TenantRequest, page_of: Callable[..., Any], template: str = "reporting/figures.html"
 ) -> HttpResponse:
     """The page, or one of its tables as a file; who sees aggregates only takes no files along."""
-    may_take = request.membership.may(Role.VIEWER)
+    if kind := sheets.kind_asked(request.GET.get("format")):
+        return _file(request, page_of, kind)
+    unnamed, now = not request.membership.may(Role.VIEWER), timezone.now()
+    state = _state(request)
+    pieces = Pieces(tenant=request.tenant, facts=_facts(request, state, now) if state else None)
+    page = known = None
+    if state and pieces.kept:
+        found = state.published(aggregates_only=unnamed)
+        freshness = frame.freshness_note(request.tenant, found, now=now, aggregates_only=unnamed)
+    else:
+        page, known = _page(request, page_of)
+        freshness = page.freshness
+        if not unnamed:
+            offer_files(page, request.GET)
+    pieces.shown = {
+        "page": page,
+        "known": known,
+        "request": {"path": request.path},
+        "shell": {"tenant": request.tenant, "may": roles_of(request.membership)},
+    }
+    shown = {"pieces": pieces, "page": page, "freshness": freshness, "known": known}
+    answer = render(request, template, shown | _current(request, page_of))
+    if not getattr(page, "sample", False):
+        pieces.keep()
+    return answer
+
+
+def _page(
+    request: TenantRequest, page_of: Callable[..., Any]
+) -> tuple[Any, versions.KnownControl | None]:
+    """The page made anew, and the choice of a day above it."""
     page = page_of(
         tenant=request.tenant,
         query=request.GET,
         now=timezone.now(),
-        aggregates_only=not may_take,
+        aggregates_only=not request.membership.may(Role.VIEWER),
     )
     known = versions.control(request.GET, language=get_language())
     if known and known.text:
         page = aggregates.with_links(page, lambda url: url.startswith(("#", "?")))
-    if kind := sheets.kind_asked(request.GET.get("format")):
-        if not may_take:
-            raise PermissionDenied
-        asked = request.GET.get("table")
-        file = next((one["file"] for one in tables_of(page) if one["id"] == asked), None)
-        if file is None:
-            raise Http404
-        if asking := before_file(request):
-            return asking
-        day = known.day if known else None
-        return answer_file(request, kind, file.caption, file.head, file.rows(), day=day)
-    if may_take:
-        offer_files(page, request.GET)
-    shown = {"page": page, "freshness": page.freshness, "known": known}
-    return render(request, template, shown | _restated(request, page_of))
+    return page, known
 
 
-def _restated(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, Any]:
-    """What changed lately in closed months, for the pages of which it changes figures."""
-    if page_of not in (financial_page, growth_page):
-        return {}
-    lines = restatements.news(
-        tenant=request.tenant,
-        words=frame.words_for(request.tenant),
-        now=timezone.now(),
-        aggregates_only=not request.membership.may(Role.VIEWER),
+def _file(request: TenantRequest, page_of: Callable[..., Any], kind: str) -> HttpResponse:
+    """One of the page's tables as a file."""
+    page, known = _page(request, page_of)
+    if not request.membership.may(Role.VIEWER):
+        raise PermissionDenied
+    asked = request.GET.get("table")
+    file = next((one["file"] for one in tables_of(page) if one["id"] == asked), None)
+    if file is None:
+        raise Http404
+    if asking := before_file(request):
+        return asking
+    day = known.day if known else None
+    return answer_file(request, kind, file.caption, file.head, file.rows(), day=day)
+
+
+def _state(request: TenantRequest) -> kept.State | None:
+    """The figures that the page shows, where it may be kept; nothing of what support looks at."""
+    if request.support_grant is not None or not set(request.GET) <= kept.ADDRESS:
+        return None
+    return kept.state()
+
+
+def _facts(request: TenantRequest, state: kept.State, now: datetime) -> tuple[object, ...]:
+    """All that the pieces of this page depend on."""
+    tenant = request.tenant
+    return (
+        *state.facts,
+        (request.path, request.META.get("QUERY_STRING", "")),
+        (request.membership.role, get_language(), business_day(tenant, now)),
+        (tenant.slug, tenant.name, tenant.currency, tenant.time_zone, tenant.fiscal_year_start),
     )
-    return {"restated": lines}
+
+
+def _current(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, Any]:
+    """What no piece holds, for it changes beside the figures: first steps, and what is news."""
+    unnamed = not request.membership.may(Role.VIEWER)
+    shown: dict[str, Any] = {}
+    if page_of in (financial_page, growth_page):
+        shown["restated"] = restatements.news(
+            tenant=request.tenant,
+            words=frame.words_for(request.tenant),
+            now=timezone.now(),
+            aggregates_only=unnamed,
+        )
+    if page_of is financial_page and request.membership.may(Role.ADMIN):
+        shown["checklist"] = checklist.checklist(tenant=request.tenant, by=request.user)
+    return shown
 
 
 @tenant_page()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.utils.html import conditional_escape, format_html
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
@@ -47,6 +48,32 @@ STATUSES = {
     "credited": ("mute", "off", _("Credited")),
     "draft": ("mute", "circle", _("Draft")),
 }
+
+
+@register.simple_tag
+@cache
+def icon(name: str, icon_class: str = "") -> SafeString:
+    """Draw an icon of img/icons.svg, as `parts/icon.html` does; the frame has dozens of them."""
+    return format_html(
+        '<svg class="icon{}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        f" {icon_class}" if icon_class else "",
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def nav_links(items: Iterable[Any], link_class: str = "") -> SafeString:
+    """Write links of the navigation: in a list with `link_class`, else one after the other."""
+    form = '<a href="{}"{}>{}{}</a>'
+    if link_class:
+        form = f'<li><a class="{link_class}" href="{{}}"{{}}>{{}}{{}}</a></li>'
+    current = mark_safe(' aria-current="page"')
+    return format_html_join(
+        "\n",
+        form,
+        ((one.url, current if one.active else "", icon(one.icon), one.label) for one in items),
+    )
 
 
 @register.filter

@@ -1,11 +1,14 @@
-"""The cache, and what stands in for it while Redis is away."""
+"""The caches, and what stands in for each of them while Redis is away."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from redis.exceptions import RedisError
@@ -25,10 +28,12 @@ class SteadyRedisCache(RedisCache):
     once per process. What was written meanwhile is not carried over when Redis is back.
     """
 
+    stand_in: Callable[[str, dict[str, Any]], BaseCache] = LocMemCache
+
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         own = {key: value for key, value in params.items() if key != "OPTIONS"}
-        self._own = LocMemCache(f"stand-in for {server}", own)
+        self._own = self.stand_in(f"stand-in for {server}", own)
         self._away_until = 0.0
 
     def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -72,3 +77,9 @@ class SteadyRedisCache(RedisCache):
 
     def clear(self) -> Any:
         return self._ask("clear")
+
+
+class ForgetfulRedisCache(SteadyRedisCache):
+    """Redis, and nothing while it is away: for what is kept only to save work."""
+
+    stand_in = DummyCache
