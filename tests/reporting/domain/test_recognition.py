@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reporting.domain.recognition import deferred_by_line, recognition_sums
-from tests.reporting.domain.books import Row, cents, euros, lines_of, report_on
+from tests.reporting.domain.books import Row, cents, day, euros, lines_of, report_on
 from tests.reporting.domain.test_properties import DAYS, HISTORIES, measured
 
 YEAR = ("2025-01-01", "2026-01-01")
@@ -98,3 +98,15 @@ def test_the_parts_of_a_line_make_the_whole(daily, net, begin, length):
     sums = recognition_sums(report.schedule(daily=daily), report.calendar)
     assert sums.recognised.sum() == cents(row.net)
     assert (sums.recognised * np.sign(net) >= 0).all()
+
+
+def test_work_is_recognised_on_the_row_s_own_day_before_that_of_the_invoice():
+    work = Row(
+        on="2025-01-15",
+        net="500.00",
+        unit="HOUR",
+        service=("2025-03-10", "2025-03-11"),
+        delivery=("2025-02-01", "2025-02-02"),
+    )
+    plan = report_on([work, work.but(service=None)]).schedule(daily=True)
+    assert plan.at_once.tolist() == [day("2025-03-10"), day("2025-02-01")]
