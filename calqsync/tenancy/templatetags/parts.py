@@ -69,11 +69,16 @@ def nav_links(items: Iterable[Any], link_class: str = "") -> SafeString:
     if link_class:
         form = f'<li><a class="{link_class}" href="{{}}"{{}}>{{}}{{}}</a></li>'
     current = mark_safe(' aria-current="page"')
-    return format_html_join(
-        "\n",
-        form,
-        ((one.url, current if one.active else "", icon(one.icon), one.label) for one in items),
+    links = (
+        (
+            _of(one, "url"),
+            current if _of(one, "active") else "",
+            icon(_of(one, "icon")),
+            _of(one, "label"),
+        )
+        for one in items
     )
+    return format_html_join("\n", form, links)
 
 
 @register.filter
