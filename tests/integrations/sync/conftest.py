@@ -229,7 +229,7 @@ def elsewhere(books, do):
 
 def wait_for_a_lock():
     """Until some session of this database waits for a row of another one."""
-    for _ in range(500):
+    for _ in range(6000):
         with connections["default"].cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:
