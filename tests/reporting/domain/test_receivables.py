@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from reporting.domain.receivables import Age, open_receivables
-from tests.reporting.domain.books import cents, day, receivables_of
+from reporting.domain.growth import Calendar
+from reporting.domain.periods import month_of
+from reporting.domain.receivables import LONGEST_DELAY, Age, median_delay, open_receivables
+from reporting.domain.refunds import refund_sums
+from tests.reporting.domain.books import cents, day, euros, receivables_of
 
 TODAY = day("2025-10-15")
 
@@ -64,3 +68,17 @@ def test_nothing_is_expected_in_the_past():
     listed = [(1, "2025-10-20", "10.00", None), *_paid(1, [0, 0, 0])]
     found = open_receivables(receivables_of(listed), day("2025-11-02"))
     assert found.expected_day.tolist() == [day("2025-11-02")]
+
+
+@pytest.mark.parametrize(("late", "days"), [([2, 5], 4), ([-3, -2], -2), ([7], 7), ([], 0)])
+def test_the_company_s_usual_delay_between_two_days_is_the_later_one(late, days):
+    counts = np.zeros(2 * LONGEST_DELAY + 1, dtype=np.int64)
+    np.add.at(counts, np.array(late, dtype=np.int64) + LONGEST_DELAY, 1)
+    assert median_delay(counts) == days
+
+
+@pytest.mark.parametrize(("due", "overdue"), [("2025-10-15", "0.00"), ("2025-10-14", "100.00")])
+def test_an_invoice_is_not_overdue_on_its_due_day_by_month_either(due, overdue):
+    owed = receivables_of([(1, due, "100.00", None)])
+    calendar = Calendar(months=np.unique(month_of(owed.invoice_day)), as_of_day=TODAY)
+    assert [euros(one) for one in refund_sums(owed, calendar).overdue.tolist()] == [overdue]
