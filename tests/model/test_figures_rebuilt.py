@@ -73,6 +73,8 @@ def published(cursor: Any, books: Books) -> dict[str, list[str]]:
     names |= dict(cursor.fetchall())
     cursor.execute("SELECT body, currency, as_of FROM reporting_report WHERE tenant_id = %s", owner)
     [(body, currency, as_of)] = cursor.fetchall()
+    # Listed by the customers' own numbers, which no two imports share.
+    body["adjustments"].sort(key=lambda row: (names[row["customer"]], row["month"]))
     text = _UUID.sub(lambda found: names[found[0]], json.dumps(body, indent=1, sort_keys=True))
     found = {"body": [*text.splitlines(), currency, str(as_of)]}
     for name, query in _FIGURES.items():
