@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from calqsync.tenancy.owned import TenantOwned, public_id_field
+from reporting.models.texts import JsonText
 
 
 class Report(TenantOwned):
@@ -40,7 +41,7 @@ class ReportPart(TenantOwned):
     name = models.CharField(max_length=40)
     # Of the body as text: a part that stays the same is not written again.
     digest = models.CharField(max_length=32, default="", db_default="")
-    body = models.JSONField(default=dict)
+    body = JsonText(default=dict)
 
     class Meta(TenantOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="report_part_once")]

@@ -144,7 +144,8 @@ _KEEP = """
     INSERT INTO reporting_reportversion (tenant_id, day, published_at, body)
     SELECT tenant_id, as_of, published_at, body || %(unnamed)s::jsonb || jsonb_build_object(
         'parts', (
-            SELECT coalesce(jsonb_object_agg(name, body), '{}'::jsonb) FROM reporting_reportpart
+            SELECT coalesce(jsonb_object_agg(name, body::jsonb), '{}'::jsonb)
+            FROM reporting_reportpart
             WHERE tenant_id = %(tenant)s
         )
     )
