@@ -232,7 +232,8 @@ def test_readers_see_the_old_figures_until_all_new_ones_are_there(
         assert job is not None
         monkeypatch.setattr(Incoming, "replace", watched)
         services.report_refresh(job=job, now=NOON)
-    assert seen == [0] * 6
+    assert seen
+    assert set(seen) == {0}
     assert count() == 1
 
 
