@@ -21,6 +21,8 @@ from calqsync.tenancy.secrets import SecretUnreadable, sealer_of
 # Whatever is in the program's own folders may change how a piece looks.
 _ROOMS = ("templates", "calqsync", "billing", "integrations", "reporting")
 _SOURCES = {".py", ".html", ".mo", ".svg", ".css", ".js"}
+# For the pages of one tenant: who thinks up addresses takes these places, and no more memory.
+PLACES = 512
 
 
 class Pieces:
@@ -31,7 +33,7 @@ class Pieces:
     are made, so that nothing of a request gets into one that is not named there.
 
     What is kept is sealed by the tenant's key and bound to the facts: erased with the key, and
-    nothing to whoever asks with other facts.
+    nothing to whoever asks with other facts. Pages share places, where the last one made lies.
     """
 
     def __init__(self, *, tenant: Tenant, facts: Sequence[object] | None) -> None:
@@ -75,7 +77,7 @@ class Pieces:
 
     @property
     def _key(self) -> str:
-        return f"tenant-{self._tenant.pk}:{self._bound_to}"
+        return f"tenant-{self._tenant.pk}:{int(self._bound_to[:8], 16) % PLACES}"
 
 
 @cache

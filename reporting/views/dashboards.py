@@ -182,7 +182,8 @@ def _facts(request: TenantRequest, state: kept.State, now: datetime) -> tuple[ob
     tenant = request.tenant
     return (
         *state.facts,
-        (request.path, request.META.get("QUERY_STRING", "")),
+        # As the page reads it: what the bytes of an address say depends on the request's charset.
+        (request.path, list(request.GET.lists())),
         (request.membership.role, get_language(), business_day(tenant, now)),
         (tenant.slug, tenant.name, tenant.currency, tenant.time_zone, tenant.fiscal_year_start),
     )

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import translation
 
 from calqsync.local.home import free_port
+from calqsync.tenancy import pieces
 from calqsync.tenancy.models import Tenant
 from calqsync.tenancy.pieces import Pieces
 from integrations.models import Customer
@@ -131,6 +132,30 @@ def test_an_address_that_asks_for_more_is_not_kept(
         vera.get(cast.url(f"growth/{query}"))
     assert len(made) == 3
     assert not kept._cache
+
+
+def test_an_address_that_is_read_in_another_charset_is_another_page(
+    told: Any, cast: Cast, vera: Client, made: list[str]
+) -> None:
+    url = cast.url("growth/?view=quar%74ers")
+    garbled = vera.get(url, headers={"Content-Type": "text/plain; charset=utf-16"})
+    assert "Q1 2026" not in text(garbled)
+    assert "Q1 2026" in text(vera.get(url))
+    assert len(made) == 2
+
+
+def test_a_company_fills_so_many_places_however_many_addresses_are_thought_up(
+    kuura: Tenant, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PLACES", 3)
+    for number in range(40):
+        page = Pieces(tenant=kuura, facts=("growth", number))
+        assert not page.kept
+        page.text("content", lambda number=number: str(number))  # type: ignore[misc]
+        page.keep()
+        again = Pieces(tenant=kuura, facts=("growth", number))
+        assert (again.kept, again.text("content", str)) == (True, str(number))
+    assert len(kept._cache) == 3
 
 
 def test_support_is_shown_nothing_that_was_kept(told: Any, cast: Cast, rf: Any) -> None:
