@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reporting.domain.arrays import Flags, Ints
+from reporting.domain.arrays import NEVER, Flags, Ints
 from reporting.domain.chains import Chains
 from reporting.domain.draft import Draft
 from reporting.domain.lines import Lines
@@ -26,9 +27,8 @@ LEAST_SHARE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """One subscription at one of its ends: the lines of its last, or of its first, period."""
+    """A subscription at an end or at a beginning: the lines of that one period."""
 
-    chain: int
     line: int
     """The smallest id of those lines, which settles ties."""
     group: int
@@ -49,38 +49,43 @@ def replaced(
 ) -> Flags:
     """The `waiting` chains that another subscription replaced; `charges` are the lines that count.
 
-    The successor is of the same customer and currency and of another product, begins where the
-    old one ended or later, and was invoiced when the old one fell due or later, without the old
-    product on that invoice's day or since. One replaces one: those nearest in worth are paired.
+    The successor is of the same customer and currency and of another product, begins (for the first
+    time or again) where the old one ended or later, and was invoiced when the old one fell due or
+    later, without the old product on that invoice's day or since. One replaces one: those nearest
+    in worth are paired.
     """
     found = np.zeros(chains.count, dtype=np.bool_)
-    if not waiting.any():
-        return found
-    first_start = np.full(chains.count, np.iinfo(np.int32).max, dtype=np.int64)
-    np.minimum.at(first_start, draft.chain[charges], draft.start[charges])
-    young = first_start >= last_end[waiting].min() - REPLACED_DAYS
     chain = draft.chain
-    ending = charges & waiting[chain] & (draft.end == last_end[chain])
-    beginning = charges & young[chain] & (draft.start == first_start[chain])
-    owners = np.intersect1d(lines.customer_id[ending], lines.customer_id[beginning])
-    if not owners.size:
+    ending = np.flatnonzero(charges & waiting[chain] & (draft.end == last_end[chain]))
+    if not ending.size:
         return found
-    concerned = np.isin(lines.customer_id, owners)
-    new = _plans(lines, draft, chains, np.flatnonzero(beginning & concerned))
-    billed = np.flatnonzero(concerned & (lines.net > 0))
+    owners, own = np.unique(lines.customer_id[ending], return_inverse=True)
+    over = np.full(len(owners), NEVER, dtype=np.int64)
+    np.minimum.at(over, own, draft.end[ending])
+    rows = np.flatnonzero(charges & np.isin(lines.customer_id, owners))
+    turn = over[np.searchsorted(owners, lines.customer_id[rows])] - REPLACED_DAYS
+    fresh = chain[rows[draft.start[rows] >= turn]]
+    if not fresh.size:
+        return found
+    young = _by_payer(lines, chain, rows[np.isin(chain[rows], fresh)])
+    concerned = [customer for customer, _ in young]
+    billed = np.flatnonzero(np.isin(lines.customer_id, concerned) & (lines.net > 0))
     latest: dict[int, int] = defaultdict(int)
     groups = chains.group_of_line[billed].tolist()
     for group, day in zip(groups, lines.invoice_day[billed].tolist(), strict=True):
         latest[group] = max(latest[group], day)
-    for payer, old in _plans(lines, draft, chains, np.flatnonzero(ending & concerned)).items():
-        pairs = [
-            (_apart(one, other), one.line, other.line, one.chain, other.chain)
-            for one in old
-            for other in new.get(payer, ())
-            if _follows(one, other, latest[one.group])
-        ]
+    ending = ending[np.isin(lines.customer_id[ending], concerned)]
+    for payer, olds in _by_payer(lines, chain, ending).items():
+        pairs = []
+        for before, last in olds.items():
+            old = _plan(lines, draft, chains, last)
+            for after, own in young.get(payer, {}).items():
+                new = _begun(lines, draft, chains, own, old)
+                if new is not None and _follows(old, new, latest[old.group]):
+                    ties = (-old.worth, -new.worth, old.line, new.line)
+                    pairs.append((_apart(old, new), *ties, before, after))
         taken: set[int] = set()
-        for _, _, _, before, after in sorted(pairs):
+        for *_, before, after in sorted(pairs):
             if not found[before] and after not in taken:
                 found[before] = True
                 taken.add(after)
@@ -91,7 +96,6 @@ def _follows(old: _Plan, new: _Plan, billed: int) -> bool:
     """Whether one may have replaced the other, whose product was last invoiced on `billed`."""
     return (
         new.group != old.group
-        and new.start >= old.end - REPLACED_DAYS
         and new.invoiced >= old.due - REPLACED_DAYS
         and new.invoiced > billed
         and LEAST_SHARE * new.worth >= old.worth
@@ -102,24 +106,38 @@ def _apart(old: _Plan, new: _Plan) -> Fraction:
     return Fraction(max(old.worth, new.worth), max(min(old.worth, new.worth), 1))
 
 
-def _plans(
-    lines: Lines, draft: Draft, chains: Chains, rows: Ints
-) -> dict[tuple[int, int], list[_Plan]]:
-    """The chains of those rows by (customer, currency)."""
+def _begun(
+    lines: Lines, draft: Draft, chains: Chains, rows: NDArray[np.intp], old: _Plan
+) -> _Plan | None:
+    """The first period of a chain since the old plan's end, if it had none during its last one."""
+    fresh = draft.start[rows] >= old.end - REPLACED_DAYS
+    if not fresh.any() or (draft.end[rows[~fresh]] > old.start + REPLACED_DAYS).any():
+        return None
+    rows = rows[fresh]
+    return _plan(lines, draft, chains, rows[draft.start[rows] == draft.start[rows].min()])
+
+
+def _by_payer(
+    lines: Lines, chain: Ints, rows: NDArray[np.intp]
+) -> dict[tuple[int, int], dict[int, NDArray[np.intp]]]:
+    """The rows of each chain by (customer, currency)."""
     by_chain: dict[int, list[int]] = defaultdict(list)
-    for row, chain in zip(rows.tolist(), draft.chain[rows].tolist(), strict=True):
-        by_chain[chain].append(row)
-    found: dict[tuple[int, int], list[_Plan]] = defaultdict(list)
-    for chain, own in by_chain.items():
-        worth = line_mrr(lines.net[own], draft.num[own], draft.den[own]).sum()
-        plan = _Plan(
-            chain=chain,
-            line=int(lines.line_id[own].min()),
-            group=int(chains.group_of_chain[chain]),
-            start=int(draft.start[own].min()),
-            end=int(draft.end[own].max()),
-            invoiced=int(lines.invoice_day[own].min()),
-            worth=int(worth),
-        )
-        found[int(lines.customer_id[own[0]]), int(lines.currency[own[0]])].append(plan)
+    for row, number in zip(rows.tolist(), chain[rows].tolist(), strict=True):
+        by_chain[number].append(row)
+    found: dict[tuple[int, int], dict[int, NDArray[np.intp]]] = defaultdict(dict)
+    for number, own in by_chain.items():
+        payer = int(lines.customer_id[own[0]]), int(lines.currency[own[0]])
+        found[payer][number] = np.array(own, dtype=np.intp)
     return found
+
+
+def _plan(lines: Lines, draft: Draft, chains: Chains, rows: NDArray[np.intp]) -> _Plan:
+    """What those rows of one chain are together."""
+    return _Plan(
+        line=int(lines.line_id[rows].min()),
+        group=int(chains.group_of_chain[draft.chain[rows[0]]]),
+        start=int(draft.start[rows].min()),
+        end=int(draft.end[rows].max()),
+        invoiced=int(lines.invoice_day[rows].min()),
+        worth=int(line_mrr(lines.net[rows], draft.num[rows], draft.den[rows]).sum()),
+    )

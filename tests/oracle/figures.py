@@ -86,25 +86,28 @@ def _switched(
         due = after + (min(one.row.day for one in last) - begun)
         billed = max(row.day for row in rows if row.group == group and row.net > 0)
         for new, members in chains.items():
-            start = min(one.start for one in members)
-            first = [one for one in members if one.start == start]
+            later = [one for one in members if (one.start - after).days >= -3]
+            earlier = [one.after for one in members if one not in later]
+            if not later or (earlier and (max(earlier) - begun).days > 3):
+                continue
+            start = min(one.start for one in later)
+            first = [one for one in later if one.start == start]
             other = first[0].row.group
             day = min(one.row.day for one in first)
             price = sum(_per_month(one, one.row.net) for one in first)
             if (
                 (other[0], other[2]) == (group[0], group[2])
                 and other[1] != group[1]
-                and min((start - after).days, (day - due).days) >= -3
+                and (day - due).days >= -3
                 and day > billed
                 and price * 4 >= worth
             ):
                 apart = Fraction(max(price, worth), min(price, worth))
-                pairs.append(
-                    (apart, min(one.row.place for one in last), first[0].row.place, old, new)
-                )
+                places = min(one.row.place for one in last), min(one.row.place for one in first)
+                pairs.append((apart, -worth, -price, *places, old, new))
     gone: set[tuple[object, ...]] = set()
     taken: set[tuple[object, ...]] = set()
-    for _, _, _, old, new in sorted(pairs, key=lambda pair: pair[:3]):
+    for *_, old, new in sorted(pairs, key=lambda pair: pair[:5]):
         if old not in gone and new not in taken:
             gone.add(old)
             taken.add(new)

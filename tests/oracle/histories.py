@@ -151,6 +151,9 @@ class _Writer:
             worth = price * random.choice([20, 60, 100, 150]) // 100
             span = (begin, add_months(begin, months))
             self._period(customer, product, currency, worth * months, span)
+            if random.random() < 0.3:
+                back = add_months(begin, -random.choice([1, 2, 4, 6]))
+                self._period(customer, product, currency, worth, (back, add_months(back, 1)))
 
 
 def history_of(seed: int) -> History:

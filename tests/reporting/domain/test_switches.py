@@ -52,6 +52,14 @@ def test_a_plan_that_another_took_the_place_of_is_not_awaited():
     assert running.late_e4 == 0
 
 
+def test_a_plan_that_a_customer_returns_to_takes_the_place_of_the_one_between():
+    rows = [*months(BASIC, 1, 3), *months(PRO, 4, 2), *months(BASIC, 6, 1)]
+    report = report_on(rows, as_of="2025-06-02")
+    assert mrr_on(report, "2025-06") == "100"
+    assert moves(report, "2025-06") == {"contraction": "50.00"}
+    assert statuses(report) == [Status.ACTIVE, Status.CHURNED]
+
+
 def test_the_grace_changes_nothing_that_a_switch_has_settled():
     rows = [*months(BASIC, 1, 3), *months(PRO, 4, 2)]
     days = ["2025-04-02", "2025-04-30", "2025-05-15", "2025-07-31"]
@@ -83,6 +91,10 @@ KEPT = {
         BASIC.but(on="2025-04-01", unit="HOUR", invoice=9),
     ],
     "bought while the old one runs": [*OLD, *months(PRO, 3, 2)],
+    "billed for some days of each month": [
+        *OLD,
+        *[row.but(service=(row.on, f"{row.on[:8]}25")) for row in months(PRO, 1, 4)],
+    ],
     "invoiced before the old one was due": [
         *OLD,
         *[row.but(on="2025-03-20") for row in months(PRO, 4, 1)],
