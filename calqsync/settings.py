@@ -192,7 +192,8 @@ CACHES = {
     "default": {
         **_REDIS_CACHE,
         "BACKEND": "calqsync.tenancy.web.cache.SteadyRedisCache",
-        "KEY_PREFIX": "calqsync",
+        # Apart from what releases before `PlainSerializer` wrote.
+        "KEY_PREFIX": "calqsync-plain",
     },
     # Rendered pieces of pages of figures, sealed (docs/interface.md, Kept pieces).
     "pages": {

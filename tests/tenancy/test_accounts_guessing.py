@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from uuid import uuid4
+
 import pytest
 from django.core.cache import cache
 from django.test import Client
@@ -145,6 +148,21 @@ def test_the_stand_in_ends_when_redis_is_back(without_redis, monkeypatch):
     assert calls == ["count"], "a server that is away is asked once, not each time"
     steady._away_until = 0.0
     assert steady.get("count") == "from redis"
+
+
+@pytest.mark.parametrize("value", [3, -1, True, "y", [1763.25, 2.0], b"\x80sealed", None])
+def test_redis_gives_back_what_was_kept(settings, value):
+    kept = SteadyRedisCache(settings.REDIS_URL, {"KEY_PREFIX": f"test-{uuid4()}", "TIMEOUT": 30})
+    kept.set("name", value)
+    assert kept.get("name", "nothing") == value
+
+
+def test_whoever_writes_to_redis_has_nothing_run_here(settings):
+    kept = SteadyRedisCache(settings.REDIS_URL, {"KEY_PREFIX": f"test-{uuid4()}", "TIMEOUT": 30})
+    stored = kept.make_and_validate_key("name")
+    kept._cache.get_client(stored, write=True).set(stored, pickle.dumps(free_port), ex=30)
+    with pytest.raises(ValueError, match="invalid literal"):
+        kept.get("name")
 
 
 def test_t27_a_forged_forwarding_header_is_not_believed(alice):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,24 @@ log = structlog.get_logger(__name__)
 PAUSE_SECONDS = 5.0
 
 
+class PlainSerializer:
+    """Values as JSON, bytes as they are: what stands in Redis is read, and runs nothing here.
+
+    Whole numbers stay bare, so that Redis can count. Raises TypeError for what JSON cannot say,
+    ValueError for what this did not write.
+    """
+
+    def dumps(self, value: Any) -> int | bytes:
+        if type(value) is int:
+            return value
+        return b"b" + value if isinstance(value, bytes) else b"j" + json.dumps(value).encode()
+
+    def loads(self, data: bytes) -> Any:
+        if data[:1] == b"b":
+            return data[1:]
+        return json.loads(data[1:]) if data[:1] == b"j" else int(data)
+
+
 class SteadyRedisCache(RedisCache):
     """Redis; while it is away, a memory of this process alone.
 
@@ -31,7 +50,8 @@ class SteadyRedisCache(RedisCache):
     stand_in: Callable[[str, dict[str, Any]], BaseCache] = LocMemCache
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
-        super().__init__(server, params)
+        options = {"serializer": PlainSerializer, **params.get("OPTIONS", {})}
+        super().__init__(server, {**params, "OPTIONS": options})
         own = {key: value for key, value in params.items() if key != "OPTIONS"}
         self._own = self.stand_in(f"stand-in for {server}", own)
         self._away_until = 0.0
