@@ -201,16 +201,15 @@ def _words(codes: NDArray[Any], names: type[IntEnum]) -> Sequence[str]:
 
 def _subscriptions(books: Books, measured: Measured) -> Columns:
     found = measured.subscriptions
-    each = range(len(found))
     names, name_of_line = books.line_names
-    latest = [int(found.lines(row)[-1]) for row in each]
-    products = measured.lines.product_id[latest] if latest else np.zeros(0, dtype=np.int64)
+    naming = _naming(books, measured)
+    products = measured.lines.product_id[naming]
     reasons = [measured.findings.reason(int(line)) for line in found.best_line]
     flaws = find_flaws(measured.lines, found)
     return {
         "customer_id": found.customer_id,
         "product_id": [None if product < 0 else product for product in products.tolist()],
-        "product_name": [names[name_of_line[line]] for line in latest],
+        "product_name": [names[code] for code in name_of_line[naming].tolist()],
         "currency": [found.currencies[code] for code in found.currency.tolist()],
         "period_months": found.period,
         "first_start": _days(found.first_start),
@@ -232,6 +231,24 @@ def _subscriptions(books: Books, measured: Measured) -> Columns:
         "overlaps": flaws.overlaps,
         "guessed": flaws.guessed,
     }
+
+
+def _naming(books: Books, measured: Measured) -> NDArray[np.intp]:
+    """The line whose product names each subscription: the charge that begins last.
+
+    Of several the one invoiced last, then the dearest: not the newest id, which follows the order
+    in which rows were read and changed.
+    """
+    lines, found = measured.lines, measured.subscriptions
+    names, name_of_line = books.line_names
+    rows = found.line_order
+    used = sorted(set(name_of_line[rows].tolist()), key=names.__getitem__)
+    rank = np.zeros(len(names), dtype=np.int64)
+    rank[used] = np.arange(len(used))
+    owner = np.repeat(np.arange(len(found)), np.diff(found.line_from))
+    start, net = measured.findings.start[rows], lines.net[rows]
+    keys = (rank[name_of_line[rows]], net, lines.invoice_day[rows], start, net > 0, owner)
+    return rows[np.lexsort(keys)[found.line_from[1:] - 1]]
 
 
 def _evidence(reason: Reason, signs: list[Reason]) -> list[dict[str, Any]]:

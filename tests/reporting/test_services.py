@@ -15,7 +15,7 @@ from calqsync.jobs.services import LostLease, claim, enqueue
 from calqsync.tenancy import scope
 from calqsync.tenancy.bulk import Incoming
 from calqsync.tenancy.models import AuditEvent
-from integrations.models import Product
+from integrations.models import InvoiceLine, Product
 from reporting import feed, services
 from reporting.domain.movements import Movement
 from reporting.domain.periods import month_index
@@ -86,6 +86,28 @@ def test_each_subscription_has_its_score_its_reasons_and_a_chance_of_renewal(boo
         assert "dates_found" in codes
         assert 80 <= one.score <= 100
         assert one.renewal_percent == (100 if one.status in ("active", "late", "future") else 0)
+
+
+def test_a_subscription_is_named_by_its_charge_and_not_by_a_discount_on_it(books: Any) -> None:
+    charge = Row(net="80.00", product=Product.objects.get(), service=("2026-03-01", "2026-04-01"))
+    invoice_make(books[2], "2026-03-01", [charge, Row(net="-8.00", name="Sopimusalennus")])
+    refreshed()
+    found = Subscription.objects.get(customer=books[2])
+    assert (found.product_name, found.product.name) == ("Alusta", "Alusta")
+    assert found.mrr_e4 == 7200 * 10_000
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_was_invoiced_last_names_a_subscription_in_whatever_order_rows_were_read(
+    books: Any, first: bool
+) -> None:
+    product, service = Product.objects.get(), ("2026-03-01", "2026-04-01")
+    billed = [("2026-03-01", "Pro"), ("2026-03-02", "Alusta"), ("2026-03-02", "Lisenssi")]
+    for on, name in billed if first else reversed(billed):
+        invoice = invoice_make(books[2], on, [Row(net="80.00", product=product, service=service)])
+        InvoiceLine.objects.filter(invoice=invoice).update(name=name)
+    refreshed()
+    assert Subscription.objects.get(customer=books[2]).product_name == "Lisenssi"
 
 
 def test_movements_explain_every_change(books: Any) -> None:
