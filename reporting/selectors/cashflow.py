@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import Body
+from reporting.body import Account, Body
 from reporting.selectors import aggregates, frame
 from reporting.selectors.behind.money import account_figure
 from reporting.selectors.financial import receivables_by_age
@@ -228,15 +228,15 @@ def _accounts(tenant: Tenant, body: Body, words: Words) -> dict[str, Any] | None
         return None
     day = body["runway"]["balance_date"] or body["as_of"]
 
-    def opened(iban: str) -> str:
-        return behind(tenant, account_figure(tenant, iban), day[:7])
+    def opened(account: Account) -> str:
+        return behind(tenant, account_figure(tenant, account), day[:7])
 
     rows: list[dict[str, Any]] = [
         {
             "label": account["iban"],
             "cells": [
                 {"text": account["bank_name"], "words": True},
-                {"text": words.amount(account["balance_minor"]), "url": opened(account["iban"])},
+                {"text": words.amount(account["balance_minor"]), "url": opened(account)},
             ],
         }
         for account in body["accounts"]

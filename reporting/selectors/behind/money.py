@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
 from integrations.models import BankEvent, BankStatement, Customer
-from reporting.body import Body
+from reporting.body import Account, Body
 from reporting.models import CashFigure, InvoiceFigure, LineFigure
 from reporting.selectors import frame, narrowing
 from reporting.selectors.behind.kinds import (
@@ -261,15 +261,19 @@ def _unexplained(tenant: Tenant, row: Any, opening: _Said) -> list[Part]:
     return [Part(key, minor) for key, minor in found if minor]
 
 
-def account_figure(tenant: Tenant, iban: str) -> str:
-    """The figure that is this account's balance; its address does not tell the IBAN."""
-    told = salted_hmac("calqsync.account", f"{tenant.public_id}:{iban}", algorithm="sha256")
+def account_figure(tenant: Tenant, account: Account) -> str:
+    """The figure that is this account's balance; its address does not tell the IBAN.
+
+    Two connections may have accounts of one IBAN, each with statements of its own.
+    """
+    named = f"{tenant.public_id}:{account['connection']}:{account['iban']}"
+    told = salted_hmac("calqsync.account", named, algorithm="sha256")
     return f"{ACCOUNT}{told.hexdigest()[:20]}"
 
 
 def account_kind(tenant: Tenant, told: str, body: Body, words: Words) -> Kind:
     """An account's balance: what its last statement opened with, and its events since."""
-    named = {account_figure(tenant, one["iban"]): one for one in body["accounts"]}
+    named = {account_figure(tenant, one): one for one in body["accounts"]}
     account, day = named.get(f"{ACCOUNT}{told}"), body["runway"]["balance_date"]
     if account is None or day is None:
         raise Http404

@@ -142,3 +142,17 @@ def test_no_address_of_a_balance_holds_the_number_of_its_account(cast, bob, shop
     assert account.iban not in url
     assert account.iban in bob.get(url).content.decode()
     assert bob.get(cast.url(f"figures/account-{account.iban}/2026-03/")).status_code == 404
+
+
+def test_accounts_of_one_number_at_two_connections_open_their_own_balances(cast, bob, shop):
+    for name, amount in (("eu", "10.00"), ("us", "77.00")):
+        account = account_make(shop[name])
+        statement_make(account, "2026-03-01", "2026-03-31", "0.00", [("2026-03-03", amount)])
+    refreshed()
+    page = bob.get(cast.url("cashflow/")).content.decode()
+    urls = set(re.findall(r'href="([^"]*/figures/account-[^"]*)"', page))
+    opened = [bob.get(url).content.decode() for url in urls]
+    assert sorted(("10.00" in one, "77.00" in one) for one in opened) == [
+        (False, True),
+        (True, False),
+    ]
