@@ -188,18 +188,26 @@ def products_suggested(*, tenant: Tenant, votes: Mapping[int, Vote]) -> list[dic
     """Products without a mark whose customers agree what they are, the most MRR first.
 
     At most SUGGESTED at once; the next ones follow when these are marked. Recurring is what most
-    of its customers are billed for regularly, one-off what none of several is.
+    of its customers are billed for regularly. One-off is what none of several is and what nobody's
+    MRR counts: dated periods of changing amounts keep no rhythm and are subscriptions all the same.
     """
     words = frame.words_for(tenant)
     agreed = {pk: code for pk, vote in votes.items() if (code := _agreed(vote))}
-    open_ones = Subscription.objects.filter(product__marks=None, confirmed=False)
+    unsaid = Q(confirmed=False)
     rows = (
-        open_ones.filter(product__in=list(agreed), product__removed_at=None)
+        Subscription.objects.filter(product__in=list(agreed), product__removed_at=None)
+        .filter(product__marks=None)
         .exclude(status="rejected")
         .values("product", "product__public_id", "product__name")
-        .annotate(mrr=Sum("mrr_e4"), number=Count("pk"))
+        .annotate(
+            mrr=Sum("mrr_e4", filter=unsaid),
+            unsaid=Count("pk", filter=unsaid),
+            sure=Count("pk", filter=Q(counted=True)),
+        )
+        .filter(unsaid__gt=0)
         .order_by("-mrr", "product__name", "product")
     )
+    shown = [row for row in rows if agreed[row["product"]] == "recurring" or not row["sure"]]
     return [
         {
             "name": row["product__name"],
@@ -213,7 +221,7 @@ def products_suggested(*, tenant: Tenant, votes: Mapping[int, Vote]) -> list[dic
             }[agreed[row["product"]]],
             "amount": words.money(rounding.minor(int(row["mrr"])), cents=True),
         }
-        for row in rows[:SUGGESTED]
+        for row in shown[:SUGGESTED]
     ]
 
 

@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 
 from reporting.domain.votes import Vote
-from reporting.models import Edit, ProductMark
+from reporting.models import Edit, ProductMark, Subscription
 from reporting.selectors.products import products_suggested
 from reporting.services import edit_undo, product_votes
 from tests.conftest import Cast
-from tests.factories import customer_make, monthly_make
+from tests.factories import customer_make, monthly_make, product_make
 from tests.reporting.conftest import refreshed
 from tests.reporting.pages.conftest import queries_of, text
 
@@ -55,10 +55,25 @@ def test_two_customers_are_too_few_to_suggest_anything(cast: Cast, bob: Client, 
 def test_what_none_of_several_customers_is_billed_for_in_a_rhythm_is_called_one_off(
     cast: Cast, shop: Any
 ) -> None:
+    Subscription.objects.update(counted=False)
     found = {shop["plan"].pk: Vote(0, 3, 1), shop["hours"].pk: Vote(0, 9, 1)}
     (one,) = products_suggested(tenant=cast.tenant, votes=found)
     assert (one["name"], one["code"]) == ("Alusta", "one_off"), "hours have no subscription"
     assert products_suggested(tenant=cast.tenant, votes={shop["plan"].pk: Vote(1, 3, 1)}) == []
+
+
+def test_what_counts_in_mrr_is_never_called_one_off_for_want_of_a_rhythm(
+    cast: Cast, shop: Any
+) -> None:
+    seats = product_make(shop["eu"], "Paikat")
+    for name in ("Dahl Ab", "Ek Ab", "Fors Ab"):
+        customer = customer_make(shop["eu"], name)
+        for month, net in (("2025-10", "70.00"), ("2025-12", "190.00"), ("2026-03", "20.00")):
+            monthly_make(customer, seats, [month], net=net)
+    refreshed()
+    vote = product_votes()[seats.pk]
+    assert (vote.customers, vote.recurring) == (3, 0)
+    assert products_suggested(tenant=cast.tenant, votes=product_votes()) == []
 
 
 def test_only_who_may_mark_is_shown_it_and_the_page_stays_within_its_questions(
