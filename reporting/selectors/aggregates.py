@@ -24,6 +24,7 @@ SHOWN = (
     "currency",
     "as_of",
     "complete_back_to",
+    "unsure_new_until",
     "now",
     "months",
     "revenue",
