@@ -33,7 +33,7 @@ WITHOUT_TENANT = {
     "tenancy_keyencryptionkey": "says which key-encryption keys exist, never the keys",
     "privacy_erasure": "the ledger of erasures outlives the tenants; it names nobody",
     "billing_firsttrial": "outlives tenants, names none; a row is seen by who knows its hash",
-    "integrations_clientsuspension": "whether Procountor refuses our client, and at which opaque ids",
+    "integrations_clientsuspension": "whether Procountor refuses our client; at which opaque ids",
     "jobs_dispatcherpulse": "says when dispatchers looked for work, nothing of a tenant",
     "account_emailaddress": "addresses of people",
     "account_emailconfirmation": "addresses of people",
