@@ -22,7 +22,7 @@ from calqsync.tenancy.secrets import SecretUnreadable, sealer_of
 _ROOMS = ("templates", "calqsync", "billing", "integrations", "reporting")
 _SOURCES = {".py", ".html", ".mo", ".svg", ".css", ".js"}
 # For the pages of one tenant: who thinks up addresses takes these places, and no more memory.
-PLACES = 512
+PLACES = 2048
 
 
 class Pieces:

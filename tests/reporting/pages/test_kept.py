@@ -33,8 +33,9 @@ _TOKENS = re.compile(r'(name="csrfmiddlewaretoken" value="|X-CSRFToken"?: ?"?|no
 
 
 @pytest.fixture(autouse=True)
-def kept(settings: Any) -> Iterator[Any]:
-    """Pieces are kept in this process."""
+def kept(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Pieces are kept in this process, no two pages in one place."""
+    monkeypatch.setattr(pieces, "PLACES", 2**32)
     memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "pieces"}
     settings.CACHES = {**settings.CACHES, "pages": memory}
     caches["pages"].clear()
