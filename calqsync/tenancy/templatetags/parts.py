@@ -10,7 +10,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils.html import conditional_escape, format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
@@ -68,7 +68,7 @@ def nav_links(items: Iterable[Any], link_class: str = "") -> SafeString:
     form = '<a href="{}"{}>{}{}</a>'
     if link_class:
         form = f'<li><a class="{link_class}" href="{{}}"{{}}>{{}}{{}}</a></li>'
-    current = mark_safe(' aria-current="page"')
+    current = format_html(' aria-current="{}"', "page")
     links = (
         (
             _of(one, "url"),
