@@ -53,6 +53,8 @@ class ProductMark:
 
 OWN = "own:"
 """Begins the product of a subscription that a person made or split off by hand."""
+NAMED = "n:"
+"""Begins the product of a row without one: its own text, normalised, follows."""
 
 
 class SubscriptionKey(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints
+from reporting.domain.choices import NAMED
 from reporting.domain.texts import normalised_product
 
 
@@ -165,15 +166,20 @@ def _product_keys(product_id: Ints, names: Sequence[str] | Coded) -> tuple[Codes
     return key.astype(np.int32), tuple(distinct[name_code[row]] for row in first)
 
 
-def product_refs(lines: Lines) -> tuple[str, ...]:
-    """A name for each product key that stays the same from one import to the next.
+def product_ref(product_id: int | None, name: str) -> str:
+    """What names a row's product in a subscription's key.
 
     `p77` for a registered product, `n:<normalised text>` for a row without one.
     """
+    return f"{NAMED}{normalised_product(name)}" if product_id is None else f"p{product_id}"
+
+
+def product_refs(lines: Lines) -> tuple[str, ...]:
+    """A name for each product key that stays the same from one import to the next."""
     # Every row of a key has the same product.
     ids = np.full(len(lines.product_names), -1, dtype=np.int64)
     ids[lines.product_key] = lines.product_id
     return tuple(
-        f"p{number}" if number >= 0 else f"n:{normalised_product(name)}"
+        product_ref(number if number >= 0 else None, name)
         for number, name in zip(ids.tolist(), lines.product_names, strict=True)
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from reporting.domain.arrays import NO_DAY, Flags, Ints
 from reporting.domain.chains import Chains, unit_prices
-from reporting.domain.choices import OWN, Decision, LineWord, Mark, UserWords, Verdict
+from reporting.domain.choices import NAMED, OWN, Decision, LineWord, Mark, UserWords, Verdict
 from reporting.domain.draft import Draft
 from reporting.domain.findings import LineType, Source, Sure, Why
 from reporting.domain.lines import Lines, product_refs
@@ -104,7 +104,7 @@ def _reject_namesakes(
     for decision in rejected:
         key = decision.key
         mine = names.get(key.customer_id, {})
-        called = mine.get(key.product, {key.product.removeprefix("n:")})
+        called = mine.get(key.product, {key.product.removeprefix(NAMED)})
         for ref in [ref for ref, others in mine.items() if called & others]:
             same = known.find(key._replace(product=ref))
             said.rejected[[chain for chain in same if not spoken[chain]]] = True

@@ -13,12 +13,9 @@ from typing import Any
 from django.db.models import Q
 
 from integrations.models import Customer, InvoiceLine
-from reporting.domain.choices import SubscriptionKey
+from reporting.domain.choices import NAMED, SubscriptionKey
 from reporting.domain.texts import normalised_product
 from reporting.models import CustomerMerge, Edit, LineDecision, SubscriptionDecision
-
-# As a key begins the product of a row that has none.
-NAMED = "n:"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy import scope
 from integrations.models import BankEvent, Customer, InvoiceLine, Product
 from reporting.domain.choices import OWN, Mark, SubscriptionKey
-from reporting.domain.texts import normalised_product
+from reporting.domain.lines import product_ref
 from reporting.models import CustomerMerge, Subscription, SubscriptionDecision
 from reporting.services.deciding.changes import Change
 
@@ -167,7 +167,8 @@ def made_of_all_like(
 
     It begins on `start` and ends before `end` where they are given.
     """
-    key = str(SubscriptionKey(_customer_of(line), _product_ref(line), line.invoice.currency))
+    product = product_ref(line.product_id, line.name)
+    key = str(SubscriptionKey(_customer_of(line), product, line.invoice.currency))
     decision = {
         "verdict": "confirmed",
         "period_months": _period(period_months),
@@ -315,10 +316,6 @@ def _customer_of(line: InvoiceLine) -> int:
     merged = CustomerMerge.objects.filter(customer=line.invoice.customer_id)
     found: int | None = merged.values_list("into_id", flat=True).first()
     return found or int(line.invoice.customer_id or 0)
-
-
-def _product_ref(line: InvoiceLine) -> str:
-    return f"p{line.product_id}" if line.product_id else f"n:{normalised_product(line.name)}"
 
 
 def _days(start: date | None, end: date | None) -> dict[str, date | None]:

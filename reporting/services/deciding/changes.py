@@ -21,7 +21,7 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.models import User
 from calqsync.tenancy.services import audit
 from integrations.models import BankEvent, Customer, InvoiceLine, Product
-from reporting.domain.choices import SubscriptionKey
+from reporting.domain.choices import NAMED, SubscriptionKey
 from reporting.models import (
     AcquisitionCost,
     CashMark,
@@ -79,8 +79,8 @@ _SAID_OF_A_SUBSCRIPTION: dict[str, Any] = {
     "renewal_percent": None,
     "merged_into": "",
 }
-# Fields that hold the key of a subscription, and how the product of one without any begins there.
-_KEYS, NAMED = ("merged_into", "subscription_key"), "n:"
+# Fields that hold the key of a subscription.
+_KEYS = ("merged_into", "subscription_key")
 _SAID_OF_A_LINE = {"type": "", "subscription_key": "", "start": None, "end": None}
 SETTINGS = (
     *("threshold", "default_period_months", "burn_months", "burn_average", "tolerance_bp"),
