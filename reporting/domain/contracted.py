@@ -20,6 +20,8 @@ from reporting.domain.lines import Lines
 from reporting.domain.periods import add_months, month_of
 from reporting.domain.sums import Additive
 
+KNOWN_MONTHS = 12
+"""So long before its end a line whose end a person set is known to end."""
 RENEWED_DAYS = 3
 """A successor may begin this many days before what it replaces ends."""
 
@@ -55,7 +57,7 @@ def _ending(lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar) -> 
     """MRR in each snapshot that is known to end."""
     months = calendar.months
     rows = np.flatnonzero(findings.counted & (mrr != 0) & (findings.subscription >= 0))
-    by_word = np.where(findings.ending[rows], add_months(findings.end[rows], -12), NEVER)
+    by_word = np.where(findings.ending[rows], add_months(findings.end[rows], -KNOWN_MONTHS), NEVER)
     known = np.minimum(by_word, _replaced(lines, findings, rows))
     start = int(months[0]) if len(months) else 0
     first = np.maximum(

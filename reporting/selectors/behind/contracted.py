@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -11,7 +10,8 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy.models import Tenant
 from reporting.body import Body
 from reporting.domain import rounding
-from reporting.domain.contracted import RENEWED_DAYS
+from reporting.domain.contracted import KNOWN_MONTHS, RENEWED_DAYS
+from reporting.domain.periods import add_months_date
 from reporting.models import LineFigure, SubscriptionDecision
 from reporting.selectors import frame
 from reporting.selectors.behind.growth import covering, line_kind, month_row
@@ -19,8 +19,6 @@ from reporting.selectors.behind.kinds import Kind, Part
 from reporting.selectors.frame import Words
 
 FIGURES = frozenset({"signed", "ending", "contracted"})
-_AHEAD = 12
-"""Months before its end from which a person's word makes a line known to end."""
 
 
 def contracted_kind(
@@ -88,7 +86,7 @@ def _ending(index: int, body: Body) -> QuerySet[LineFigure]:
     )
     known = Q(Exists(later))
     if ended := _ended():
-        known |= ended & Q(end__lte=_months_on(day, _AHEAD))
+        known |= ended & Q(end__lte=_known_until(day))
     return LineFigure.objects.filter(
         known, Q(late=False) | Q(end__gte=after), counted=True, subscription__isnull=False
     ).filter(from_month__lte=index, to_month__gt=index)
@@ -106,11 +104,9 @@ def _ended() -> Q | None:
     return found
 
 
-def _months_on(day: date, months: int) -> date:
-    """The last day that is so many months after `day` or earlier: its month's end stays one."""
-    index = day.year * 12 + day.month - 1 + months
-    start: Any = frame.month_start(frame.month_text(index + 1))
-    last: date = start - timedelta(days=1)
-    if (day + timedelta(days=1)).day == 1:
-        return last
-    return last.replace(day=min(day.day, last.day))
+def _known_until(day: date) -> date:
+    """The last end that is known on `day`: of a month's last day, a month's last day."""
+    after = day + timedelta(days=1)
+    if after.day == 1:
+        return add_months_date(after, KNOWN_MONTHS) - timedelta(days=1)
+    return add_months_date(day, KNOWN_MONTHS)
