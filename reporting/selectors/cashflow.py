@@ -32,7 +32,6 @@ class CashflowPage:
     expected: dict[str, Any] | None
     receivables: dict[str, Any] | None
     accounts: dict[str, Any] | None
-    deposits_to_review: int
     notes: list[str]
 
 
@@ -43,7 +42,7 @@ def cashflow_page(
     found = frame.published(aggregates_only=aggregates_only, query=query)
     freshness = frame.freshness_note(tenant, found, now=now, aggregates_only=aggregates_only)
     if found is None:
-        return CashflowPage(freshness, None, [], None, None, None, None, 0, [])
+        return CashflowPage(freshness, None, [], None, None, None, None, [])
     body = found.body
     words = frame.words_for(tenant, body["currency"])
     shown = cash = None
@@ -64,7 +63,6 @@ def cashflow_page(
         expected=_expected(tenant, found, words),
         receivables=receivables_by_age(tenant, body, words),
         accounts=_accounts(tenant, body, words),
-        deposits_to_review=body["to_review"]["deposits"],
         notes=loading_notes(found, words),
     )
     return aggregates.linked_to_aggregates(page, tenant) if aggregates_only else page
