@@ -53,7 +53,7 @@ STATUSES = {
 @register.simple_tag
 @cache
 def icon(name: str, icon_class: str = "") -> SafeString:
-    """Draw an icon of img/icons.svg, as `parts/icon.html` does; the frame has dozens of them."""
+    """Draw an icon of img/icons.svg."""
     return format_html(
         '<svg class="icon{}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         f" {icon_class}" if icon_class else "",
@@ -85,15 +85,9 @@ def nav_links(items: Iterable[Any], link_class: str = "") -> SafeString:
 def badge(code: str, text: str = "") -> SafeString:
     """Write a state as icon and word; an unknown one is shown by its own name."""
     unknown = ("mute", "circle", str(code).replace("_", " "))
-    tone, icon, word = STATUSES.get(str(code), unknown)
+    tone, sign, word = STATUSES.get(str(code), unknown)
     return format_html(
-        '<span class="badge badge--{} badge--{}"><svg class="icon" aria-hidden="true" '
-        'focusable="false"><use href="{}#{}"/></svg>{}</span>',
-        tone,
-        code,
-        static("img/icons.svg"),
-        icon,
-        text or word,
+        '<span class="badge badge--{} badge--{}">{}{}</span>', tone, code, icon(sign), text or word
     )
 
 
