@@ -218,6 +218,9 @@ def cancel(*, kind: str, key: str = "") -> None:
         state=Case(When(queued, then=Value(JobState.CANCELLED)), default=F("state")),
         finished_at=Case(When(queued, then=Now()), default=F("finished_at")),
         cancel_requested=Case(When(running, then=Value(True)), default=F("cancel_requested")),
+        # What was wished for before is taken back; what is wished for from now on is not.
+        wanted_again=Case(When(running, then=Value(False)), default=F("wanted_again")),
+        wanted_priority=Case(When(running, then=None), default=F("wanted_priority")),
     )
 
 
@@ -291,6 +294,20 @@ def _leave(job: ClaimedJob, **changes: Any) -> None:
     ring_next(job.queue)
 
 
+def _leave_unserved(job: ClaimedJob, **changes: Any) -> None:
+    """Give up a run that served no wish: one that came meanwhile counts as one that comes now."""
+    row = mine(job).select_for_update()
+    wish = row.values("wanted_again", "wanted_priority", "payload").first()
+    _leave(job, wanted_again=False, wanted_priority=None, **changes)
+    if wish is not None and wish["wanted_again"]:
+        enqueue(
+            kind=job.kind,
+            key=job.key,
+            payload=wish["payload"],
+            priority=wish["wanted_priority"],
+        )
+
+
 def _back(job: ClaimedJob, wait: Any, priority: int = Priority.SCHEDULED) -> dict[str, Any]:
     """Columns of a job that is put back, in the lane of its priority."""
     return {
@@ -331,28 +348,34 @@ def finish(job: ClaimedJob, outcome: Outcome) -> None:
 
 @transaction.atomic
 def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
-    """Give the job up: it ends as failed, or waits long if it is its own schedule."""
+    """Give the job up: it ends as failed, or waits long if it is its own schedule.
+
+    One that was wanted again meanwhile is due at once, as a new row where this one has ended.
+    """
     log.error("job.given_up", job=job.id, kind=job.kind, error_class=error_class)
     said = {"error_class": error_class[:120], "error": redact(error)[:2000]}
     if revive_after := _REVIVED.get(job.kind):
-        _leave(job, **_back(job, revive_after), **said, attempts=0)
+        _leave_unserved(job, **_back(job, revive_after), **said, attempts=0)
     else:
-        _leave(job, state=JobState.FAILED, finished_at=Now(), **said)
+        _leave_unserved(job, state=JobState.FAILED, finished_at=Now(), **said)
 
 
 @transaction.atomic
 def stopped(job: ClaimedJob) -> None:
-    """End the job as cancelled."""
-    _leave(job, state=JobState.CANCELLED, finished_at=Now())
+    """End the job as cancelled; what was wanted after the wish to cancel is due, as a new row."""
+    _leave_unserved(job, state=JobState.CANCELLED, finished_at=Now())
 
 
 @transaction.atomic
 def retry_later(job: ClaimedJob, *, error_class: str, error: str) -> None:
-    """Put the job back with exponential waiting; fails it after MAX_ATTEMPTS."""
+    """Put the job back with exponential waiting; fails it after MAX_ATTEMPTS.
+
+    One that was wanted again meanwhile waits no longer.
+    """
     if job.attempts + 1 >= MAX_ATTEMPTS:
         fail(job, error_class=error_class, error=error)
         return
-    _leave(
+    _leave_unserved(
         job,
         **_back(job, timedelta(seconds=5 * 3**job.attempts)),
         attempts=F("attempts") + 1,

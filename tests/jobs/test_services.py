@@ -144,6 +144,54 @@ def test_a_job_that_a_person_wants_while_it_runs_is_run_again_in_their_lane(
     assert (last.queue, last.priority) == ("sync", Priority.BACKFILL)
 
 
+UNSERVED = {
+    "retried": lambda work: services.retry_later(work, error_class="Oops", error="no"),
+    "given up": lambda work: services.fail(work, error_class="Oops", error="no"),
+}
+
+
+@pytest.mark.parametrize("revive_after", [None, timedelta(hours=1)])
+@pytest.mark.parametrize("end", UNSERVED)
+def test_a_job_that_a_person_wants_while_it_fails_is_run_again_at_once_in_their_lane(
+    tenant, monkeypatch, bell, django_capture_on_commit_callbacks, end, revive_after
+):
+    monkeypatch.setitem(services._QUEUES, KIND, "sync")
+    if revive_after:
+        monkeypatch.setitem(services._REVIVED, KIND, revive_after)
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    services.enqueue(kind=KIND, priority=Priority.INTERACTIVE, payload={"of": "the person"})
+    bell.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        UNSERVED[end](held)
+    due = services.live_job(kind=KIND)
+    assert bell == [(tenant.pk, due.pk)]
+    again = services.claim(due.pk)
+    assert (again.queue, again.payload) == ("interactive", {"of": "the person"})
+    services.finish(again, Outcome.again(timedelta(hours=6)))
+    assert services.claim(due.pk) is None, "it was wanted once"
+
+
+@pytest.mark.parametrize("end", UNSERVED)
+def test_a_job_that_nobody_wants_again_is_not_run_at_once_when_it_fails(tenant, end):
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    UNSERVED[end](held)
+    live = services.live_job(kind=KIND)
+    assert live is None or services.claim(live.pk) is None
+
+
+def test_a_job_wanted_before_it_is_cancelled_ends_and_one_wanted_afterwards_is_run(tenant):
+    wanted_before = services.claim(services.enqueue(kind=KIND).pk)
+    services.enqueue(kind=KIND, priority=Priority.INTERACTIVE)
+    services.cancel(kind=KIND)
+    services.stopped(wanted_before)
+    assert services.live_job(kind=KIND) is None
+    wanted_afterwards = services.claim(services.enqueue(kind=KIND).pk)
+    services.cancel(kind=KIND)
+    services.enqueue(kind=KIND)
+    services.stopped(wanted_afterwards)
+    assert services.claim(services.live_job(kind=KIND).pk).priority == Priority.SCHEDULED
+
+
 def test_a_waiting_job_that_a_person_wants_goes_into_their_lane(tenant, monkeypatch):
     monkeypatch.setitem(services._QUEUES, KIND, "sync")
     job = services.enqueue(kind=KIND, priority=Priority.BACKFILL)
