@@ -30,6 +30,7 @@ from integrations.services.refusals import (
     AlreadyConnected,
     BeingDeleted,
     CompanyLeaving,
+    ConnectionGone,
     KeyNotAccepted,
     NotYourWalk,
     OtherCompany,
@@ -212,6 +213,24 @@ def earlier_connection(flow: ConnectFlow) -> Connection | None:
     return found
 
 
+def _earlier_held(flow: ConnectFlow) -> Connection | None:
+    """`earlier_connection` as it is now, which nobody deletes before this transaction ends.
+
+    Raises BeingDeleted or ConnectionGone for a named one whose data goes or went. It is locked
+    before the walk, as in disconnecting, so that none of the two waits for the other.
+    """
+    rows = Connection.objects.select_for_update(no_key=True)
+    if flow.connection_id is None:
+        return rows.filter(company_id=flow.company_id).first()
+    found = rows.filter(pk=flow.connection_id).first()
+    company = company_words(flow.company_name, flow.business_id)
+    if found is None:
+        raise ConnectionGone(company)
+    if found.deleting_at is not None:
+        raise BeingDeleted(company)
+    return found
+
+
 def flow_to_confirm(*, public_id: object, by: User, now: datetime) -> ConnectFlow | None:
     """This person's walk that waits for its name; None when over, unknown or someone else's."""
     found: ConnectFlow | None = (
@@ -234,11 +253,11 @@ def connect_confirm(*, flow: ConnectFlow, name: str, by: User, now: datetime) ->
     """
     require_staying()
     require_import(now=now)
+    earlier = _earlier_held(flow)
     mine = ConnectFlow.objects.filter(_waiting(now), pk=flow.pk, user=by)
     if not mine.update(confirmed_at=now):
         raise WalkOver
     _refuse_wrong_company(flow)
-    earlier = earlier_connection(flow)
     name = clean_name(name, but=earlier)
     try:
         secret = sealer().open_text(

@@ -138,6 +138,22 @@ class BeingDeleted(ConnectRefused):
         )
 
 
+class ConnectionGone(ConnectRefused):
+    """The connection that was to be authorised anew was deleted meanwhile."""
+
+    status = 409
+
+    def __init__(self, company: str) -> None:
+        super().__init__(
+            _("The connection and its data were deleted meanwhile"),
+            _(
+                "Nothing was connected. To connect %(company)s anew, open Settings >"
+                " Integrations and press Connect now."
+            )
+            % {"company": company},
+        )
+
+
 class OtherCompany(ConnectRefused):
     status = 409
 

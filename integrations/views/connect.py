@@ -308,10 +308,10 @@ def _confirmed(request: TenantRequest, flow: ConnectFlow, form: NameForm) -> Htt
 
 def _over(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """Pressed twice, or too late: on to what came of it."""
-    done = ConnectFlow.objects.filter(public_id=public_id, user=request.user).first()
+    walks = ConnectFlow.objects.select_related("connection")
+    done = walks.filter(public_id=public_id, user=request.user).first()
     if done is None:
         raise Http404
-    if done.confirmed_at is not None and done.connection_id is not None:
-        connection = Connection.objects.get(pk=done.connection_id)
-        return redirect("connection", request.tenant.slug, connection.public_id)
+    if done.confirmed_at is not None and done.connection is not None:
+        return redirect("connection", request.tenant.slug, done.connection.public_id)
     return _refused(request, refusals.WalkOver(), slug=request.tenant.slug)
