@@ -16,6 +16,6 @@ class CompanyNameForm(forms.Form):
 
 class EmailForm(forms.Form):
     email = forms.EmailField(
-        label=_("Type your e-mail address to confirm"),
+        label=_("Type your email address to confirm"),
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )

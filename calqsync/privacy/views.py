@@ -253,7 +253,7 @@ def contact_erase(request: TenantRequest, public_id: UUID) -> HttpResponse:
             "For a person who asks to be forgotten. Imports will leave the contact nameless too."
         ),
         "goes": [
-            _("Name, e-mail address, postal address and numbers, also in the stored documents"),
+            _("Name, email address, postal address and numbers, also in the stored documents"),
             _("The name in texts of this contact's invoices and in bank events"),
             _("Copies of the data that were taken out and still lie here"),
         ],

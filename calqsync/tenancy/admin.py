@@ -22,7 +22,7 @@ from calqsync.tenancy.support import actions, console, desk, grants
 
 actions.set_up()
 desk.set_up()
-# What other packages offer here (groups, e-mail addresses, second factors) is not support's.
+# What other packages offer here (groups, email addresses, second factors) is not support's.
 for _model in list(admin.site._registry):
     admin.site.unregister(_model)
 
@@ -84,7 +84,7 @@ class DirectoryInline(ReadOnly, Columns, admin.TabularInline):
 
 
 class DirectoryAdmin(ReadOnly, Columns, admin.ModelAdmin):
-    """One table of the directory, found by tenant name, business id or a member's e-mail."""
+    """One table of the directory, found by tenant name, business id or a member's email."""
 
     list_per_page = 50
     show_full_result_count = False
@@ -150,7 +150,7 @@ class TenantAdmin(DirectoryAdmin):
     list_display = ["name", "slug", "business_id", "currency", "created_at"]
     search_fields = ["name", "slug", "business_id", "=public_id"]
     ordering = ["name"]
-    search_help_text = _("Company, business id, a member's e-mail address, or a connection")
+    search_help_text = _("Company, business id, a member's email address, or a connection")
     tenant_field = "pk"
     change_form_template = "admin/tenant.html"
 
@@ -179,7 +179,7 @@ class MembershipAdmin(DirectoryAdmin):
             .only("public_id", "role", "created_at", "user__email", "user__name", "tenant__name")
         )
 
-    @admin.display(description=_("e-mail address"), ordering="user__email")
+    @admin.display(description=_("email address"), ordering="user__email")
     def email(self, row: Membership) -> str:
         return row.user.email
 

@@ -23,7 +23,7 @@ INVITED = "invitation"
 
 
 class CompanySignup(forms.Form):
-    """What sign-up asks beyond e-mail and password; makes the company with its trial.
+    """What sign-up asks beyond email and password; makes the company with its trial.
 
     An invited person joins the inviting company instead of founding an empty one.
     """

@@ -28,10 +28,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in with an e-mail address; may belong to several tenants."""
+    """A person who signs in with an email address; may belong to several tenants."""
 
     public_id = public_id_field()
-    email = models.EmailField(_("e-mail address"), unique=True)
+    email = models.EmailField(_("email address"), unique=True)
     name = models.CharField(_("name"), max_length=120, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(_("support staff"), default=False)
@@ -136,7 +136,7 @@ class Membership(TenantOwned):
 
 
 class Invitation(TenantOwned):
-    """An offer of a role to one e-mail address; only the token's hash is stored.
+    """An offer of a role to one email address; only the token's hash is stored.
 
     The token is made when the mail goes out, so that it waits nowhere.
     """
@@ -148,7 +148,7 @@ class Invitation(TenantOwned):
         REFUSED = "refused", _("Could not be sent")
 
     public_id = public_id_field()
-    email = models.EmailField(_("e-mail address"))
+    email = models.EmailField(_("email address"))
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
     token_hash = models.CharField(max_length=64)
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

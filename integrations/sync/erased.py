@@ -40,7 +40,7 @@ def identity_mark(seal: Sealer, connection_id: int, identity: str) -> str:
 
 
 def word_mark(seal: Sealer, word: str) -> str:
-    """Names a name or an e-mail address, however it is written."""
+    """Names a name or an email address, however it is written."""
     return seal.mark(f"word|{normalised(word)}")
 
 
@@ -71,7 +71,7 @@ class Erased:
         return self._tags.get(identity_mark(self._seal, self._connection_id, identity))
 
     def by_word(self, word: str) -> str | None:
-        """Whose name or e-mail address this is."""
+        """Whose name or email address this is."""
         return self._tags.get(word_mark(self._seal, word)) if _names_somebody(word) else None
 
     def cleaned(self, stream: Stream, documents: Iterable[Document[R]]) -> list[Document[R]]:

@@ -14,7 +14,7 @@ from integrations.sync.work import Work
 
 
 def partners(work: Work) -> None:
-    """Customers, active and inactive ones; details because the list lacks e-mail and group."""
+    """Customers, active and inactive ones; details because the list lacks email and group."""
     start = work.changed_from(Stream.PARTNERS)
     end = work.changed_to() if start else None
     position = work.position(Stream.PARTNERS)

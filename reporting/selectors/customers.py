@@ -235,7 +235,7 @@ def _facts(tenant: Tenant, customer: Any, figure: Any, words: Words) -> list[dic
     facts = [
         (_("Business id"), customer.business_id),
         (_("Customer number"), customer.customer_number),
-        (_("E-mail"), customer.email),
+        (_("Email"), customer.email),
         (_("City"), customer.city),
         (_("Country"), formats.country(customer.country, language=words.language)),
         (_("Group"), customer.group),

@@ -116,11 +116,11 @@ def _lower(params: Mapping[str, Any]) -> str:
 def _cadence(params: Mapping[str, Any]) -> str:
     hits = int(params.get("hits", 0))
     if not params.get("months"):
-        return ngettext("Billed %(n)d time.", "Billed %(n)d times at even distances.", hits) % {
+        return ngettext("Invoiced %(n)d time.", "Invoiced %(n)d times, evenly spaced.", hits) % {
             "n": hits
         }
     return ngettext(
-        "Billed %(n)d time, %(period)s.", "Billed %(n)d times in a row, %(period)s.", hits
+        "Invoiced %(n)d time, %(period)s.", "Invoiced %(n)d times in a row, %(period)s.", hits
     ) % {"n": hits, "period": _lower(params)}
 
 
@@ -164,10 +164,17 @@ def _some(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rhythm_found(params: Mapping[str, Any]) -> str:
-    return _("%(hits)d invoices, %(period)s; %(share)d %% of the distances fit.") % {
-        "hits": int(params.get("hits", 0)),
+    """How many invoices came when the rhythm says; `share` is the percent of gaps that kept it."""
+    hits = int(params.get("hits", 0))
+    kept = 1 + round(int(params.get("share", 0)) * (hits - 1) / 100) if hits else 0
+    if kept == hits:
+        return ngettext(
+            "Invoiced %(period)s, %(n)d time.", "Invoiced %(period)s, %(n)d times in a row.", hits
+        ) % {"period": _lower(params), "n": hits}
+    return _("Invoiced %(period)s: %(kept)d of %(of)d invoices came when expected.") % {
         "period": _lower(params),
-        "share": int(params.get("share", 0)),
+        "kept": kept,
+        "of": hits,
     }
 
 

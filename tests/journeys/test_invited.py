@@ -35,7 +35,7 @@ def link_for(stack: JourneyStack, email: str) -> str:
 def invite(page: Page, office: Office, email: str, role: str) -> None:
     page.context.add_cookies(office.cookies())
     page.goto(office.url("settings/team/"))
-    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Email address").fill(email)
     page.locator("#id_role").select_option(label=role)
     page.get_by_role("button", name="Send invitation").click()
     expect(page.get_by_text(f"The invitation to {email} is on its way.")).to_be_visible()

@@ -340,7 +340,7 @@ def progress():
         "left": "About 1 minute left.",
         "poll_url": "/progress/",
         "finished": False,
-        "hint": "You may leave this page. We send an e-mail when it is done.",
+        "hint": "You may leave this page. We send an email when it is done.",
         "streams": [
             {"label": "Customers", "state": "done", "text": "1,204", "usable": "Ready to use"},
             {
@@ -454,7 +454,7 @@ def context():
             {"term": "Status", "status": "active"},
             {"term": "MRR", "text": "€900.00", "num": True, "url": "/mrr/"},
             {"term": "Customer since", "text": "12 Mar 2024"},
-            {"term": "E-mail", "text": ""},
+            {"term": "Email", "text": ""},
         ],
         "statuses": [
             *("active", "syncing", "waiting", "needs_you", "paused", "disconnected"),

@@ -60,6 +60,21 @@ def test_numbers_stand_in_the_sentence() -> None:
     assert "4 times" in reasons.sentence("cadence", {"hits": 4, "months": 1})
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"hits": 12, "months": 1, "share": 100}, "Invoiced monthly, 12 times in a row."),
+        (
+            {"hits": 12, "months": 1, "share": 81},
+            "Invoiced monthly: 10 of 12 invoices came when expected.",
+        ),
+        ({"hits": 2, "months": 12, "share": 100}, "Invoiced yearly, 2 times in a row."),
+    ],
+)
+def test_a_rhythm_is_said_in_invoices(params: dict[str, int], said: str) -> None:
+    assert reasons.sentence("rhythm_found", params) == said
+
+
 def test_a_period_is_written_with_its_last_day() -> None:
     words = frame.Words("EUR", None, "en")
     said = reasons.span(words, date(2026, 1, 1), date(2026, 2, 1)).replace("\u00a0", " ")
