@@ -41,6 +41,15 @@ class Cause(IntEnum):
     """Rows, or an account with all of its documents, that are no longer here to be named."""
     ROUNDING = 12
     """No more than a cent moved between figures that are shared out together."""
+    EVENT_ADDED = 13
+    """A bank event that was not there before, on a day of a closed month."""
+    EVENT_REMOVED = 14
+    EVENT_EDITED = 15
+    STATEMENT_ADDED = 16
+    """A bank statement with all of its events."""
+    STATEMENT_REMOVED = 17
+    BALANCE_STATED = 18
+    """The bank states another balance than its statements and events said before."""
 
 
 # What only follows from something else, where something else is there to follow from.
@@ -79,6 +88,7 @@ class History:
                 for kind in KINDS
             },
             "paused": as_int64(np.where(self.kind == Movement.PAUSE, -moved, 0)),
+            "tolerated": as_int64(np.where(self.kind == Movement.TOLERATED, moved, 0)),
             "fx": self.fx,
             "customers": self._present(),
         }

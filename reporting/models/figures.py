@@ -172,6 +172,9 @@ class InvoiceFigure(TenantOwned):
     age = models.CharField(max_length=10, blank=True)
     recurring_minor = models.BigIntegerField(default=0)
     deferred_minor = models.BigIntegerField(default=0, db_default=0)
+    # As it was counted: its month, and its lines' net, so that a change of either can be told.
+    month = models.IntegerField(null=True)
+    net_minor = models.BigIntegerField(null=True)
 
     class Meta(TenantOwned.Meta):
         constraints = [

@@ -72,11 +72,12 @@ class Restatement(TenantOwned):
     public_id = public_id_field()
     at = models.DateTimeField()
     month = models.IntegerField()
-    # A name of `body.Month` without its unit: mrr, new, churn, …
+    # One of `domain.restated`; what is counted and no money has no currency.
     metric = models.CharField(max_length=20)
+    currency = models.CharField(max_length=3, blank=True, default="", db_default="")
     before_minor = models.BigIntegerField()
     after_minor = models.BigIntegerField()
-    # Why: [{"code", "params"}]; documents by public id and number, with the amount of each.
+    # Why: [{"code", "params", "amount_minor"}]; documents by public id and number or day.
     causes = models.JSONField(default=list)
 
     class Meta(TenantOwned.Meta):

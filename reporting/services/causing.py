@@ -29,17 +29,20 @@ def read(sql: str, **values: Any) -> list[tuple[Any, ...]]:
 
 
 class Document(NamedTuple):
-    """An invoice whose figures differ, and how."""
+    """An invoice whose figures differ, and how: 0 where it did not count, or no longer does."""
 
     invoice: int
     customer: int | None
     account: int
-    month: int
     is_credit: bool
     added: bool
     removed: bool
-    recurring: int
-    """Its change of recurring revenue."""
+    was_month: int
+    was_recurring: int
+    was_net: int
+    now_month: int
+    now_recurring: int
+    now_net: int
 
     @property
     def cause(self) -> Cause | None:
@@ -49,22 +52,40 @@ class Document(NamedTuple):
             return Cause.CREDIT_NOTE if self.is_credit else Cause.LATE_INVOICE
         return None
 
+    @property
+    def recurring(self) -> int:
+        """Its change of recurring revenue."""
+        return self.now_recurring - self.was_recurring
 
+    @property
+    def edited(self) -> bool:
+        """Whether it says another sum or month than before."""
+        return (self.was_month, self.was_net) != (self.now_month, self.now_net)
+
+
+# What was published without its month and net, by an earlier program, was as it is now.
 _DOCUMENTS = """
     SELECT f.invoice_id, i.customer_id, i.connection_id,
-        (extract(year FROM i.date) * 12 + extract(month FROM i.date) - 1)::int,
         i.is_credit OR i.net_acc_minor < 0, f.id IS NULL, n.id IS NULL,
-        coalesce(n.recurring_minor, 0) - coalesce(f.recurring_minor, 0)
+        coalesce(f.month, n.month, d.month), coalesce(f.recurring_minor, 0),
+        CASE WHEN f.id IS NULL THEN 0
+            ELSE coalesce(f.net_minor, n.net_minor, i.net_acc_minor) END,
+        coalesce(n.month, f.month, d.month), coalesce(n.recurring_minor, 0),
+        coalesce(n.net_minor, 0)
     FROM {former} f
     JOIN integrations_invoice i ON i.tenant_id = %(tenant)s AND i.id = f.invoice_id
+    CROSS JOIN LATERAL (
+        SELECT (extract(year FROM i.date) * 12 + extract(month FROM i.date) - 1)::int AS month
+    ) d
     LEFT JOIN reporting_invoicefigure n
         ON n.tenant_id = %(tenant)s AND n.invoice_id = f.invoice_id
     WHERE f.id IS NULL OR n.id IS NULL OR f.recurring_minor <> n.recurring_minor
+        OR f.net_minor <> n.net_minor OR f.month <> n.month
 """
 
 
 def documents() -> list[Document]:
-    """Invoices that were added, taken out, or count differently in recurring revenue."""
+    """Invoices that were added, taken out, or count differently in revenue."""
     return [Document(*row) for row in read(_DOCUMENTS.format(former=former_table(InvoiceFigure)))]
 
 
@@ -135,6 +156,7 @@ class Words:
         self.lines: dict[int, int] = {}
         self.products: dict[int, int] = {}
         self.customers: dict[int, int] = {}
+        self.events: dict[int, int] = {}
         for place, edit in enumerate(edits):
             for table, rows in edit.after.items():
                 self._hear(place, table, rows, edit)
@@ -152,6 +174,8 @@ class Words:
             self.lines |= {int(key): place for key in rows}
         elif table == "products":
             self.products |= {int(key): place for key in rows}
+        elif table == "cash":
+            self.events |= {int(key): place for key in rows}
         elif table == "customers":
             said = [*rows.values(), *edit.before.get(table, {}).values()]
             into = [values["into_id"] for values in said if values]

@@ -1,8 +1,8 @@
 """What a publication changes in closed months, with the documents behind it, and what was known.
 
 Runs in the publishing transaction, after the figures' rows are written. What each row was comes
-from `former_table`: whoever writes `LineFigure`, `CustomerFigure` and `InvoiceFigure` does so with
-`replace_rows(keep_former=True)` once a report exists.
+from `former_table`: whoever writes `LineFigure`, `CustomerFigure`, `InvoiceFigure` and `CashFigure`
+does so with `replace_rows(keep_former=True)` once a report exists.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection as database
 from django.db import transaction
@@ -19,20 +19,32 @@ from django.db.models import Max
 from calqsync.tenancy import scope
 from integrations.models import Invoice
 from reporting.body import Body, Freshness
+from reporting.domain.arrays import Ints
 from reporting.domain.periods import month_number
+from reporting.domain.restated import FIGURES, Figure, Source
 from reporting.domain.restatements import Share, by_metric, shares
 from reporting.models import Report, ReportVersion, Restatement
+from reporting.services.cash_tracing import bank_documents, trace_cash
+from reporting.services.causing import Words
 from reporting.services.tracing import Published, Traced, trace
 
 # Causes that a restatement names one by one; more of a kind are counted.
 NAMED = 20
 # Days of which every one keeps its version: a year, and time to close the books of the last one.
 DAYS = 400
-# Metrics in money: their parts are exact, and are rounded when they are shared out.
-_E4 = ("mrr", "new", "expansion", "contraction", "churn", "reactivation", "paused", "fx")
 
 
-_METRICS = (*_E4, "customers", "recurring")
+class Change(NamedTuple):
+    """A figure of a closed month that differs."""
+
+    month: int
+    figure: Figure
+    was: int
+    became: int
+
+    @property
+    def by(self) -> int:
+        return self.became - self.was
 
 
 def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: datetime) -> int:
@@ -46,76 +58,114 @@ def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: da
     if loading or before["currency"] != body["currency"]:
         return 0
     # Written so that the newest month's MRR has the highest number: lists begin with it.
-    changes = sorted(_changes(before, body), key=lambda one: (one[0], -_METRICS.index(one[1])))
+    changes = sorted(_changes(before, body), key=lambda one: (one.month, -_PLACES[one.figure]))
     if not changes:
         return 0
-    months = [month for month, *_rest in changes]
-    traced = trace(
-        Published(body=before, freshness=old.freshness),
-        Published(body=body, freshness=freshness),
-        closed=range(min(months), max(months) + 1),
-        since=old.published_at,
-    )
-    amounts = dict(by_metric(traced.effects, traced.before, traced.after))
-    found = [(change, _shares(traced, amounts, *change)) for change in changes]
-    invoices = _invoices([share for _change, parts in found for share in parts])
+    words = Words.since(old.published_at)
+    was = Published(body=before, freshness=old.freshness)
+    became = Published(body=body, freshness=freshness)
+    of_bank = [one for one in changes if one.figure.source is Source.BANK]
+    of_sales = [one for one in changes if one.figure.source is not Source.BANK]
+    causes = _causes_of_bank(of_bank, was, became, words) if of_bank else {}
+    if of_sales:
+        causes |= _causes_of_sales(of_sales, was, became, words)
     Restatement.objects.bulk_create(
         [
             Restatement(
                 tenant_id=scope.required(),
                 at=now,
-                month=month,
-                metric=metric,
-                before_minor=was,
-                after_minor=became,
-                causes=[_cause(share, invoices, traced) for share in parts],
+                month=one.month,
+                metric=one.figure.metric,
+                currency="" if one.figure.counts else body["currency"],
+                before_minor=one.was,
+                after_minor=one.became,
+                causes=causes[one],
             )
-            for (month, metric, was, became), parts in found
+            for one in changes
         ]
     )
-    return len(found)
+    return len(changes)
 
 
-def _shares(
-    traced: Traced, amounts: Mapping[str, Any], month: int, metric: str, was: int, became: int
-) -> list[Share]:
-    if metric == "recurring":
-        here = traced.invoices.month == month
-        keys, parts = traced.invoices.keys[here], traced.invoices.recurring[here]
+_PLACES = {figure: place for place, figure in enumerate(FIGURES)}
+
+
+def _changes(before: Body, after: Body) -> Iterator[Change]:
+    """Every figure that differs in a month closed before.
+
+    Months before the first one of whole books are zero, not unknown; of cash they are unknown, as
+    is a month that no statement covers any more.
+    """
+    for figure in FIGURES:
+        cash = figure.source is Source.BANK
+        old, new = _shown(before, figure), _shown(after, figure, closed=not cash)
+        if not old:
+            continue
+        last = max(old)
+        for month in old.keys() & new.keys() if cash else {*old, *new}:
+            was, became = old.get(month, 0), new.get(month, 0)
+            if was != became and month <= last:
+                yield Change(month, figure, was, became)
+
+
+def _shown(body: Body, figure: Figure, *, closed: bool = True) -> dict[int, int]:
+    """The figure by month, where the body has it."""
+    rows: Sequence[Any] = body[figure.table]  # type: ignore[literal-required]
+    return {
+        month_number(row["month"]): sum(row[field] for field in figure.fields)
+        for row in rows
+        if (row["complete"] or not closed) and row.keys() >= set(figure.fields)
+    }
+
+
+Causes = dict[Change, list[dict[str, Any]]]
+
+
+def _causes_of_sales(
+    changes: Sequence[Change], was: Published, became: Published, words: Words
+) -> Causes:
+    closed = range(changes[0].month, changes[-1].month + 1)
+    traced = trace(was, became, closed=closed, words=words)
+    amounts = dict(by_metric(traced.effects, traced.before, traced.after))
+    found = {change: _shares(traced, amounts, change) for change in changes}
+    invoices = _invoices([share for parts in found.values() for share in parts])
+    return {
+        change: [_cause(share, invoices.get(share.document, {}), words) for share in parts]
+        for change, parts in found.items()
+    }
+
+
+def _shares(traced: Traced, amounts: Mapping[str, Ints], change: Change) -> list[Share]:
+    figure, of_invoices = change.figure, change.figure.source is Source.INVOICES
+    if of_invoices:
+        here = traced.invoices.month == change.month
+        keys, parts = traced.invoices.keys[here], traced.invoices.parts(figure.metric)[here]
     else:
-        keys, parts = traced.effects.keys, amounts[metric][:, month - traced.first]
+        keys = traced.effects.keys
+        parts = amounts[figure.metric][:, change.month - traced.first]
     return shares(
         keys,
         parts,
-        became - was,
-        exact=metric not in _E4,
-        deleted=traced.deleted,
+        change.by,
+        exact=figure.exact,
+        # Every invoice is known that is still here to be named.
+        deleted=of_invoices or traced.deleted,
         limit=NAMED,
     )
 
 
-def _changes(before: Body, after: Body) -> Iterator[tuple[int, str, int, int]]:
-    """(month, metric, before, after) of every figure that differs in a month closed before.
-
-    Months before the first one of whole books are zero, not unknown.
-    """
-    for metric, old, new in _series(before, after):
-        for month in sorted({*old, *new}):
-            was, became = old.get(month, 0), new.get(month, 0)
-            if was != became and old and month <= max(old):
-                yield month, metric, was, became
-
-
-def _series(before: Body, after: Body) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:
-    for metric in (*_E4, "customers"):
-        field = f"{metric}_minor" if metric in _E4 else metric
-        yield metric, _closed(before["months"], field), _closed(after["months"], field)
-    field = "recurring_minor"
-    yield "recurring", _closed(before["revenue"], field), _closed(after["revenue"], field)
-
-
-def _closed(rows: Sequence[Any], field: str) -> dict[int, int]:
-    return {month_number(row["month"]): row.get(field, 0) for row in rows if row["complete"]}
+def _causes_of_bank(
+    changes: Sequence[Change], was: Published, became: Published, words: Words
+) -> Causes:
+    cash = trace_cash(was, became, last=changes[-1].month, words=words)
+    found = {one: cash.shares(one.figure.metric, one.month, one.by, limit=NAMED) for one in changes}
+    named = bank_documents([share for parts in found.values() for share in parts])
+    return {
+        change: [
+            _cause(share, named.get((share.cause, share.document), {}), words) for share in parts
+        ]
+        for change, parts in found.items()
+    }
 
 
 def _invoices(found: Sequence[Share]) -> dict[int, dict[str, str]]:
@@ -130,11 +180,11 @@ def _invoices(found: Sequence[Share]) -> dict[int, dict[str, str]]:
     }
 
 
-def _cause(share: Share, invoices: Mapping[int, dict[str, str]], traced: Traced) -> dict[str, Any]:
-    """A cause as it is stored: codes, public ids, numbers and amounts, no names."""
-    params: dict[str, Any] = dict(invoices.get(share.document, {}))
+def _cause(share: Share, document: Mapping[str, str], words: Words) -> dict[str, Any]:
+    """A cause as it is stored: codes, public ids, numbers, days and amounts, no names."""
+    params: dict[str, Any] = dict(document)
     if share.said >= 0:
-        params |= traced.words[share.said]
+        params |= words.told[share.said]
     if share.rows > 1:
         params["count"] = share.rows
     return {"code": share.cause.name.lower(), "params": params, "amount_minor": share.amount}

@@ -115,8 +115,13 @@ def _new_ids(keys: Sequence[str]) -> dict[str, int]:
 
 
 def store_cash(books: Books, cash: Cashflow) -> Written:
-    """Replace the bank events' rows that differ."""
-    return replace_rows(CashFigure, key=["event_id"], columns=_cash(books, cash))
+    """Replace the bank events' rows that differ; of a published report, keep what they were."""
+    return replace_rows(
+        CashFigure,
+        key=["event_id"],
+        columns=_cash(books, cash),
+        keep_former=Report.objects.exists(),
+    )
 
 
 def publish(
@@ -347,9 +352,10 @@ def _invoices(books: Books, measured: Measured, deferred: Ints) -> Columns:
     counted = measured.findings.counted
     # Invoices are read in the order of their ids.
     place = np.searchsorted(every.invoice_id, measured.lines.invoice_id)
-    recurring, waiting = np.zeros((2, len(every)), dtype=np.int64)
+    recurring, waiting, net = np.zeros((3, len(every)), dtype=np.int64)
     np.add.at(recurring, place[counted], measured.lines.net_acc[counted])
     np.add.at(waiting, place, deferred)
+    np.add.at(net, place, measured.lines.net_acc)
     return {
         "invoice_id": every.invoice_id,
         "paid_minor": books.paid.paid,
@@ -360,6 +366,8 @@ def _invoices(books: Books, measured: Measured, deferred: Ints) -> Columns:
         "age": age,
         "recurring_minor": recurring,
         "deferred_minor": waiting,
+        "month": month_of(every.invoice_day),
+        "net_minor": net,
     }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +21,22 @@ from reporting.services.causing import Document, Lines, Words, documents, keys_o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoices:
-    """What invoices dated in closed months changed in recurring revenue, in minor units."""
+    """What invoices changed in the revenue of a month, in minor units.
+
+    One that moved to another month has a row for each of both.
+    """
 
     month: Ints
     keys: Ints
     """Rows of (cause, document, word)."""
     recurring: Ints
+    net: Ints
+
+    def parts(self, metric: str) -> Ints:
+        """What each row changed in the figure of that name."""
+        if metric == "non_recurring":
+            return as_int64(self.net - self.recurring)
+        return self.recurring if metric == "recurring" else self.net
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +47,6 @@ class Traced:
     after: History
     effects: Effects
     invoices: Invoices
-    words: list[dict[str, Any]]
-    """What a cause's `said` stands for."""
     deleted: bool
     """Customers are gone, and their figures with them."""
 
@@ -69,14 +76,13 @@ class Published:
         return table
 
 
-def trace(before: Published, after: Published, *, closed: range, since: datetime) -> Traced:
+def trace(before: Published, after: Published, *, closed: range, words: Words) -> Traced:
     """The causes of every change in the `closed` months; reads what differs and nothing else."""
     last = closed[-1]
     people = _people(last)
     first = min([closed[0], *(row.starts for row in people)])
     changed = {row.invoice: row for row in documents()}
     accounts = _accounts(before, after)
-    words = Words.since(since)
     months = range(first, last + 1)
     was = _history([row.was for row in people], months)
     became = _history([row.now for row in people], months)
@@ -96,7 +102,6 @@ def trace(before: Published, after: Published, *, closed: range, since: datetime
         after=became,
         effects=whole(effects, was, became, floored, _shortened(changed, places)),
         invoices=_invoices(changed, lines, keys, accounts),
-        words=words.told,
         deleted=bool((after.exact(months) - before.exact(months) != known).any()),
     )
 
@@ -225,8 +230,9 @@ def _by_account(
 def _shortened(documents: Mapping[int, Document], places: Mapping[int, int]) -> Ints:
     """The invoice of each customer that stays but counts differently most; -1 for none."""
     found = np.full(len(places), -1, dtype=np.int64)
-    for row in sorted(documents.values(), key=lambda row: abs(row.recurring)):
-        if row.cause is None and row.customer is not None and row.customer in places:
+    rows = [row for row in documents.values() if row.recurring and row.cause is None]
+    for row in sorted(rows, key=lambda row: abs(row.recurring)):
+        if row.customer is not None and row.customer in places:
             found[places[row.customer]] = row.invoice
     return found
 
@@ -234,19 +240,25 @@ def _shortened(documents: Mapping[int, Document], places: Mapping[int, int]) -> 
 def _invoices(
     documents: Mapping[int, Document], lines: Lines, keys: Ints, accounts: Mapping[int, Cause]
 ) -> Invoices:
-    """What each invoice changed in the recurring revenue of its month."""
-    changed = [row for row in documents.values() if row.recurring]
+    """What each invoice changed in the revenue of its month."""
     of_lines = dict(zip(lines.invoice.tolist(), keys.tolist(), strict=True))
-    found = []
-    for row in changed:
-        key = of_lines.get(row.invoice, [Cause.INVOICE_EDITED, row.invoice, -1])
+    found: list[tuple[int, list[int], int, int]] = []
+    for row in documents.values():
+        key = [Cause.INVOICE_EDITED, row.invoice, -1]
         if row.account in accounts:
             key = [accounts[row.account], -1, -1]
         elif row.cause is not None:
             key = [row.cause, row.invoice, -1]
-        found.append(key)
+        elif not row.edited:
+            key = of_lines.get(row.invoice, key)
+        if row.was_month == row.now_month:
+            found.append((row.now_month, key, row.recurring, row.now_net - row.was_net))
+        else:
+            found.append((row.was_month, key, -row.was_recurring, -row.was_net))
+            found.append((row.now_month, key, row.now_recurring, row.now_net))
     return Invoices(
-        month=as_int64([row.month for row in changed]),
-        keys=as_int64(found).reshape(-1, 3),
-        recurring=as_int64([row.recurring for row in changed]),
+        month=as_int64([row[0] for row in found]),
+        keys=as_int64([row[1] for row in found]).reshape(-1, 3),
+        recurring=as_int64([row[2] for row in found]),
+        net=as_int64([row[3] for row in found]),
     )

@@ -9,40 +9,20 @@ import pytest
 
 from integrations.models import Connection, Invoice, InvoiceLine, Product
 from reporting import services
-from reporting.models import LineFigure, Report, ReportVersion, Restatement, Subscription
+from reporting.models import (
+    InvoiceFigure,
+    LineFigure,
+    Report,
+    ReportVersion,
+    Restatement,
+    Subscription,
+)
 from tests.conftest import Cast
 from tests.factories import Row, connection_make, customer_make, invoice_make
 from tests.reporting.conftest import NOON, refreshed
+from tests.reporting.restated import causes, of, restated
 
 LATER = NOON + timedelta(hours=1)
-
-
-def index(month: str) -> int:
-    return int(month[:4]) * 12 + int(month[5:]) - 1
-
-
-def of(metric: str, month: str) -> Restatement:
-    return Restatement.objects.get(metric=metric, month=index(month))
-
-
-def causes(metric: str, month: str) -> list[tuple[str, str | None, int]]:
-    """(code, the document's number, amount) of one restated figure."""
-    return [
-        (cause["code"], cause["params"].get("number"), cause["amount_minor"])
-        for cause in of(metric, month).causes
-    ]
-
-
-def restated() -> dict[str, dict[str, int]]:
-    """What changed, by month and metric."""
-    found: dict[str, dict[str, int]] = {}
-    for row in Restatement.objects.order_by("month", "metric"):
-        assert sum(cause["amount_minor"] for cause in row.causes) == (
-            row.after_minor - row.before_minor
-        ), row
-        month = f"{row.month // 12:04d}-{row.month % 12 + 1:02d}"
-        found.setdefault(month, {})[row.metric] = row.after_minor - row.before_minor
-    return found
 
 
 @pytest.fixture
@@ -100,7 +80,8 @@ def test_a_late_invoice_restates_customers_movements_and_revenue(published: Any)
     late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
     refreshed(LATER)
     changed = restated()
-    assert changed["2025-11"] == {"customers": 1, "mrr": 10000, "new": 10000, "recurring": 120000}
+    bought = {"recurring": 120000, "revenue": 120000}
+    assert changed["2025-11"] == {"customers": 1, "mrr": 10000, "new": 10000, **bought}
     assert changed["2026-02"] == {"customers": 1, "mrr": 10000}
     for metric, amount in (("customers", 1), ("recurring", 120000), ("new", 10000)):
         assert causes(metric, "2025-11") == [("late_invoice", late.number, amount)]
@@ -232,6 +213,57 @@ def test_while_the_first_import_loads_nothing_is_restated(books: Any) -> None:
     refreshed(LATER)
     assert Report.objects.get().body["complete_back_to"] is None
     assert not Restatement.objects.exists()
+
+
+class TestRevenue:
+    """What is invoiced once is restated like what recurs."""
+
+    def test_a_late_one_off_names_its_invoice(self, published: Any) -> None:
+        late = invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
+        refreshed(LATER)
+        assert restated() == {"2026-01": {"non_recurring": 7000, "revenue": 7000}}
+        for metric in ("non_recurring", "revenue"):
+            assert causes(metric, "2026-01") == [("late_invoice", late.number, 7000)]
+        assert of("revenue", "2026-01").currency == "EUR"
+
+    def test_an_edited_one_off_names_its_invoice_although_it_moves_no_mrr(
+        self, published: Any
+    ) -> None:
+        line = InvoiceLine.objects.get(name="Käyttöönotto")
+        line.net_minor = line.net_acc_minor = 45000
+        line.save()
+        refreshed(LATER)
+        assert restated() == {"2026-01": {"non_recurring": -5000, "revenue": -5000}}
+        assert causes("revenue", "2026-01") == [("invoice_edited", line.invoice.number, -5000)]
+
+    def test_an_invoice_dated_anew_leaves_one_month_for_the_other(self, published: Any) -> None:
+        fee = InvoiceLine.objects.get(name="Käyttöönotto").invoice
+        fee.date = date(2025, 12, 20)
+        fee.save()
+        refreshed(LATER)
+        assert causes("revenue", "2026-01") == [("invoice_edited", fee.number, -50000)]
+        assert causes("revenue", "2025-12") == [("invoice_edited", fee.number, 50000)]
+        restated()
+
+    def test_a_word_on_a_product_moves_revenue_between_its_parts(
+        self, published: Any, cast: Cast
+    ) -> None:
+        from reporting.services.deciding import acts, change_save
+
+        change = acts.products_marked(products=[Product.objects.get()], mark="one_off")
+        edit = change_save(change=change, by=cast.bob)
+        assert edit is not None
+        refreshed(datetime.now(UTC).replace(year=2026, month=3, day=15))
+        changed = restated()["2025-12"]
+        assert (changed["recurring"], changed["non_recurring"]) == (-5000, 5000)
+        assert "revenue" not in changed
+        assert [cause[0] for cause in causes("non_recurring", "2025-12")] == ["word"]
+
+    def test_figures_of_an_earlier_program_do_not_look_edited(self, published: Any) -> None:
+        InvoiceFigure.objects.update(net_minor=None, month=None)
+        late = invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
+        refreshed(LATER)
+        assert causes("revenue", "2026-01") == [("late_invoice", late.number, 7000)]
 
 
 class TestVersions:
