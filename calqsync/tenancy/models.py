@@ -85,8 +85,12 @@ class Tenant(models.Model):
     fiscal_year_start = models.PositiveSmallIntegerField(
         _("fiscal year starts in month"), default=1
     )
-    mfa_required = models.BooleanField(_("require two-step sign-in"), default=False)
-    support_consent_required = models.BooleanField(_("ask before support looks in"), default=False)
+    mfa_required = models.BooleanField(
+        _("require two-step sign-in"), default=False, db_default=False
+    )
+    support_consent_required = models.BooleanField(
+        _("ask before support looks in"), default=False, db_default=False
+    )
     # When the company is erased for good; until then its deletion can be undone.
     deletes_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -154,7 +158,12 @@ class Invitation(TenantOwned):
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
-    delivery = models.CharField(max_length=10, choices=Delivery.choices, default=Delivery.WAITING)
+    delivery = models.CharField(
+        max_length=10,
+        choices=Delivery.choices,
+        default=Delivery.WAITING,
+        db_default=Delivery.WAITING,
+    )
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)
 
@@ -212,7 +221,7 @@ class AuditEvent(TenantOwned):
     actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     actor_name = models.CharField(max_length=200, blank=True)
     on_behalf_of = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
-    on_behalf_of_name = models.CharField(max_length=200, blank=True)
+    on_behalf_of_name = models.CharField(max_length=200, blank=True, default="", db_default="")
     act = models.CharField(max_length=60)
     target = models.CharField(max_length=200, blank=True)
     before = models.JSONField(default=dict)

@@ -28,7 +28,7 @@ class ClientSuspension(models.Model):
     )
     detail = models.CharField(max_length=300)
     # The connections at which it was noticed, the last one last.
-    witnesses = ArrayField(models.UUIDField(), default=list)
+    witnesses = ArrayField(models.UUIDField(), default=list, db_default=[])
     found_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     ended_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -49,8 +49,8 @@ class Connection(TenantOwned):
     sync_every_hours = models.PositiveSmallIntegerField(null=True)
     paused_at = models.DateTimeField(null=True)
     # A pause by our support staff ends by them; the reason is shown to the customer.
-    paused_by_support = models.BooleanField(default=False)
-    pause_reason = models.CharField(max_length=200, blank=True)
+    paused_by_support = models.BooleanField(default=False, db_default=False)
+    pause_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     # Its data are being deleted by a job; nothing brings it back.
     deleting_at = models.DateTimeField(null=True)
     trouble = models.CharField(max_length=12, choices=Trouble.choices, blank=True)
@@ -93,7 +93,7 @@ class Credential(TenantOwned):
     access_token = models.BinaryField(null=True)
     access_expires_at = models.DateTimeField(null=True)
     # A refresh token ends half a year after it was given; its owners are told before.
-    granted_at = models.DateTimeField(default=timezone.now)
+    granted_at = models.DateTimeField(default=timezone.now, db_default=Now())
     end_told_at = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(auto_now=True)
 
