@@ -17,6 +17,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from calqsync.tenancy.pieces import release
 from calqsync.tenancy.tokens.rest import Problem, TokenView
 from reporting.body import Body
 from reporting.models import Report
@@ -129,7 +130,7 @@ KNOWN_ON = Asked(
 
 
 class Figures(Resource):
-    """A resource of the published figures; its tag changes with each publication."""
+    """A resource of the published figures; its tag changes with each publication and release."""
 
     asks = (KNOWN_ON,)
 
@@ -141,7 +142,8 @@ class Figures(Resource):
             return ""
         version, at = found
         seen = "n" if self.names else "a"
-        return f'"{version}-{int(at.timestamp() * 1_000_000):x}-{seen}"'
+        # Another release may say the same figures in another way.
+        return f'"{version}-{int(at.timestamp() * 1_000_000):x}-{seen}-{release()[:8]}"'
 
     @property
     def names(self) -> bool:

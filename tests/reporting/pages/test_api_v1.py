@@ -22,6 +22,7 @@ from calqsync.tenancy.tokens.scopes import CUSTOMERS, FIGURES, SCOPES
 from calqsync.tenancy.tokens.text import new_token
 from calqsync.tenancy.web import limits
 from integrations.models import Customer
+from reporting.api import base
 from reporting.api.routes import RESOURCES
 from reporting.api.schema import document
 from reporting.models import Report, ReportPart
@@ -263,6 +264,15 @@ def test_an_unchanged_report_is_not_sent_again(shop: Any, program: Any) -> None:
     assert asking.get("report", **{"If-None-Match": '"other"'}).status_code == 200
     monthly_make(shop["berg"], shop["plan"], ["2026-03"])
     refreshed(NOON + timedelta(hours=1))
+    assert asking.get("report", **{"If-None-Match": tag}).status_code == 200
+
+
+def test_after_a_new_release_figures_are_sent_again(
+    shop: Any, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = program("vera")
+    tag = asking.get("report")["ETag"]
+    monkeypatch.setattr(base, "release", lambda: "another program")
     assert asking.get("report", **{"If-None-Match": tag}).status_code == 200
 
 
