@@ -124,6 +124,12 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {"shell": Shell(tenant, tenants, nav, notice, user, may)}
 
 
+def page_name(name: str) -> str:
+    """The navigation's words for the page of this route; "" for one that it has not."""
+    entries = (*_FIGURES, *_RECURRING, *_REVENUE, *_BOOKS, *_SETTINGS)
+    return next((str(label) for label, route, _icon in entries if route == name), "")
+
+
 def roles_of(membership: Membership) -> frozenset[str]:
     """The roles whose rights the member has."""
     return frozenset(role.value for role in Role if membership.may(role))

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, before_file
+from calqsync.tenancy.context import page_name
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.services import audit
 from calqsync.tenancy.web import limits
 from reporting.selectors import frame
 from reporting.selectors.listing import Listing
 from reporting.services import business_day
+
+# What a way back calls the pages that the navigation has not.
+_PAGE_NAMES = {
+    "behind": gettext_lazy("Documents behind the figure"),
+    "restatements": gettext_lazy("Restatements"),
+    "restatement": gettext_lazy("Restatement"),
+    "deferred_customers": gettext_lazy("Deferred by customer"),
+    "deferred_invoices": gettext_lazy("Deferred by invoice"),
+    "subscriptions_review": gettext_lazy("Review subscriptions"),
+    "customer": gettext_lazy("Customer"),
+    "product": gettext_lazy("Product"),
+    "subscription": gettext_lazy("Subscription"),
+    "invoice": gettext_lazy("Invoice"),
+}
+# Pages behind figures link each other, and each would hold all before it.
+_LONGEST_WAY = 400
 
 
 def answer_list(
@@ -52,12 +72,14 @@ def answer(
 ) -> HttpResponse:
     """A page of documents with the freshness note above it, without names for an investor.
 
-    `published` are the figures that a viewer's page has read already.
+    `published` are the figures that a viewer's page has read already. The template finds where
+    the reader came from as `way_back`.
     """
     unnamed = not request.membership.may(Role.VIEWER)
     found = published or frame.published(aggregates_only=unnamed)
     note = frame.freshness_note(request.tenant, found, now=timezone.now(), aggregates_only=unnamed)
-    return render(request, template, {"freshness": note, **context})
+    known = {"freshness": note, "way_back": partial(way_back, request)}
+    return render(request, template, {**known, **context})
 
 
 def answer_file(
@@ -112,6 +134,35 @@ def came_from(request: TenantRequest) -> str:
         return ""
     parts = urlsplit(came)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def way_back(request: TenantRequest) -> dict[str, str] | None:
+    """Label and url, filters included, of the company's page whose link led here; None if none did.
+
+    An address may say it itself, as `came`.
+    """
+    for came in (request.GET.get("came", ""), came_from(request)):
+        path = came.partition("?")[0]
+        try:
+            found = resolve(path)
+        except Resolver404:
+            continue
+        name = found.url_name or ""
+        label = str(_PAGE_NAMES.get(name) or page_name(name))
+        if label and path != request.path and found.kwargs.get("slug") == request.tenant.slug:
+            return {"label": label, "url": came}
+    return None
+
+
+def remembering(request: TenantRequest) -> HttpResponseRedirect | None:
+    """To the same address with the page that led here as `came`; None where it needs none.
+
+    So the way back outlasts the next page of a list, and a look at one of its documents.
+    """
+    came = way_back(request)
+    if came is None or "came" in request.GET or len(came["url"]) > _LONGEST_WAY:
+        return None
+    return HttpResponseRedirect(f"?{urlencode([*request.GET.items(), ('came', came['url'])])}")
 
 
 def back(request: TenantRequest, to: str) -> HttpResponseRedirect:

@@ -33,7 +33,7 @@ from reporting.selectors.overdue import overdue_page
 from reporting.selectors.retention import retention_page
 from reporting.selectors.segments import segments_page
 from reporting.services import business_day
-from reporting.views.answering import answer, answer_file, answer_list
+from reporting.views.answering import answer, answer_file, answer_list, remembering
 
 
 @tenant_page(Role.INVESTOR)
@@ -208,6 +208,8 @@ def _current(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, A
 @tenant_page()
 def behind(request: TenantRequest, figure: str, month: str) -> HttpResponse:
     """The documents whose amounts add up to one figure of one month."""
+    if told := remembering(request):
+        return told
     page = behind_selectors.behind_page(
         tenant=request.tenant, figure=figure, month=month, query=request.GET
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import date
 
 import pytest
+from django.urls import reverse
 
 from calqsync.tenancy.models import Tenant
 from integrations.models import BankEvent, Connection
@@ -156,3 +158,37 @@ def test_accounts_of_one_number_at_two_connections_open_their_own_balances(cast,
         (False, True),
         (True, False),
     ]
+
+
+def test_the_documents_behind_a_figure_lead_back_to_the_page_and_its_filter(bob, shop, cast):
+    came = reverse("growth", args=[cast.tenant.slug]) + "?view=quarters&period=24"
+    figure = reverse(
+        "behind", args=[cast.tenant.slug, "mrr", published().body["months"][-1]["month"]]
+    )
+    page = bob.get(figure, headers={"referer": f"http://testserver{came}"}, follow=True)
+    crumb = re.search(r'class="crumbs"><a href="([^"]+)">([^<]+)', page.content.decode())
+    assert (html.unescape(crumb[1]), crumb[2]) == (came, "Growth")
+    # The way is still known after a look at one of the documents.
+    here = page.redirect_chain[0][0].removeprefix("?")
+    document = re.search(
+        r'href="(/t/[^"]+/(?:customers|subscriptions)/[^"]+)"', page.content.decode()
+    )
+    opened = bob.get(document[1], headers={"referer": f"http://testserver{figure}?{here}"})
+    up = re.search(r'class="crumbs"><a href="([^"]+)">', opened.content.decode())
+    back = bob.get(html.unescape(up[1]), headers={"referer": f"http://testserver{document[1]}"})
+    assert f'<a href="{html.escape(came)}">Growth</a>' in back.content.decode()
+
+
+@pytest.mark.parametrize(
+    "came",
+    ["https://evil.example/t/x/growth/", "//evil.example/", "/t/another-oy/growth/", "/none/"],
+)
+def test_a_way_back_leads_nowhere_else(bob, shop, cast, came):
+    figure = reverse(
+        "behind", args=[cast.tenant.slug, "mrr", published().body["months"][-1]["month"]]
+    )
+    page = bob.get(figure, {"came": came}).content.decode()
+    assert (
+        f'<a href="{reverse("financial", args=[cast.tenant.slug])}">Financial reporting</a>' in page
+    )
+    assert "evil.example" not in page.split("<main")[1].split("</h1>")[0]
