@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,14 +16,15 @@ from calqsync.tenancy.models import Tenant
 from reporting import parts
 from reporting.body import Body
 from reporting.domain import rounding
-from reporting.domain.arrays import Flags, as_int64
-from reporting.domain.movements import SIGNS, Movement, Movements, movements
-from reporting.domain.mrr import CustomerMonths, Free, Spans, kept_free, month_table
+from reporting.domain.arrays import as_int64
+from reporting.domain.movements import SIGNS, Movements
+from reporting.domain.mrr import CustomerMonths, Free, kept_free, month_table
 from reporting.domain.segments import ADJUSTMENT, OTHER
-from reporting.models import CustomerFigure, LineFigure, ReportPart, ReportSettings
+from reporting.models import LineFigure, ReportPart, ReportSettings
 from reporting.parts import Segment, Segments
 from reporting.selectors.behind.growth import MOVEMENTS, mrr_lines
 from reporting.selectors.behind.kinds import Kind, Part, column, customer_rows_by_id
+from reporting.selectors.behind.tables import counted_from, line_spans, moved_between, paused
 from reporting.selectors.frame import Words
 
 FIGURES = frozenset({"mrr", "customers", "fx", *MOVEMENTS})
@@ -119,71 +120,31 @@ def _lines_of(dimension: str, segment: Segment, found: Segments) -> QuerySet[Lin
 def _measured(
     lines: QuerySet[LineFigure], index: int, currency: str
 ) -> tuple[CustomerMonths, Movements]:
-    """The segment's customers up to the month, as the engine classifies them."""
-    rows = list(
-        lines.filter(from_month__lte=index)
-        .exclude(mrr_e4=0)
-        .values_list("customer_id", "from_month", "to_month", "mrr_e4", "line__invoice__currency")
-        .annotate(net=F("line__net_minor"), acc=F("line__net_acc_minor"))
-    )
-    customer, begins, stops, e4 = (as_int64([row[place] for row in rows]) for place in range(4))
-    first = min([index, *begins.tolist()])
-    codes = {name: code for code, name in enumerate(sorted({row[4] for row in rows} - {currency}))}
-    native = [int(row[3]) * row[5] // row[6] if row[6] else 0 for row in rows]
-    spans = Spans(
-        row=np.arange(len(rows)),
-        first=begins - first,
-        after=stops - first,
-        mrr=e4,
-        native=as_int64(native),
-        foreign=as_int64([codes.get(row[4], -1) for row in rows]),
-    )
+    """The segment's customers up to the month, and what they did in it, as the engine has it."""
+    lines = lines.filter(from_month__lte=index)
+    customer, spans = line_spans(lines, currency)
+    first = min([index, *spans.first.tolist()])
     months = np.arange(first, index + 1, dtype=np.int64)
+    spans = counted_from(spans, first)
     table = month_table(np.unique(customer), customer, spans, months, floor=False)
     chosen = ReportSettings.objects.first() or ReportSettings()
     if chosen.free_plans == "kept":
-        table = _with_free(table, lines, first, index)
-    pauses_churn = chosen.pause_handling == "churn"
-    if not pauses_churn:
-        table = replace(table, away=_away(table))
-    moved = movements(
-        table,
-        np.arange(len(months), dtype=np.int64),
-        tolerance_bp=chosen.tolerance_bp,
-        reactivation_months=chosen.reactivation_months,
-        pauses_churn=pauses_churn,
-    )
-    return table, moved
+        table = _with_free(table, lines, first)
+    if chosen.pause_handling != "churn":
+        table = replace(table, away=paused(table))
+    return table, moved_between(table, index - 1, index, chosen)
 
 
-def _with_free(
-    table: CustomerMonths, lines: QuerySet[LineFigure], first: int, index: int
-) -> CustomerMonths:
+def _with_free(table: CustomerMonths, lines: QuerySet[LineFigure], first: int) -> CustomerMonths:
     """The table with those who stay customers on plans made free."""
     rows = (
-        lines.filter(Q(line__net_minor=0) | Q(reason="discount_row"), from_month__lte=index)
+        lines.filter(Q(line__net_minor=0) | Q(reason="discount_row"))
         .exclude(line__invoice__is_credit=True)
         .values_list("customer_id", "from_month", "to_month")
     )
     found = as_int64(list(rows)).reshape(-1, 3)
     free = Free(row=np.arange(len(found)), first=found[:, 1] - first, after=found[:, 2] - first)
     return kept_free(table, table.customers, found[:, 0], free)
-
-
-def _away(table: CustomerMonths) -> Flags:
-    """Where all of a customer's MRR stands still by a pause, as its published movements say."""
-    away = np.zeros(np.shape(table.mrr), dtype=np.bool_)
-    rows = CustomerFigure.objects.filter(customer__in=table.customers.tolist())
-    for customer, first, mrr, moves in rows.values_list(
-        "customer_id", "first_month", "mrr_e4", "moves"
-    ):
-        row, gone = int(np.searchsorted(table.customers, customer)), False
-        for place, kind in enumerate(moves):
-            gone = kind == Movement.PAUSE or (gone and kind == Movement.NONE)
-            column = first + place - int(table.months[0])
-            if gone and not mrr[place] and 0 <= column < len(table.months):
-                away[row, column] = True
-    return away
 
 
 def _lifted(title: str, row: Any, figure: str, month: str, body: Body) -> Kind:
