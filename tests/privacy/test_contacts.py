@@ -117,6 +117,19 @@ def test_what_people_say_of_rows_and_bank_events_is_logged_without_their_words(m
         assert naming(["meikäläinen"]) == 0
 
 
+@pytest.mark.parametrize(
+    "name", ['Matti "Masa" Meikäläinen', "Meikäläinen\\Toinen", "o'Malli, 100%_"]
+)
+def test_the_log_is_searched_for_a_name_whatever_signs_it_has(made, name):
+    cast, _customer = made
+    with scope.tenant(cast.tenant.pk):
+        audit(act="cash.marked", by=cast.bob, target=name)
+        audit(act="subscription.edited", by=cast.bob, before={"x": f"1|n:{name}|EUR"})
+        audit(act="subscription.edited", by=cast.bob, after={"x": [name.upper()]})
+        audit(act="subscription.edited", by=cast.bob, after={"x": "Matti Masa Meikäläinen"})
+        assert naming([name]) == 3
+
+
 def test_an_erasure_tells_how_often_the_log_names_the_contact_from_earlier_days(client, made):
     cast, customer = made
     with scope.tenant(cast.tenant.pk):

@@ -121,8 +121,10 @@ def naming(words: Iterable[str]) -> int:
     """How many rows of the log of the tenant in scope hold one of these words."""
     found = Q()
     for word in filter(None, words):
-        for name in ("target", "said_before", "said_after"):
-            found |= Q(**{f"{name}__icontains": word})
+        # As the text of JSON has it, where quotes and backslashes are escaped.
+        escaped = json.dumps(word, ensure_ascii=False)[1:-1]
+        found |= Q(target__icontains=word)
+        found |= Q(said_before__icontains=escaped) | Q(said_after__icontains=escaped)
     if not found:
         return 0
     said = {f"said_{name}": Cast(name, TextField()) for name in ("before", "after")}
