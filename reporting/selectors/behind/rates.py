@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy.models import Tenant
-from reporting.domain import rounding
+from reporting.domain import metrics, rounding
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure
 from reporting.selectors import frame
@@ -126,9 +126,8 @@ def _said(figure: str, over: Stretch, found: Sequence[Step], words: Words) -> tu
         text = _("%%(sum)s from %(count)s new customers") % {
             "count": words.count(row["new_customers"])
         }
-        each = Fraction(row["new_minor"], row["new_customers"] or 1)
-        value = words.money(rounding.minor(round(each * rounding.E4)), cents=True)
-        return _("MRR per new customer"), value, text
+        each = metrics.rounded(Fraction(row["new_minor"], row["new_customers"] or 1))
+        return _("MRR per new customer"), words.money(each, cents=True), text
     if figure == "quick_ratio":
         gained = sum(step.change for step in found if step.kind in _GAINS)
         lost = sum(-step.change for step in found if step.kind in _LOSSES)

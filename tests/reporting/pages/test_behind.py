@@ -13,7 +13,9 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import BankEvent, Connection
 from reporting.models import CashFigure
 from reporting.selectors import behind
-from reporting.selectors.frame import published
+from reporting.selectors.behind import rates
+from reporting.selectors.behind.steps import Stretch
+from reporting.selectors.frame import published, words_for
 from tests.factories import account_make, statement_make
 from tests.reporting.conftest import refreshed
 
@@ -35,7 +37,7 @@ COUNTS = {
 
 
 def parts(figure, month, body, tenant):
-    from reporting.selectors.frame import month_index, words_for
+    from reporting.selectors.frame import month_index
 
     return behind._kind(tenant, figure, month, month_index(month), body, words_for(tenant)).parts
 
@@ -62,6 +64,13 @@ def test_every_amount_of_every_month_is_the_sum_of_its_documents(book, cast):
     total = lambda found: sum(part.minor for part in found)  # noqa: E731
     assert walked(book, cast, MONEY, total) == {}
     assert walked(book, cast, LOSSES, lambda found: -total(found)) == {}
+
+
+def test_the_mrr_of_a_new_customer_is_rounded_once(cast):
+    row = {"new_minor": 2_512_499, "new_customers": 25_000}  # 100.49996 each
+    stretch = Stretch(row=row, index=0, name="")
+    _name, value, _text = rates._said("new_arpa", stretch, [], words_for(cast.tenant))
+    assert value == "€1.00"
 
 
 def test_every_count_of_customers_is_the_number_of_its_rows(book, cast):
