@@ -54,6 +54,13 @@ def test_a_pause_is_churn_that_says_so():
     assert (april.churned_customers, april.step.paused) == (1, 0)
 
 
+def test_the_paused_part_of_a_period_s_churn_is_of_all_its_months():
+    report = report_on(BOTH, as_of="2025-12-31", words=PAUSED)
+    year = report.summed(12)[0]
+    assert (year.step.churn, year.churn_paused) == (cents("100.00"), cents("100.00"))
+    assert report.by(3)[1].churn_paused == cents("100.00")
+
+
 def test_a_pause_may_stand_outside_churn_and_the_identity_holds():
     report = report_on(BOTH, as_of="2025-12-31", words=PAUSED, pauses_churn=False)
     for found in (period(report, "2025-04"), report.by(3)[1], report.summed(3)[1]):
