@@ -14,6 +14,7 @@ from reporting.api import shapes
 from reporting.api.base import CURSOR, LIMIT, Asked, Listed, One, Records
 from reporting.domain import rounding
 from reporting.domain.movements import Movement
+from reporting.domain.restated import BY_METRIC
 from reporting.selectors import frame
 from reporting.selectors.invoices import invoice_rows
 
@@ -329,10 +330,6 @@ class Payments(Listed):
         ]
 
 
-# Metrics of restatements that count customers; the others are money.
-_COUNTS = "customers"
-
-
 class Restatements(Listed):
     """What later computations changed in closed months, with the documents behind it."""
 
@@ -340,13 +337,14 @@ class Restatements(Listed):
     answers = shapes.Restatements
     asks = (
         Asked(name="month", kind="month", about="Of this month alone: YYYY-MM."),
+        Asked(name="metric", kind="choice", about="Of this figure alone.", choices=list(BY_METRIC)),
         LIMIT,
         CURSOR,
     )
 
     def rows(self, values: dict[str, Any]) -> QuerySet[Any]:
-        found: QuerySet[Any] = figures.Restatement.objects.all()
-        return found.filter(month=values["month"]) if "month" in values else found
+        asked = {name: values[name] for name in ("month", "metric") if name in values}
+        return figures.Restatement.objects.filter(**asked)
 
     def written(self, rows: Sequence[Any]) -> list[shapes.Restatement]:
         # A cause names documents and customers.
@@ -357,7 +355,8 @@ class Restatements(Listed):
                 "at": row.at,
                 "month": frame.month_text(row.month),
                 "metric": row.metric,
-                "unit": "customers" if row.metric.endswith(_COUNTS) else "minor",
+                "unit": "customers" if BY_METRIC[row.metric].counts else "minor",
+                "currency": row.currency or None,
                 "before": row.before_minor,
                 "after": row.after_minor,
                 "causes": [_cause(cause) for cause in row.causes] if named else [],

@@ -310,8 +310,8 @@ class Cause(TypedDict):
 class Restatement(TypedDict):
     """A closed month's figure that a later computation changed.
 
-    `unit` is that of before and after: minor units, or a number of customers. `causes` names
-    documents where the token may see them, and is empty where not.
+    `unit` is that of before and after: minor units of `currency`, or a number of customers.
+    `causes` names documents where the token may see them, and is empty where not.
     """
 
     id: UUID
@@ -319,6 +319,7 @@ class Restatement(TypedDict):
     month: str
     metric: str
     unit: str
+    currency: str | None
     before: int
     after: int
     causes: list[Cause]

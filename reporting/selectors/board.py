@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from calqsync.tenancy.models import Tenant
 from reporting.body import Runway
 from reporting.models import Restatement
-from reporting.selectors import aggregates, figures, frame, restatements
+from reporting.selectors import aggregates, figures, frame, restated_news
 from reporting.selectors.cashflow import cash_rows
 from reporting.selectors.figures import FiguresPage, Reading
 from reporting.selectors.financial import receivables_by_age, revenue_rows
@@ -22,6 +22,7 @@ from reporting.selectors.months import Month, Months, Row
 from reporting.selectors.movements import movement_rows, net_new
 from reporting.selectors.notes import loading_notes
 from reporting.selectors.rates import rates
+from reporting.selectors.restatements import Teller
 from reporting.selectors.sentences import why
 from reporting.selectors.tiles import runway_words
 
@@ -172,14 +173,14 @@ def _runway(runway: Runway, words: Words) -> dict[str, Any]:
 
 def _restated(read: Reading, month: str) -> list[dict[str, str]]:
     rows = Restatement.objects.filter(
-        metric="mrr",
         month__lt=frame.month_index(month),
         at__gte=datetime.combine(
             frame.month_start(month), datetime.min.time(), tzinfo=read.words.zone
         ),
-    ).order_by("-at", "-month")[:60]
-    teller = restatements.Teller(read.tenant, read.words, read.aggregates_only)
-    return restatements.lines_of(teller, list(rows))
+    )
+    teller = Teller(read.tenant, read.words, read.aggregates_only)
+    about = (restated_news.MRR, restated_news.REVENUE, restated_news.CASH)
+    return restated_news.lines_of(teller, rows, about)
 
 
 def _facts(found: frame.Published, words: Words) -> list[dict[str, Any]]:

@@ -1,31 +1,25 @@
-"""What later documents and words changed in closed months: in a line, as a list, one by one."""
+"""What later documents and words changed in closed months: as a list, and one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from calqsync.tenancy.audit.words import act_words
 from calqsync.tenancy.models import Tenant
-from integrations.models import Invoice
+from integrations.models import BankEvent, Invoice
+from reporting.domain.restated import BY_METRIC
 from reporting.models import Edit, Restatement
 from reporting.selectors import frame, listing, narrowing
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Listing
-
-# How long a restatement is news, and how many lines of it a page shows.
-NEWS = timedelta(days=31)
-LINES = 3
-COUNTS = {"customers"}
-_EVERYWHERE = {"account_added", "account_left_out", "settings", "documents_deleted"}
 
 
 def metric_names() -> dict[str, str]:
@@ -38,8 +32,18 @@ def metric_names() -> dict[str, str]:
         "reactivation": _("Reactivation"),
         "paused": _("Paused"),
         "fx": _("FX"),
+        "tolerated": _("Changes too small to count"),
         "customers": _("Customers"),
+        "revenue": _("Revenue"),
         "recurring": _("Recurring revenue"),
+        "non_recurring": _("One-off and usage revenue"),
+        "balance": _("Closing balance"),
+        "money_in": _("Money in"),
+        "money_out": _("Money out"),
+        "financing": _("Financing"),
+        "own_transfers": _("Own transfers"),
+        "unexplained": _("Not explained by statements"),
+        "burn": _("Net burn"),
     }
 
 
@@ -59,6 +63,12 @@ def cause_name(code: str) -> str:
         "account_left_out": _("account left out"),
         "documents_deleted": _("deleted documents"),
         "rounding": _("rounding"),
+        "event_added": _("bank event that came later"),
+        "event_removed": _("removed bank event"),
+        "event_edited": _("edited bank event"),
+        "statement_added": _("bank statement that came later"),
+        "statement_removed": _("removed bank statement"),
+        "balance_stated": _("balance that the bank states"),
     }
     return names.get(code, code)
 
@@ -71,10 +81,15 @@ class Teller:
     words: Words
     aggregates_only: bool
 
-    def amount(self, metric: str, minor: int, *, signed: bool = False) -> str:
-        if metric in COUNTS:
-            return self.words.count(minor, signed=signed)
-        return self.words.amount(minor, signed=signed)
+    def amount(self, row: Restatement, value: int, *, signed: bool = False) -> str:
+        """What the row's figure is measured in: money with its currency, or a number."""
+        if BY_METRIC[row.metric].counts:
+            return self.words.count(value, signed=signed)
+        return self.words_of(row).money(value, cents=True, signed=signed)
+
+    def words_of(self, row: Restatement) -> Words:
+        """Words in the currency that the figure had; before it was written down, the company's."""
+        return replace(self.words, currency=row.currency or self.words.currency)
 
     def cause(self, cause: Mapping[str, Any]) -> str:
         """ "credit note 1187", or "12 × edited invoice"."""
@@ -84,8 +99,15 @@ class Teller:
                 "count": self.words.count(params["count"]),
                 "cause": name,
             }
-        number = "" if self.aggregates_only else params.get("number", "")
-        return f"{name} {number}".strip()
+        return name if self.aggregates_only else f"{name} {self.document(params)}".strip()
+
+    def document(self, params: Mapping[str, Any]) -> str:
+        """How the document is called: an invoice by its number, the bank's by their days."""
+        if "day" in params:
+            return self.words.day(params["day"])
+        if "start" in params:
+            return f"{self.words.day(params['start'])} – {self.words.day(params['end'])}"
+        return str(params.get("number", ""))
 
     def causes(self, causes: Sequence[Mapping[str, Any]], *, most: int = 3) -> str:
         """The first causes, and how many more there are; each kind once without its number."""
@@ -96,62 +118,9 @@ class Teller:
         return ", ".join([*told[:most], rest])
 
 
-def news(
-    *, tenant: Tenant, words: Words, now: datetime, aggregates_only: bool
-) -> list[dict[str, str]]:
-    """ "March 2026 was restated by −240.00 €: credit note 1187", newest first, with the list.
-
-    Months after each other that changed by the same amount for the same reason are one line.
-    """
-    rows = list(
-        Restatement.objects.filter(metric="mrr", at__gt=now - NEWS).order_by("-at", "-month")[:60]
-    )
-    return lines_of(Teller(tenant, words, aggregates_only), rows)
-
-
-def lines_of(teller: Teller, rows: Sequence[Restatement]) -> list[dict[str, str]]:
-    """These restatements of MRR, newest first, in a few lines that lead to the list."""
-    url = reverse("restatements", args=[teller.tenant.slug])
-    runs: list[list[Restatement]] = []
-    for row in rows:
-        if runs and _continues(runs[-1][-1], row):
-            runs[-1].append(row)
-        else:
-            runs.append([row])
-    lines = [{"text": _line(teller, run), "url": f"{url}?metric=mrr"} for run in runs[:LINES]]
-    if len(runs) > LINES:
-        more = _("More months were restated lately.")
-        lines.append({"text": more, "url": f"{url}?metric=mrr"})
-    return lines
-
-
-def _continues(last: Restatement, row: Restatement) -> bool:
-    """Whether `row` tells of the month before `last` what `last` tells."""
-    if row.at != last.at or row.month != last.month - 1:
-        return False
-    # What concerns every month tells more as one line than month by month.
-    if {cause["code"] for cause in (*row.causes, *last.causes)} <= _EVERYWHERE:
-        return True
-    return row.causes == last.causes and _by(row) == _by(last)
-
-
-def _by(row: Restatement) -> int:
+def change_of(row: Restatement) -> int:
+    """By how much the figure changed, in its own unit."""
     return row.after_minor - row.before_minor
-
-
-def _line(teller: Teller, run: Sequence[Restatement]) -> str:
-    last, first = run[0], run[-1]
-    values = {
-        "by": teller.words.money(_by(last), cents=True, signed=True),
-        "why": teller.causes(last.causes),
-        "last": teller.words.month(frame.month_text(last.month), long=True),
-        "first": teller.words.month(frame.month_text(first.month), long=True),
-    }
-    if len({_by(row) for row in run}) > 1:
-        return _("%(first)s to %(last)s were restated: %(why)s") % values
-    if len(run) > 1:
-        return _("%(first)s to %(last)s were restated by %(by)s each: %(why)s") % values
-    return _("%(last)s was restated by %(by)s: %(why)s") % values
 
 
 def restatements_list(
@@ -173,8 +142,8 @@ def restatements_list(
         return listing.Column(
             key=key,
             label=label,
-            value=lambda row: _file_amount(row.metric, getattr(row, field), words),
-            cell=lambda row: teller.amount(row.metric, getattr(row, field), signed=signed),
+            value=lambda row: _file_amount(row, getattr(row, field), teller),
+            cell=lambda row: listing.whole(teller.amount(row, getattr(row, field), signed=signed)),
             order=field,
             numeric=True,
         )
@@ -192,10 +161,16 @@ def restatements_list(
         amount("after", _("After"), "after_minor"),
         amount("change", _("Change"), "change", signed=True),
         listing.text(
+            "currency",
+            _("Currency"),
+            lambda row: "" if BY_METRIC[row.metric].counts else teller.words_of(row).currency,
+            on_page=False,
+        ),
+        listing.text(
             "why",
             _("Why"),
             lambda row: "; ".join(
-                f"{teller.cause(cause)} {_file_amount(row.metric, cause['amount_minor'], words)}"
+                f"{teller.cause(cause)} {_file_amount(row, cause['amount_minor'], teller)}"
                 for cause in row.causes
             ),
             cell=lambda row: teller.causes(row.causes),
@@ -231,8 +206,10 @@ def restatements_list(
     )
 
 
-def _file_amount(metric: str, minor: int, words: Words) -> Any:
-    return minor if metric in COUNTS else listing.major(minor, words.currency)
+def _file_amount(row: Restatement, value: int, teller: Teller) -> Any:
+    if BY_METRIC[row.metric].counts:
+        return value
+    return listing.major(value, teller.words_of(row).currency)
 
 
 def _months(words: Words) -> list[tuple[str, str]]:
@@ -258,40 +235,43 @@ def restatement_page(
     words = frame.words_for(tenant)
     teller = Teller(tenant, words, aggregates_only=False)
     shown = Paginator(restatement.causes, listing.PAGE).get_page(page)
-    told = _Told.of(tenant, list(shown.object_list))
-    name = metric_names().get(restatement.metric, restatement.metric)
+    told = _Told.of(teller, list(shown.object_list))
+    figure = metric_names()[restatement.metric]
     text = frame.month_text(restatement.month)
+    counts = BY_METRIC[restatement.metric].counts
+    own = teller.words_of(restatement)
 
-    def amount(minor: int, *, signed: bool = False) -> str:
-        return teller.amount(restatement.metric, minor, signed=signed)
+    def change(value: int) -> str:
+        return (own.count if counts else own.amount)(value, signed=True)
 
     rows = [
         {
             "url": "",
             "cells": [
-                teller.cause(cause).capitalize(),
+                cause_name(cause["code"]).capitalize()
+                if "count" not in cause["params"]
+                else teller.cause(cause),
                 *told.cells(cause),
-                amount(cause["amount_minor"], signed=True),
+                change(cause["amount_minor"]),
             ],
         }
         for cause in shown.object_list
     ]
-    change = amount(_by(restatement), signed=True)
     count = len(restatement.causes)
     return RestatementPage(
         title=_("%(figure)s of %(month)s, restated")
-        % {"figure": name, "month": words.month(text, long=True)},
-        change=change,
+        % {"figure": figure, "month": words.month(text, long=True)},
+        change=teller.amount(restatement, change_of(restatement), signed=True),
         lead=_("from %(before)s to %(after)s on %(day)s")
         % {
-            "before": amount(restatement.before_minor),
-            "after": amount(restatement.after_minor),
+            "before": teller.amount(restatement, restatement.before_minor),
+            "after": teller.amount(restatement, restatement.after_minor),
             "day": words.moment(restatement.at),
         },
         figure_url=frame.behind(tenant, restatement.metric, text),
         listing={
             "caption": _("What changed it"),
-            "currency": "" if restatement.metric in COUNTS else words.currency,
+            "currency": "" if counts else own.currency,
             "columns": [
                 {"key": "cause", "label": _("Cause")},
                 {"key": "document", "label": _("Document")},
@@ -299,7 +279,7 @@ def restatement_page(
                 {"key": "amount", "label": _("Change"), "numeric": True},
             ],
             "rows": rows,
-            "total": {"label": _("Sum"), "cells": ["", "", change]},
+            "total": {"label": _("Sum"), "cells": ["", "", change(change_of(restatement))]},
             "count_text": ngettext("%d cause", "%d causes", count) % count,
             "page": shown,
             "empty": {"title": _("Nothing changed it"), "text": ""},
@@ -309,33 +289,40 @@ def restatement_page(
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Documents and people of causes, read at once; deleted ones are told by number."""
+    """Documents and people of causes, read at once; deleted ones are told by number or day."""
 
-    tenant: Tenant
+    teller: Teller
     invoices: Mapping[str, Invoice]
+    events: Mapping[str, BankEvent]
     edits: Mapping[str, Edit]
 
     @classmethod
-    def of(cls, tenant: Tenant, causes: Sequence[Mapping[str, Any]]) -> _Told:
-        def ids(name: str) -> set[str]:
-            return {cause["params"][name] for cause in causes if name in cause["params"]}
+    def of(cls, teller: Teller, causes: Sequence[Mapping[str, Any]]) -> _Told:
+        def found(name: str, rows: QuerySet[Any]) -> dict[str, Any]:
+            ids = {cause["params"][name] for cause in causes if name in cause["params"]}
+            return {str(row.public_id): row for row in rows.filter(public_id__in=ids) if ids}
 
-        invoices = Invoice.objects.filter(public_id__in=ids("invoice")).select_related("customer")
-        edits = Edit.objects.filter(public_id__in=ids("edit")).select_related("by")
         return cls(
-            tenant,
-            {str(one.public_id): one for one in invoices},
-            {str(one.public_id): one for one in edits},
+            teller,
+            invoices=found("invoice", Invoice.objects.select_related("customer")),
+            events=found("event", BankEvent.objects.all()),
+            edits=found("edit", Edit.objects.select_related("by")),
         )
 
     def cells(self, cause: Mapping[str, Any]) -> list[Any]:
         return [self._document(cause["params"]), self._who(cause["params"])]
 
     def _document(self, params: Mapping[str, Any]) -> Any:
+        called = self.teller.document(params)
+        if "account" in params:
+            return {"text": called, "sub": params["account"]}
+        if event := self.events.get(params.get("event", "")):
+            sub = " · ".join(one for one in (event.counterparty, event.message, event.iban) if one)
+            return {"text": called, "sub": sub}
         invoice = self.invoices.get(params.get("invoice", ""))
         if invoice is None:
-            return params.get("number", "")
-        url = reverse("invoice", args=[self.tenant.slug, invoice.public_id])
+            return called
+        url = reverse("invoice", args=[self.teller.tenant.slug, invoice.public_id])
         customer = invoice.customer.name if invoice.customer else invoice.customer_name
         return {"text": str(invoice), "url": url, "sub": customer}
 

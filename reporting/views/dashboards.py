@@ -20,7 +20,7 @@ from calqsync.tenancy.context import roles_of
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.pieces import Pieces
 from reporting import exports
-from reporting.selectors import aggregates, checklist, frame, kept, restatements, versions
+from reporting.selectors import aggregates, checklist, frame, kept, restated_news, versions
 from reporting.selectors import behind as behind_selectors
 from reporting.selectors import recognition as recognition_selectors
 from reporting.selectors.board import board_page
@@ -189,13 +189,22 @@ def _facts(request: TenantRequest, state: kept.State, now: datetime) -> tuple[ob
     )
 
 
+# Of which figures a page tells that closed months changed.
+_TOLD: dict[Callable[..., Any], restated_news.About] = {
+    financial_page: (restated_news.MRR, restated_news.REVENUE),
+    growth_page: (restated_news.MRR,),
+    cashflow_page: (restated_news.CASH,),
+}
+
+
 def _current(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, Any]:
     """What no piece holds, for it changes beside the figures: first steps, and what is news."""
     unnamed = not request.membership.may(Role.VIEWER)
     shown: dict[str, Any] = {}
-    if page_of in (financial_page, growth_page):
-        shown["restated"] = restatements.news(
+    if about := _TOLD.get(page_of):
+        shown["restated"] = restated_news.news(
             tenant=request.tenant,
+            about=about,
             words=frame.words_for(request.tenant),
             now=timezone.now(),
             aggregates_only=unnamed,
