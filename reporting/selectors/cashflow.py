@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from calqsync.tenancy.models import Tenant
 from reporting.body import Account, Body
 from reporting.selectors import aggregates, frame
-from reporting.selectors.behind.money import account_figure
+from reporting.selectors.behind.cash import account_figure
 from reporting.selectors.financial import receivables_by_age
 from reporting.selectors.frame import Period, Published, Words, behind
 from reporting.selectors.months import Months, Row

@@ -9,7 +9,6 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
 from reporting.domain import rounding
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, LineFigure
@@ -17,7 +16,8 @@ from reporting.selectors import frame
 from reporting.selectors.behind.kinds import (
     Kind,
     Part,
-    column,
+    Question,
+    customer_columns,
     customer_rows,
     invoice_columns,
     invoice_rows,
@@ -28,8 +28,9 @@ COHORT = "cohort-"
 _CUSTOMERS = "-customers"
 
 
-def cohort_kind(tenant: Tenant, figure: str, month: str, index: int, words: Words) -> Kind:
-    """Customers whose first MRR is in the cohort's month, with what they bring in `month`."""
+def cohort_kind(asked: Question) -> Kind:
+    """Customers whose first MRR is in the cohort's month, with what they bring in the month."""
+    figure, index, words = asked.figure, asked.index, asked.words
     counts = figure.endswith(_CUSTOMERS)
     name = figure.removeprefix(COHORT).removesuffix(_CUSTOMERS)
     try:
@@ -50,15 +51,15 @@ def cohort_kind(tenant: Tenant, figure: str, month: str, index: int, words: Word
     shares = rounding.list_minor([e4 for _pk, e4 in found])
     return Kind(
         _("Customers since %(cohort)s, in %(month)s")
-        % {"cohort": words.month(name, long=True), "month": words.month(month, long=True)},
+        % {"cohort": words.month(name, long=True), **asked.said},
         _(
             "Customers whose first recurring revenue is in that month:"
             " %(kept)s of %(base)s, %(rate)s."
         )
         % _kept(counts, [e4 for _pk, e4 in found], start, words),
         [Part(pk, int(share)) for (pk, _e4), share in zip(found, shares, strict=True)],
-        [column("customer", _("Customer")), column("business_id", _("Business id"))],
-        customer_rows(tenant),
+        customer_columns(),
+        customer_rows(asked),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
         counts_rows=counts,
     )
@@ -76,8 +77,9 @@ def _kept(counts: bool, now: Sequence[int], start: Sequence[int], words: Words) 
     return {"kept": said[0], "base": said[1], "rate": words.rate(rate)}
 
 
-def first_invoices_kind(tenant: Tenant, month: str, index: int, words: Words) -> Kind:
+def first_invoices_kind(asked: Question) -> Kind:
     """What the first invoice of each new customer of the month asks for subscriptions."""
+    index, words = asked.index, asked.words
     new = _new_customers(index)
     chosen: dict[int, tuple[Any, int]] = {}
     sums: dict[int, int] = {}
@@ -96,12 +98,12 @@ def first_invoices_kind(tenant: Tenant, month: str, index: int, words: Words) ->
     parts.sort(key=lambda part: (-part.minor, part.key))
     average = (2 * sum(sums.values()) + len(new)) // (2 * len(new)) if new else 0
     return Kind(
-        _("First invoices of new customers, %(month)s") % {"month": words.month(month, long=True)},
+        _("First invoices of new customers, %(month)s") % asked.said,
         _("Subscription lines of each new customer's first invoice; shared by %(count)s customers.")
         % {"count": words.count(len(new))},
         parts,
         invoice_columns(),
-        invoice_rows(tenant, words),
+        invoice_rows(asked),
         lambda n: ngettext("%d invoice", "%d invoices", n) % n,
         headline=words.money(average, cents=True) if new else "",
     )

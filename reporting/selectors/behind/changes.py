@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
 from integrations.models import Customer
-from reporting.body import Body
 from reporting.domain import rounding
 from reporting.models import CustomerFigure, LineFigure
 from reporting.selectors import narrowing
 from reporting.selectors.behind import growth
-from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
+from reporting.selectors.behind.kinds import (
+    Kind,
+    Part,
+    Question,
+    Rows,
+    column,
+    covered,
+    customer_url,
+    invoice_url,
+    shared,
+)
 from reporting.selectors.behind.steps import stretch
-from reporting.selectors.frame import Words
 
 CHANGE = "change-"
 # Rows that are no invoice line.
@@ -33,39 +40,63 @@ def _others() -> dict[int, str]:
     }
 
 
-def change_kind(
-    tenant: Tenant, public_id: str, month: str, index: int, body: Body, words: Words
-) -> Kind:
+def change_kind(asked: Question) -> Kind:
     """Lines of one snapshot that do not stand in the other, adding up to the customer's change.
 
     What stands at both month ends cancels out and is left out, and so does what lifts a customer
     to 0 unless it changed.
     """
-    asked = narrowing.readable_id(public_id)
-    customer = Customer.objects.filter(public_id=asked).first() if asked else None
-    figure = CustomerFigure.objects.filter(customer=customer).first() if customer else None
-    if customer is None or figure is None or index < figure.first_month:
-        raise Http404
-    place = index - figure.first_month
-    if place >= len(figure.mrr_e4):
-        raise Http404
-    series = [0, *figure.mrr_e4]
-    before, after = series[place], series[place + 1]
-    lines = LineFigure.objects.filter(customer=customer, counted=True).exclude(mrr_e4=0)
-    came = lines.filter(from_month=index, to_month__gt=index)
-    ended = lines.filter(from_month__lt=index, to_month=index)
-    exact = [(pk, e4) for pk, e4 in came.order_by("pk").values_list("pk", "mrr_e4")]
-    exact += [(pk, -e4) for pk, e4 in ended.order_by("pk").values_list("pk", "mrr_e4")]
+    figure, place = _place_of(asked)
+    customer = figure.customer
+    before, after = [0, *figure.mrr_e4][place : place + 2]
     rates = figure.fx_e4[place] if place < len(figure.fx_e4) else 0
+    exact = _came_and_ended(customer, asked.index)
     # Credits that exceed invoices count as 0; what exchange rates did stands in the FX row.
     others = {_LIFTED: after - before - sum(e4 for _pk, e4 in exact), _RATES: -rates}
-    keys = [*exact, *((key, e4) for key, e4 in others.items() if e4)]
-    keys.sort(key=lambda pair: (-pair[1], pair[0]))
-    total = _listed(tenant, figure, month, index, body, words)
+    exact += [(key, e4) for key, e4 in others.items() if e4]
+    exact.sort(key=lambda pair: (-pair[1], pair[0]))
+    total = _listed(asked, figure)
     if total is None:
         total = rounding.minor(after - before - rates)
-    shares = rounding.share_out([e4 for _pk, e4 in keys], total)
+    return Kind(
+        _("%(customer)s in %(month)s") % {"customer": customer.name, **asked.said},
+        _("MRR went from %(before)s to %(after)s: invoice lines that came, less those that ended.")
+        % {
+            "before": asked.words.money(rounding.minor(before), cents=True),
+            "after": asked.words.money(rounding.minor(after), cents=True),
+        },
+        shared(exact, total),
+        [
+            column("line", _("Line")),
+            column("what", _("What happened")),
+            column("invoice", _("Invoice")),
+            column("period", _("Covers")),
+        ],
+        _rows(asked),
+        lambda n: ngettext("%d invoice line", "%d invoice lines", n) % n,
+        links=((_("Open the customer"), customer_url(asked.tenant, customer.public_id)),),
+    )
 
+
+def _place_of(asked: Question) -> tuple[CustomerFigure, int]:
+    """The customer's figures and the month's place in them; raises Http404 for none."""
+    public_id = narrowing.readable_id(asked.figure.removeprefix(CHANGE))
+    figures = CustomerFigure.objects.filter(customer__public_id=public_id)
+    found = figures.select_related("customer").first() if public_id else None
+    if found is None or not 0 <= asked.index - found.first_month < len(found.mrr_e4):
+        raise Http404
+    return found, asked.index - found.first_month
+
+
+def _came_and_ended(customer: Customer, index: int) -> list[tuple[int, int]]:
+    """The lines that begin to stand in the month, and less those that stood last before it."""
+    lines = LineFigure.objects.filter(customer=customer, counted=True).exclude(mrr_e4=0)
+    came = lines.filter(from_month=index, to_month__gt=index).values_list("pk", "mrr_e4")
+    ended = lines.filter(from_month__lt=index, to_month=index).values_list("pk", "mrr_e4")
+    return [*came, *((pk, -e4) for pk, e4 in ended)]
+
+
+def _rows(asked: Question) -> Rows:
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = LineFigure.objects.select_related("line__invoice").in_bulk(
             [part.key for part in shown if part.key > 0]
@@ -76,44 +107,21 @@ def change_kind(
                 continue
             made = found[part.key]
             invoice = made.line.invoice
-            span = _("%(start)s – %(end)s") % {
-                "start": words.day(made.start),
-                "end": words.day(made.end - timedelta(days=1) if made.end else None),
-            }
-            word = _("Came") if made.from_month == index else _("Ended")
-            url = invoice_url(tenant, invoice.public_id)
-            yield made.line.name, [word, {"text": str(invoice), "url": url}, span], ""
+            word = _("Came") if made.from_month == asked.index else _("Ended")
+            number = {"text": str(invoice), "url": invoice_url(asked.tenant, invoice.public_id)}
+            yield made.line.name, [word, number, covered(made, asked.words)], ""
 
-    return Kind(
-        _("%(customer)s in %(month)s")
-        % {"customer": customer.name, "month": words.month(month, long=True)},
-        _("MRR went from %(before)s to %(after)s: invoice lines that came, less those that ended.")
-        % {
-            "before": words.money(rounding.minor(before), cents=True),
-            "after": words.money(rounding.minor(after), cents=True),
-        },
-        [Part(pk, int(share)) for (pk, _e4), share in zip(keys, shares, strict=True)],
-        [
-            column("line", _("Line")),
-            column("what", _("What happened")),
-            column("invoice", _("Invoice")),
-            column("period", _("Covers")),
-        ],
-        rows,
-        lambda n: ngettext("%d invoice line", "%d invoice lines", n) % n,
-        links=((_("Open the customer"), customer_url(tenant, customer.public_id)),),
-    )
+    return rows
 
 
-def _listed(
-    tenant: Tenant, figure: Any, month: str, index: int, body: Body, words: Words
-) -> int | None:
+def _listed(asked: Question, figure: CustomerFigure) -> int | None:
     """What the customer is listed with under the month's movement; None where it made none."""
-    names = {number: name for name, number in growth.MOVEMENTS.items()}
-    place = index - figure.first_month
+    names: dict[int, str] = {number: name for name, number in growth.MOVEMENTS.items()}
+    place = asked.index - figure.first_month
     name = names.get(figure.moves[place]) if place < len(figure.moves) else None
     if name is None:
         return None
-    found = stretch(month, index, body, words)
-    parts = growth.movement(tenant, name, found, words).parts
+    # Of the month itself, whatever the page before this one showed.
+    own = replace(asked, query={})
+    parts = growth.movement(own, name, stretch(own)).parts
     return next((part.minor for part in parts if part.key.pk == figure.pk), None)

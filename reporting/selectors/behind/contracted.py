@@ -7,28 +7,21 @@ from datetime import date, timedelta
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Tenant
-from reporting.body import Body
-from reporting.domain import rounding
 from reporting.domain.contracted import KNOWN_MONTHS, RENEWED_DAYS
 from reporting.domain.periods import add_months_date
 from reporting.models import LineFigure, SubscriptionDecision
 from reporting.selectors import frame
-from reporting.selectors.behind.growth import covering, line_kind, month_row
-from reporting.selectors.behind.kinds import Kind, Part
-from reporting.selectors.frame import Words
+from reporting.selectors.behind.growth import covering, largest, line_kind, month_row
+from reporting.selectors.behind.kinds import Kind, Part, Question, shared
 
 FIGURES = frozenset({"signed", "ending", "contracted"})
 
 
-def contracted_kind(
-    tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words
-) -> Kind:
+def contracted_kind(asked: Question) -> Kind:
     """The lines behind what is invoiced for later, what is known to end, and the sum of all."""
-    row = month_row(body, month)
-    said = {"month": words.month(month, long=True)}
-    signed = _shared(_signed(index, body), row["contracted_minor"])
-    ending = _shared(_ending(index, body), -row["ending_minor"])
+    row, figure, said = month_row(asked), asked.figure, asked.said
+    signed = _parts(_signed(asked), row["contracted_minor"])
+    ending = _parts(_ending(asked), -row["ending_minor"])
     if figure == "signed":
         title, parts = _("Invoiced, not yet begun: %(month)s") % said, signed
         lead = _("Every line invoiced by the snapshot day for service that begins after it.")
@@ -41,40 +34,36 @@ def contracted_kind(
     else:
         title = _("Contracted MRR of %(month)s") % said
         lead = _("Lines that cover the snapshot day and do not end, and lines yet to begin.")
-        standing = covering(month, index, body)
-        shares = rounding.share_out([e4 for _key, e4 in standing], row["mrr_minor"])
         gone = {part.key: part.minor for part in ending}
         parts = [
-            Part(key, int(share) + (gone.get(key, 0) if isinstance(key, int) else 0))
-            for (key, _e4), share in zip(standing, shares, strict=True)
+            Part(one.key, one.minor + (gone.get(one.key, 0) if isinstance(one.key, int) else 0))
+            for one in shared(covering(asked), row["mrr_minor"])
         ]
         parts = [*(part for part in parts if part.minor), *signed]
-    return line_kind(tenant, title, lead, parts, words)
+    return line_kind(asked, title, lead, parts)
 
 
-def _shared(lines: QuerySet[LineFigure], total: int) -> list[Part]:
-    found = list(lines.exclude(mrr_e4=0).order_by("-mrr_e4", "pk").values_list("pk", "mrr_e4"))
+def _parts(lines: QuerySet[LineFigure], total: int) -> list[Part]:
     sign = -1 if total < 0 else 1
-    shares = rounding.share_out([e4 * sign for _pk, e4 in found], total)
-    return [Part(pk, int(share)) for (pk, _e4), share in zip(found, shares, strict=True)]
+    return shared([(pk, e4 * sign) for pk, e4 in largest(lines)], total)
 
 
-def _snapshot(index: int, body: Body) -> date:
-    after = frame.month_start(frame.month_text(index + 1))
-    return min(after - timedelta(days=1), date.fromisoformat(body["as_of"]))
+def _snapshot(asked: Question) -> date:
+    after = frame.month_start(frame.month_text(asked.index + 1))
+    return min(after - timedelta(days=1), date.fromisoformat(asked.body["as_of"]))
 
 
-def _signed(index: int, body: Body) -> QuerySet[LineFigure]:
-    day = _snapshot(index, body)
+def _signed(asked: Question) -> QuerySet[LineFigure]:
+    day = _snapshot(asked)
     return LineFigure.objects.filter(counted=True, line__invoice__date__lte=day, start__gt=day)
 
 
-def _ending(index: int, body: Body) -> QuerySet[LineFigure]:
+def _ending(asked: Question) -> QuerySet[LineFigure]:
     """Lines of the snapshot whose successor in their subscription is invoiced, or whose end is set.
 
     What is awaited beyond its end is not known to end.
     """
-    day = _snapshot(index, body)
+    day, index = _snapshot(asked), asked.index
     after = frame.month_start(frame.month_text(index + 1))
     later = (
         LineFigure.objects.filter(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -11,8 +11,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
-from reporting.body import Body
+from integrations.models import Customer
 from reporting.domain import rounding
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, LineFigure
@@ -20,95 +19,73 @@ from reporting.selectors import frame
 from reporting.selectors.behind.kinds import (
     Kind,
     Part,
+    Question,
     Rows,
     column,
+    covered,
+    customer_columns,
+    customer_rows,
     customer_url,
     invoice_url,
+    shared,
 )
-from reporting.selectors.behind.steps import Stretch
+from reporting.selectors.behind.steps import Step, Stretch, stretch
 from reporting.selectors.frame import Words
 from reporting.selectors.movements import movement_names
 
 
-def month_row(body: Body, month: str) -> Any:
-    row = next((row for row in body["months"] if row["month"] == month), None)
+def month_row(asked: Question) -> Any:
+    """The month as it is published; raises Http404 where it is not."""
+    row = next((row for row in asked.body["months"] if row["month"] == asked.month), None)
     if row is None:
         raise Http404
     return row
 
 
-def mrr(tenant: Tenant, month_name: str, month: str, index: int, body: Body, words: Words) -> Kind:
+def mrr(asked: Question) -> Kind:
     """The lines that cover the snapshot day, each with its share of a month."""
-    return _covering(
-        tenant,
-        month,
-        index,
-        body,
-        words,
-        times=1,
-        total=month_row(body, month)["mrr_minor"],
-        title=_("MRR of %(month)s") % {"month": month_name},
-        lead=_("Every invoice line that covers the snapshot day, with its share of a month."),
-    )
+    total = month_row(asked)["mrr_minor"]
+    title = _("MRR of %(month)s") % asked.said
+    return line_kind(asked, title, _covers_the_day(), shared(covering(asked), total))
 
 
-def arr(tenant: Tenant, month_name: str, month: str, index: int, body: Body, words: Words) -> Kind:
+def arr(asked: Question) -> Kind:
     """The same lines over a year."""
-    return _covering(
-        tenant,
-        month,
-        index,
-        body,
-        words,
-        times=12,
-        total=month_row(body, month)["arr_minor"],
-        title=_("Annual run rate of %(month)s") % {"month": month_name},
-        lead=_("Every invoice line that covers the snapshot day: its share of a month × 12."),
+    year = [(key, e4 * 12) for key, e4 in covering(asked)]
+    return line_kind(
+        asked,
+        _("Annual run rate of %(month)s") % asked.said,
+        _("Every invoice line that covers the snapshot day: its share of a month × 12."),
+        shared(year, month_row(asked)["arr_minor"]),
     )
 
 
-def _covering(
-    tenant: Tenant,
-    month: str,
-    index: int,
-    body: Body,
-    words: Words,
-    *,
-    times: int,
-    total: int,
-    title: str,
-    lead: str,
-) -> Kind:
-    found = covering(month, index, body)
-    shares = rounding.share_out([e4 * times for _key, e4 in found], total)
-    parts = [Part(key, int(share)) for (key, _e4), share in zip(found, shares, strict=True)]
-    return line_kind(tenant, title, lead, parts, words)
-
-
-def covering(month: str, index: int, body: Body) -> list[tuple[Any, int]]:
+def covering(asked: Question) -> list[tuple[Any, int]]:
     """The lines that stand in a month's snapshot, and what lifts customers to 0, with their MRR."""
-    lines = (
-        LineFigure.objects.filter(counted=True, from_month__lte=index, to_month__gt=index)
-        .exclude(mrr_e4=0)
-        .order_by("-mrr_e4", "pk")
-        .values_list("pk", "mrr_e4")
+    lines = LineFigure.objects.filter(
+        counted=True, from_month__lte=asked.index, to_month__gt=asked.index
     )
-    extra = [(row, row["amount_e4"]) for row in body["adjustments"] if row["month"] == month]
-    return [*lines, *extra]
+    lifts = [row for row in asked.body["adjustments"] if row["month"] == asked.month]
+    return [*largest(lines), *((row, row["amount_e4"]) for row in lifts)]
 
 
-def mrr_lines(
-    tenant: Tenant, lines: QuerySet[LineFigure], total: int, title: str, words: Words
-) -> Kind:
+def largest(lines: QuerySet[LineFigure]) -> list[tuple[Any, int]]:
+    """Those of the lines that have MRR, with it, the largest first."""
+    return list(lines.exclude(mrr_e4=0).order_by("-mrr_e4", "pk").values_list("pk", "mrr_e4"))
+
+
+def mrr_lines(asked: Question, lines: QuerySet[LineFigure], total: int, title: str) -> Kind:
     """These lines, each with its share of a month, adding up to `total`."""
-    found = list(lines.order_by("-mrr_e4", "pk").values_list("pk", "mrr_e4"))
-    shares = rounding.share_out([e4 for _pk, e4 in found], total)
-    parts = [Part(pk, int(share)) for (pk, _e4), share in zip(found, shares, strict=True)]
-    lead = _("Every invoice line that covers the snapshot day, with its share of a month.")
-    return line_kind(tenant, title, lead, parts, words)
+    return line_kind(asked, title, _covers_the_day(), shared(largest(lines), total))
 
 
-def line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: Words) -> Kind:
+def _covers_the_day() -> str:
+    return _("Every invoice line that covers the snapshot day, with its share of a month.")
+
+
+def line_kind(asked: Question, title: str, lead: str, parts: list[Part]) -> Kind:
+    """Invoice lines by their ids, and customers lifted to 0 by their rows of adjustments."""
+
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = LineFigure.objects.select_related("line__invoice", "customer").in_bulk(
             [part.key for part in shown if isinstance(part.key, int)]
@@ -120,15 +97,11 @@ def line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: W
                 continue
             made = found[part.key]
             invoice = made.line.invoice
-            span = _("%(start)s – %(end)s") % {
-                "start": words.day(made.start),
-                "end": words.day(made.end - timedelta(days=1) if made.end else None),
-            }
-            number = {"text": str(invoice), "url": invoice_url(tenant, invoice.public_id)}
+            number = {"text": str(invoice), "url": invoice_url(asked.tenant, invoice.public_id)}
             yield (
                 made.customer.name,
-                [made.line.name, number, span],
-                customer_url(tenant, made.customer.public_id),
+                [made.line.name, number, covered(made, asked.words)],
+                customer_url(asked.tenant, made.customer.public_id),
             )
 
     return Kind(
@@ -146,34 +119,22 @@ def line_kind(tenant: Tenant, title: str, lead: str, parts: list[Part], words: W
     )
 
 
-def customers(
-    tenant: Tenant, month_name: str, month: str, index: int, body: Body, words: Words
-) -> Kind:
+def customers(asked: Question) -> Kind:
     """The customers who pay on the snapshot day, with what each brings a month."""
     paying = []
-    for pk, first, series in CustomerFigure.objects.filter(first_month__lte=index).values_list(
-        "pk", "first_month", "mrr_e4"
-    ):
-        place = index - first
+    for pk, first, series in CustomerFigure.objects.filter(
+        first_month__lte=asked.index
+    ).values_list("pk", "first_month", "mrr_e4"):
+        place = asked.index - first
         if place < len(series) and series[place] > 0:
             paying.append((pk, series[place]))
     paying.sort(key=lambda row: (-row[1], row[0]))
-    shares = rounding.share_out([e4 for _pk, e4 in paying], month_row(body, month)["mrr_minor"])
-
-    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
-        found = CustomerFigure.objects.select_related("customer").in_bulk(
-            [part.key for part in shown]
-        )
-        for part in shown:
-            customer = found[part.key].customer
-            yield customer.name, [customer.business_id], customer_url(tenant, customer.public_id)
-
     return Kind(
-        _("Customers of %(month)s") % {"month": month_name},
+        _("Customers of %(month)s") % asked.said,
         _("Customers with recurring revenue on the snapshot day, and their MRR."),
-        [Part(pk, int(share)) for (pk, _e4), share in zip(paying, shares, strict=True)],
-        [column("customer", _("Customer")), column("business_id", _("Business id"))],
-        rows,
+        shared(paying, month_row(asked)["mrr_minor"]),
+        customer_columns(),
+        customer_rows(asked),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
         counts_rows=True,
     )
@@ -189,28 +150,40 @@ MOVEMENTS = {
 }
 
 
-def movement(tenant: Tenant, figure: str, found: Stretch, words: Words) -> Kind:
+_CUSTOMERS = "-customers"
+MOVED = frozenset(name + end for name in (*MOVEMENTS, "fx") for end in ("", _CUSTOMERS))
+
+
+def movement_kind(asked: Question) -> Kind:
+    """What a movement of a month, quarter or year amounts to, or how many customers made it."""
+    found, name = stretch(asked), asked.figure.removesuffix(_CUSTOMERS)
+    made = movement(asked, name, found)
+    if asked.figure == "paused-customers":
+        # Who resumed stands in the list too, and is taken off the number.
+        return replace(made, headline=asked.words.count(found.row["paused_customers"]))
+    return replace(made, counts_rows=name != asked.figure)
+
+
+def movement(asked: Question, name: str, found: Stretch) -> Kind:
     """The customers behind one movement of a month, quarter or year, or behind exchange rates."""
-    sign = -1 if figure in {"contraction", "churn", "paused"} else 1
+    sign = -1 if name in {"contraction", "churn", "paused"} else 1
     moved = [
-        (one, one.fx if figure == "fx" else one.change * sign)
-        for one in found.steps(words.currency)
-        if (one.fx if figure == "fx" else one.kind == MOVEMENTS[figure])
+        (one, one.fx if name == "fx" else one.change * sign)
+        for one in found.steps(asked.words.currency)
+        if (one.fx if name == "fx" else one.kind == MOVEMENTS[name])
     ]
     moved.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk, pair[0].index))
-    shares = rounding.share_out([exact for _one, exact in moved], found.row[f"{figure}_minor"])
+    parts = shared(moved, found.row[f"{name}_minor"])
     return Kind(
-        _("%(movement)s of %(month)s")
-        % {"movement": movement_names()[figure], "month": found.name},
-        _moved_between(figure, found),
-        [Part(one, int(share) * sign) for (one, _exact), share in zip(moved, shares, strict=True)],
+        _("%(movement)s of %(month)s") % {"movement": movement_names()[name], "month": found.name},
+        _moved_between(name, found),
+        [Part(part.key, part.minor * sign) for part in parts],
         [
             column("customer", _("Customer")),
             *([column("month", _("Month"))] if found.summed else []),
-            {"key": "before", "label": _("MRR before"), "numeric": True},
-            {"key": "after", "label": _("MRR after"), "numeric": True},
+            *step_columns(),
         ],
-        _step_rows(tenant, found, words),
+        _step_rows(asked, found),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
     )
 
@@ -233,21 +206,44 @@ def _moved_between(figure: str, found: Stretch) -> str:
     )
 
 
-def _step_rows(tenant: Tenant, found: Stretch, words: Words) -> Rows:
-    """Customers with what they paid at both ends; one of a month opens the lines of its change."""
+def step_columns() -> list[dict[str, Any]]:
+    return [
+        {"key": "before", "label": _("MRR before"), "numeric": True},
+        {"key": "after", "label": _("MRR after"), "numeric": True},
+    ]
+
+
+def step_rows(asked: Question) -> Rows:
+    """Rows of parts whose keys are steps: customers with what they paid at both ends."""
 
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
-        known = CustomerFigure.objects.select_related("customer").in_bulk(
-            [part.key.pk for part in shown]
-        )
-        for part in shown:
-            one, customer = part.key, known[part.key.pk].customer
-            month = frame.month_text(one.index)
-            amounts = [words.amount(rounding.minor(value)) for value in (one.before, one.after)]
-            if found.length > 1 and not found.summed:
-                yield customer.name, amounts, customer_url(tenant, customer.public_id)
-                continue
-            url = frame.behind(tenant, f"change-{customer.public_id}", month)
-            yield customer.name, [words.month(month), *amounts] if found.summed else amounts, url
+        for _step, customer, amounts in _steps(shown, asked.words):
+            yield customer.name, amounts, customer_url(asked.tenant, customer.public_id)
 
     return rows
+
+
+def _step_rows(asked: Question, found: Stretch) -> Rows:
+    """As `step_rows`; but a step of one month opens the lines of its change."""
+    if found.length > 1 and not found.summed:
+        return step_rows(asked)
+
+    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
+        for one, customer, amounts in _steps(shown, asked.words):
+            month = frame.month_text(one.index)
+            url = frame.behind(asked.tenant, f"change-{customer.public_id}", month)
+            named = [asked.words.month(month)] if found.summed else []
+            yield customer.name, [*named, *amounts], url
+
+    return rows
+
+
+def _steps(shown: Sequence[Part], words: Words) -> Iterator[tuple[Step, Customer, list[str]]]:
+    """Each part's step, its customer, and its MRR at both ends as it is written."""
+    known = CustomerFigure.objects.select_related("customer").in_bulk(
+        [part.key.pk for part in shown]
+    )
+    for part in shown:
+        both = (part.key.before, part.key.after)
+        amounts = [words.amount(rounding.minor(value)) for value in both]
+        yield part.key, known[part.key.pk].customer, amounts

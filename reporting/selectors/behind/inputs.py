@@ -9,15 +9,12 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
 from reporting import parts
-from reporting.body import Body
 from reporting.models import ReportPart, ReportSettings
 from reporting.parts import Economics
 from reporting.selectors import frame
 from reporting.selectors.behind.growth import month_row
-from reporting.selectors.behind.kinds import Kind, Part, column
-from reporting.selectors.frame import Words
+from reporting.selectors.behind.kinds import Kind, Part, Question, column
 from reporting.selectors.months import written
 
 FIGURES = frozenset(
@@ -34,33 +31,34 @@ _FIELDS = {
 class _Inputs:
     """The inputs of one month's figures, each as a row: its name, its value, its documents."""
 
-    def __init__(self, tenant: Tenant, month: str, index: int, body: Body, words: Words) -> None:
+    def __init__(self, asked: Question) -> None:
         part = ReportPart.objects.filter(name=parts.ECONOMICS).first()
         self.part = cast(Economics, part.body) if part else {"months": [], "gross_margin_bp": None}
         self.by_month: dict[str, Any] = {row["month"]: row for row in self.part["months"]}
-        if month not in self.by_month:
+        if asked.month not in self.by_month:
             raise Http404
         self.settings = ReportSettings.objects.first() or ReportSettings()
-        self.tenant, self.month, self.index, self.words = tenant, month, index, words
-        self.body, self.row = body, self.by_month[month]
+        self.asked, self.words, self.row = asked, asked.words, self.by_month[asked.month]
 
     def value(self, figure: str) -> str:
         field = _FIELDS.get(figure, f"{figure}_minor")
         return written(self.words, _UNITS.get(figure, "money"), self.row[field])
 
     def of(self, figure: str) -> list[tuple[str, str, str]]:
-        lag = frame.month_text(self.index - self.settings.cac_lag_months)
+        lag = frame.month_text(self.asked.index - self.settings.cac_lag_months)
         cost = self.by_month.get(lag, {}).get("cost_minor")
         arpa = self._row(_("MRR per customer"), self.words.amount(self.row["arpa_minor"]), "arpa")
         churn = self._row(_("Customer churn, six months"), self.value("churn_6"), "churn_6")
-        growth = month_row(self.body, self.month)
+        growth = month_row(self.asked)
         net = self.words.rate(growth["net_churn_ppm"])
         chosen = f"ltv_{self.settings.ltv}"
         cac = self._row(_("CAC"), self.value("cac"), "cac")
         match figure:
             case "cost":
                 return [
-                    self._row(self._said(_("Acquisition cost"), self.month), self.value("cost"))
+                    self._row(
+                        self._said(_("Acquisition cost"), self.asked.month), self.value("cost")
+                    )
                 ]
             case "cac":
                 many = self.words.count(growth["new_customers"])
@@ -83,8 +81,8 @@ class _Inputs:
                         "churn-customers" if month["churned_customers"] else "",
                         month["month"],
                     )
-                    for month in self.body["months"]
-                    if 0 < self.index - frame.month_index(month["month"]) <= 6
+                    for month in self.asked.body["months"]
+                    if 0 < self.asked.index - frame.month_index(month["month"]) <= 6
                 ]
             case "ltv_chartmogul":
                 return [arpa, churn]
@@ -95,7 +93,7 @@ class _Inputs:
     def _row(
         self, label: str, value: str, figure: str = "", month: str = ""
     ) -> tuple[str, str, str]:
-        url = frame.behind(self.tenant, figure, month or self.month) if figure else ""
+        url = frame.behind(self.asked.tenant, figure, month or self.asked.month) if figure else ""
         return label, value, url
 
     def _said(self, label: str, month: str) -> str:
@@ -109,12 +107,10 @@ class _Inputs:
         return self._row(_("Gross margin"), self.words.rate(None if share is None else share * 100))
 
 
-def inputs_kind(
-    tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words
-) -> Kind:
+def inputs_kind(asked: Question) -> Kind:
     """The figures that a formula puts together, each with a way to its own documents."""
-    found = _Inputs(tenant, month, index, body, words)
-    names, formula = _formulas()[figure]
+    found = _Inputs(asked)
+    names, formula = _formulas()[asked.figure]
 
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         for part in shown:
@@ -122,13 +118,13 @@ def inputs_kind(
             yield label, [value], url
 
     return Kind(
-        _("%(rate)s of %(month)s") % {"rate": names, "month": words.month(month, long=True)},
+        _("%(rate)s of %(month)s") % {"rate": names, **asked.said},
         formula,
-        [Part(row, 0) for row in found.of(figure)],
+        [Part(row, 0) for row in found.of(asked.figure)],
         [column("input", _("Made of")), {"key": "value", "label": _("Value"), "numeric": True}],
         rows,
         lambda n: ngettext("%d figure", "%d figures", n) % n,
-        headline=found.value(figure),
+        headline=found.value(asked.figure),
         adds_up=False,
     )
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
 from reporting.domain import metrics, rounding
 from reporting.domain.movements import Movement
-from reporting.models import CustomerFigure
 from reporting.selectors import frame
-from reporting.selectors.behind.kinds import Kind, Part, column, customer_url
-from reporting.selectors.behind.steps import Step, Stretch, steps
+from reporting.selectors.behind.growth import step_columns, step_rows
+from reporting.selectors.behind.kinds import Kind, Question, column, shared
+from reporting.selectors.behind.steps import Step, Stretch, steps, stretch
 from reporting.selectors.frame import Words
 from reporting.selectors.rates import rates
 
@@ -78,13 +76,13 @@ FIGURES = frozenset(_PARTS)
 _ENDS = frozenset({"nrr", "grr"})
 
 
-def rate_kind(tenant: Tenant, figure: str, over: Stretch, words: Words) -> Kind:
+def rate_kind(asked: Question) -> Kind:
     """The customers behind one rate of a period; their sum is what the rate divides.
 
     Retention compares the two ends of a period, also where its movements are those of its months.
     """
+    figure, words, over = asked.figure, asked.words, stretch(asked)
     amount, back = _PARTS[figure]
-    row = over.row
     if back > 1:
         found = steps(over.index, back, words.currency)
     else:
@@ -92,20 +90,16 @@ def rate_kind(tenant: Tenant, figure: str, over: Stretch, words: Words) -> Kind:
     parts = [(step, amount(step)) for step in found]
     parts = [(step, exact) for step, exact in parts if exact]
     parts.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk))
-    exact = [part for _step, part in parts]
-    total = row["tolerated_minor"] if figure == TOLERATED else rounding.minor(sum(exact))
-    shares = rounding.share_out(exact, total)
+    total = rounding.minor(sum(exact for _step, exact in parts))
+    if figure == TOLERATED:
+        total = over.row["tolerated_minor"]
     title, value, divided = _said(figure, over, found, words)
     return Kind(
         _("%(rate)s of %(month)s") % {"rate": title, "month": over.name},
         divided % {"sum": words.money(total, cents=True)},
-        [Part(step, int(share)) for (step, _exact), share in zip(parts, shares, strict=True)],
-        [
-            column("customer", _("Customer")),
-            {"key": "before", "label": _("MRR before"), "numeric": True},
-            {"key": "after", "label": _("MRR after"), "numeric": True},
-        ],
-        _rows(tenant, words),
+        shared(parts, total),
+        [column("customer", _("Customer")), *step_columns()],
+        step_rows(asked),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
         headline=value,
     )
@@ -147,19 +141,3 @@ def _said(figure: str, over: Stretch, found: Sequence[Step], words: Words) -> tu
         "month": words.month(when, long=True),
     }
     return rates()[figure].row.label, words.rate(row[f"{figure}_ppm"]), text
-
-
-def _rows(
-    tenant: Tenant, words: Words
-) -> Callable[[Sequence[Part]], Iterable[tuple[Any, list[Any], str]]]:
-    def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
-        found = CustomerFigure.objects.select_related("customer").in_bulk(
-            [part.key.pk for part in shown]
-        )
-        for part in shown:
-            customer = found[part.key.pk].customer
-            both = (part.key.before, part.key.after)
-            amounts = [words.amount(rounding.minor(value)) for value in both]
-            yield customer.name, amounts, customer_url(tenant, customer.public_id)
-
-    return rows

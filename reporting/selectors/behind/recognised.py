@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,29 +12,55 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
-from reporting.body import Body
 from reporting.domain.arrays import NEVER, Ints, as_int64
 from reporting.domain.periods import day_number, last_day, month_of
 from reporting.domain.recognition import Schedule
 from reporting.models import LineFigure, ReportSettings
 from reporting.selectors import frame
-from reporting.selectors.behind.kinds import Kind, Part, column, customer_url, invoice_url
-from reporting.selectors.frame import Words
+from reporting.selectors.behind.kinds import (
+    Kind,
+    Part,
+    Question,
+    Rows,
+    column,
+    covered,
+    customer_url,
+    invoice_url,
+)
 
 FIGURES = frozenset({"invoiced", "recognised", "deferred", "accrued"})
 
 
-def recognised_kind(
-    tenant: Tenant, figure: str, month: str, index: int, body: Body, words: Words
-) -> Kind:
+def recognised_kind(asked: Question) -> Kind:
     """Lines by the tenant's method of recognition; each by its part of the month's figure."""
     chosen = ReportSettings.objects.first() or ReportSettings()
-    as_of = day_number(date.fromisoformat(body["as_of"]))
+    index, figure = asked.index, asked.figure
+    as_of = day_number(date.fromisoformat(asked.body["as_of"]))
     ends = as_int64([min(int(last_day(index)), as_of), int(last_day(index - 1))])
-    parts = _parts(
-        figure, _rows_of(figure, index), index, ends, daily=chosen.recognition == "daily"
+    daily = chosen.recognition == "daily"
+    titles = {
+        "invoiced": _("Invoiced in %(month)s, by line"),
+        "recognised": _("Recognised in %(month)s"),
+        "deferred": _("Deferred at the end of %(month)s"),
+        "accrued": _("Accrued at the end of %(month)s"),
+    }
+    return Kind(
+        titles[figure] % asked.said,
+        _("Invoice lines without VAT, by the method of recognition in your settings."),
+        _parts(figure, _rows_of(figure, index), index, ends, daily=daily),
+        [
+            column("customer", _("Customer")),
+            column("line", _("Line")),
+            column("invoice", _("Invoice")),
+            column("period", _("Earned over")),
+        ],
+        _line_rows(asked),
+        lambda n: ngettext("%d invoice line", "%d invoice lines", n) % n,
     )
+
+
+def _line_rows(asked: Question) -> Rows:
+    """Lines with what they are earned over: their period, or the day of their invoice."""
 
     def rows(shown: Sequence[Part]) -> Iterable[tuple[Any, list[Any], str]]:
         found = LineFigure.objects.select_related("line__invoice", "customer").in_bulk(
@@ -43,38 +69,16 @@ def recognised_kind(
         for part in shown:
             made = found[part.key]
             invoice = made.line.invoice
-            span = words.day(invoice.date)
-            if made.counted and made.start and made.end:
-                span = _("%(start)s – %(end)s") % {
-                    "start": words.day(made.start),
-                    "end": words.day(made.end - timedelta(days=1)),
-                }
-            number = {"text": str(invoice), "url": invoice_url(tenant, invoice.public_id)}
+            served = made.counted and made.start and made.end
+            span = covered(made, asked.words) if served else asked.words.day(invoice.date)
+            number = {"text": str(invoice), "url": invoice_url(asked.tenant, invoice.public_id)}
             yield (
                 made.customer.name,
                 [made.line.name, number, span],
-                customer_url(tenant, made.customer.public_id),
+                customer_url(asked.tenant, made.customer.public_id),
             )
 
-    titles = {
-        "invoiced": _("Invoiced in %(month)s, by line"),
-        "recognised": _("Recognised in %(month)s"),
-        "deferred": _("Deferred at the end of %(month)s"),
-        "accrued": _("Accrued at the end of %(month)s"),
-    }
-    return Kind(
-        titles[figure] % {"month": words.month(month, long=True)},
-        _("Invoice lines without VAT, by the method of recognition in your settings."),
-        parts,
-        [
-            column("customer", _("Customer")),
-            column("line", _("Line")),
-            column("invoice", _("Invoice")),
-            column("period", _("Earned over")),
-        ],
-        rows,
-        lambda n: ngettext("%d invoice line", "%d invoice lines", n) % n,
-    )
+    return rows
 
 
 _FIELDS = ("pk", "line__net_acc_minor", "line__invoice__date", "counted", "start", "end", "day")

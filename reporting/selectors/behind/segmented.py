@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from django.db.models import Q, QuerySet
@@ -12,20 +11,25 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from calqsync.tenancy.models import Tenant
 from reporting import parts
-from reporting.body import Body
 from reporting.domain import rounding
 from reporting.domain.arrays import as_int64
 from reporting.domain.movements import SIGNS, Movements
 from reporting.domain.mrr import CustomerMonths, Free, kept_free, month_table
 from reporting.domain.segments import ADJUSTMENT, OTHER
 from reporting.models import LineFigure, ReportPart, ReportSettings
-from reporting.parts import Segment, Segments
+from reporting.parts import Segment, SegmentMonth, Segments
 from reporting.selectors.behind.growth import MOVEMENTS, mrr_lines
-from reporting.selectors.behind.kinds import Kind, Part, column, customer_rows_by_id
+from reporting.selectors.behind.kinds import (
+    Kind,
+    Part,
+    Question,
+    column,
+    customer_columns,
+    customer_rows_by_id,
+    shared,
+)
 from reporting.selectors.behind.tables import counted_from, line_spans, moved_between, paused
-from reporting.selectors.frame import Words
 
 FIGURES = frozenset({"mrr", "customers", "fx", *MOVEMENTS})
 # Where a line finds what it is grouped by.
@@ -39,65 +43,57 @@ _PATHS = {
 }
 
 
-def segment_kind(
-    tenant: Tenant,
-    figure: str,
-    month: str,
-    index: int,
-    body: Body,
-    words: Words,
-    address: Mapping[str, str],
-) -> Kind:
+def segment_kind(asked: Question) -> Kind:
     """The figure of `?by=` a dimension and `key=` one of its segments; Http404 for no such one."""
-    dimension, key = address.get("by", ""), address.get("key", "")
-    if dimension not in _PATHS or figure not in FIGURES:
+    dimension, key = asked.query.get("by", ""), asked.query.get("key", "")
+    if dimension not in _PATHS or asked.figure not in FIGURES:
         raise Http404
     part = ReportPart.objects.filter(name=f"{parts.SEGMENTS}.{dimension}").first()
     if part is None:
         raise Http404
     found = cast(Segments, part.body)
     segment = next((one for one in found["segments"] if one["key"] == key), None)
-    if segment is None or month not in found["months"]:
+    if segment is None or asked.month not in found["months"]:
         raise Http404
-    row = segment["months"][found["months"].index(month)]
-    title = _("%(segment)s, %(month)s") % {
-        "segment": segment["name"] or _("Without one"),
-        "month": words.month(month, long=True),
-    }
+    row = segment["months"][found["months"].index(asked.month)]
+    name = segment["name"] or _("Without one")
+    title = _("%(segment)s, %(month)s") % {"segment": name, **asked.said}
     if key == ADJUSTMENT:
-        return _lifted(title, row, figure, month, body)
+        return _lifted(asked, row, title)
     lines = _lines_of(dimension, segment, found)
-    if figure == "mrr":
-        standing = lines.filter(from_month__lte=index, to_month__gt=index).exclude(mrr_e4=0)
-        return mrr_lines(tenant, standing, row["mrr_minor"], title, words)
-    table, moved = _measured(lines, index, words.currency)
-    if figure == "customers":
-        amounts = table.mrr[:, -1] if len(table.mrr) else as_int64([])
-        total = rounding.minor(int(amounts[amounts > 0].sum()))
-        rows = np.flatnonzero(table.customer[:, -1]) if len(table.mrr) else as_int64([])
-    elif figure == "fx":
-        amounts, total = moved.fx[:, -1], row["fx_minor"]
-        rows = np.flatnonzero(amounts)
-    else:
-        kind = MOVEMENTS[figure]
-        # A loss is published as a magnitude, and listed with its sign.
-        total = row[f"{figure}_minor"] * SIGNS.get(kind, 1)  # type: ignore[literal-required]
-        amounts = moved.change[:, -1]
-        rows = np.flatnonzero(moved.kind[:, -1] == kind)
-    rows = rows[np.argsort(-np.abs(amounts[rows]), kind="stable")]
-    shares = rounding.share_out(amounts[rows], total)
+    if asked.figure == "mrr":
+        standing = lines.filter(from_month__lte=asked.index, to_month__gt=asked.index)
+        return mrr_lines(asked, standing, row["mrr_minor"], title)
+    amounts, total = _amounts(asked, lines, row)
     return Kind(
         title,
         _("Customers within the segment, by their lines in it."),
-        [
-            Part(customer, minor)
-            for customer, minor in zip(table.customers[rows].tolist(), shares.tolist(), strict=True)
-        ],
-        [column("customer", _("Customer")), column("business_id", _("Business id"))],
-        customer_rows_by_id(tenant),
+        shared(sorted(amounts, key=lambda pair: -abs(pair[1])), total),
+        customer_columns(),
+        customer_rows_by_id(asked),
         lambda n: ngettext("%d customer", "%d customers", n) % n,
-        counts_rows=figure == "customers",
+        counts_rows=asked.figure == "customers",
     )
+
+
+def _amounts(
+    asked: Question, lines: QuerySet[LineFigure], row: SegmentMonth
+) -> tuple[list[tuple[int, int]], int]:
+    """The customers behind a figure of the segment, by id with an exact amount, and their sum."""
+    table, moved = _measured(lines, asked.index, asked.words.currency)
+    if asked.figure == "customers":
+        amounts, chosen = table.mrr[:, -1], table.customer[:, -1]
+        total = rounding.minor(int(amounts[amounts > 0].sum()))
+    elif asked.figure == "fx":
+        amounts, total = moved.fx[:, -1], row["fx_minor"]
+        chosen = amounts != 0
+    else:
+        kind = MOVEMENTS[asked.figure]
+        # A loss is published as a magnitude, and listed with its sign.
+        total = row[f"{asked.figure}_minor"] * SIGNS.get(kind, 1)  # type: ignore[literal-required]
+        amounts, chosen = moved.change[:, -1], moved.kind[:, -1] == kind
+    pairs = zip(table.customers[chosen].tolist(), amounts[chosen].tolist(), strict=True)
+    return list(pairs), total
 
 
 def _lines_of(dimension: str, segment: Segment, found: Segments) -> QuerySet[LineFigure]:
@@ -147,11 +143,11 @@ def _with_free(table: CustomerMonths, lines: QuerySet[LineFigure], first: int) -
     return kept_free(table, table.customers, found[:, 0], free)
 
 
-def _lifted(title: str, row: Any, figure: str, month: str, body: Body) -> Kind:
+def _lifted(asked: Question, row: SegmentMonth, title: str) -> Kind:
     """What lifts customers to 0, and the cents by which segments are rounded apart."""
-    if figure != "mrr":
+    if asked.figure != "mrr":
         raise Http404
-    found = [one for one in body["adjustments"] if one["month"] == month]
+    found = [one for one in asked.body["adjustments"] if one["month"] == asked.month]
     rest = row["mrr_minor"] - sum(rounding.minor(one["amount_e4"]) for one in found)
     pairs = [(one["name"], rounding.minor(one["amount_e4"])) for one in found]
     pairs += [(_("Cents lost in rounding"), rest)] if rest else []

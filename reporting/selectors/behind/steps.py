@@ -6,7 +6,7 @@ the snapshots at both ends by `domain.movements`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,10 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from reporting import parts
-from reporting.body import Body
 from reporting.domain.movements import Movement
 from reporting.models import CustomerFigure, ReportPart, ReportSettings
 from reporting.selectors.behind import tables
-from reporting.selectors.frame import Words
+from reporting.selectors.behind.kinds import Question
 
 LENGTHS = {parts.QUARTERS: 3, parts.YEARS: 12}
 
@@ -66,17 +65,15 @@ class Stretch:
         return steps(self.index, self.index - self.first + 1, currency)
 
 
-def stretch(
-    month: str, index: int, body: Body, words: Words, query: Mapping[str, str] | None = None
-) -> Stretch:
-    """The period that `?view=` and `way=` name, of which `month` is the last; a month by default.
+def stretch(asked: Question) -> Stretch:
+    """The period that `?view=` and `way=` name, of which the month is the last; by default itself.
 
     Raises Http404 for what was not published.
     """
-    view = (query or {}).get("view", "")
-    rows: Sequence[Any] = body["months"]
-    summed = (query or {}).get("way") == "summed"
-    name = words.month(month, long=True)
+    view, month = asked.query.get("view", ""), asked.month
+    rows: Sequence[Any] = asked.body["months"]
+    summed = asked.query.get("way") == "summed"
+    name = asked.month_name
     if view in LENGTHS:
         part = ReportPart.objects.filter(name=view).first()
         rows = part.body["summed" if summed else "reclassified"] if part else []
@@ -84,7 +81,7 @@ def stretch(
     row = next((row for row in rows if row["month"] == month), None)
     if row is None:
         raise Http404
-    return Stretch(row, index, name, LENGTHS.get(view, 1), summed and view in LENGTHS)
+    return Stretch(row, asked.index, name, LENGTHS.get(view, 1), summed and view in LENGTHS)
 
 
 def naming(view: str) -> Callable[[str], str] | None:

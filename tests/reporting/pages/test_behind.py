@@ -14,6 +14,7 @@ from integrations.models import BankEvent, Connection
 from reporting.models import CashFigure
 from reporting.selectors import behind
 from reporting.selectors.behind import rates
+from reporting.selectors.behind.kinds import Question
 from reporting.selectors.behind.steps import Stretch
 from reporting.selectors.frame import published, words_for
 from tests.factories import account_make, statement_make
@@ -37,9 +38,9 @@ COUNTS = {
 
 
 def parts(figure, month, body, tenant):
-    from reporting.selectors.frame import month_index
-
-    return behind._kind(tenant, figure, month, month_index(month), body, words_for(tenant)).parts
+    words = words_for(tenant)
+    asked = Question(tenant=tenant, figure=figure, month=month, body=body, words=words)
+    return behind.kind_of(asked).parts
 
 
 @pytest.fixture
