@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 import psutil
 
-from benchmarks import Result, _million, _peers
+from benchmarks import Result, _copy, _million, _peers
 from calqsync.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,15 +119,16 @@ class Bench:
         return times
 
     def timed(self, work: Callable[[], Any]) -> tuple[float, float]:
-        began, spent = time.perf_counter(), self.cpu()
+        spent, began = self.cpu(), time.perf_counter()
         work()
         return time.perf_counter() - began, self.cpu() - spent
 
     def cpu(self) -> float:
-        """Processor seconds of this process and of the whole database server."""
-        server = self.postmaster.cpu_times()
-        total = time.process_time() + server.user + server.system
-        total += server.children_user + server.children_system
+        """Processor seconds of this process, of those it waited for, and of the whole server."""
+        total = 0.0
+        for process in (psutil.Process(), self.postmaster):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
         for child in self.postmaster.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 own = child.cpu_times()
@@ -156,24 +157,28 @@ class Bench:
         from reporting.domain.receivables import Receivables
         from reporting.domain.report import measure
         from reporting.domain.runway import NO_BANK
-        from reporting.services.measuring import LINES
+        from reporting.services.abreast import made_abreast
+        from reporting.services.measuring import Dealt, many_at_once, shard_of
 
         lines = self.rows()
-        shards = max(1, round(len(lines) / LINES))
-        shard = lines.customer_id % shards
-        order = np.argsort(shard, kind="stable")
+        dealt = Dealt(shard_of(lines.customer_id, many_at_once(len(lines))))
         nobody = Receivables(**dict.fromkeys(Receivables.__slots__, np.zeros(0, dtype=np.int64)))
         settings = Settings(as_of=self.day)
-        months, ids, tables = None, [], []
-        for rows in np.split(order, np.searchsorted(shard[order], np.arange(1, shards))):
+
+        def measured(number: int) -> tuple[Any, ...]:
             report = measure(
-                lines.part(rows), NO_BANK, nobody, UserWords(), settings,
+                lines.part(dealt.rows(number)), NO_BANK, nobody, UserWords(), settings,
                 since=self.first, votes={}, company_delay=0,
             )  # fmt: skip
-            sums = growth_sums(report.table, report.monthly)
+            table, monthly = report.table, report.monthly
+            sums = growth_sums(table, monthly)
+            return sums, table.customers, table.mrr, monthly.fx, monthly.kind
+
+        months, ids, tables = None, [], []
+        for sums, customers, *one in made_abreast(measured, list(dealt.numbers)):
             months = sums if months is None else months + sums
-            ids.append(report.table.customers)
-            tables.append((report.table.mrr, report.monthly.fx, report.monthly.kind))
+            ids.append(customers)
+            tables.append(one)
         assert months is not None
         kinds = [Movement(number) for number in _MOVES]
         figures = np.stack(
@@ -204,30 +209,28 @@ class Bench:
         )  # fmt: skip
         months, customers = _peers.by_duckdb(frame, str(self.day), self.first, self.running)
         rows = np.stack([np.asarray(one, dtype=np.int64) for one in months.values()], axis=1)
-        tables = [np.stack(customers[name]) for name in ("mrr", "fx", "moves")]
+        tables = [np.stack(customers[name]) for name in ("mrr", "fx")]
+        tables.append(np.stack(customers["moves"]).astype(np.int8))
         self.store("duckdb", rows, customers["customer"], tables)
 
     def store(self, name: str, months: Any, ids: Any, tables: Any) -> None:
-        """Into tables like the peer's, by COPY."""
-        from io import StringIO
-
+        """Into tables like the peer's, by binary COPY."""
         columns = ", ".join(f"moved_{n} bigint" for n in _MOVES)
         columns += ", " + ", ".join(f"movers_{n} bigint" for n in _MOVES)
         with self.server.cursor() as cursor:
             cursor.execute(
                 f"DROP TABLE IF EXISTS {name}_months, {name}_customers;"
-                f" CREATE TABLE {name}_months (month int, mrr bigint, fx bigint,"
+                f" CREATE TABLE {name}_months (month bigint, mrr bigint, fx bigint,"
                 f" customers bigint, {columns}); CREATE TABLE {name}_customers"
                 " (customer bigint, mrr bigint[], fx bigint[], moves smallint[])"
             )
-            text = "\n".join("\t".join(map(str, row)) for row in months.tolist())
-            cursor.copy_expert(f"COPY {name}_months FROM STDIN", StringIO(text + "\n"))
-            lists = [table.tolist() for table in tables]
-            text = "\n".join(
-                "\t".join([str(one), *("{" + ",".join(map(str, row)) + "}" for row in arrays)])
-                for one, *arrays in zip(ids.tolist(), *lists, strict=True)
-            )
-            cursor.copy_expert(f"COPY {name}_customers FROM STDIN", StringIO(text + "\n"))
+            for table, body in (
+                ("months", _copy.rows(list(months.T))),
+                ("customers", _copy.rows([ids, *tables])),
+            ):
+                cursor.copy_expert(
+                    f"COPY {name}_{table} FROM STDIN (FORMAT binary)", body, size=1 << 20
+                )
 
     def check_equal(self, name: str) -> None:
         """Raise unless every stored figure is the peer's."""

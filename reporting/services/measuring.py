@@ -9,7 +9,9 @@ company (`Shared`) is assumed to be as it was, and looked at again afterwards.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +23,13 @@ from reporting.domain.runway import NO_BANK
 from reporting.domain.totals import Listed, Totals, joined, listed_of, totals_of
 from reporting.domain.votes import Vote, votes
 from reporting.feed import Books
+from reporting.services.abreast import made_abreast
 
 # A change has the lines of its shard measured anew; a shard also costs a little by itself.
 LINES, MOST = 2_000, 1_000
+# So many lines are measured at once where nothing is kept of them: what is said of each of them
+# then still fits a processor's cache.
+AT_ONCE = 8_000
 # Invoices without a customer are in the shard of nobody, which only a full measurement reads.
 NOBODY = -1
 
@@ -75,15 +81,31 @@ def shard_of(customers: Ints, shards: int) -> Ints:
     return np.where(customers < 0, NOBODY, customers % shards)
 
 
+class Shards:
+    """Books dealt to so many shards by their customers."""
+
+    def __init__(self, books: Books, shards: int) -> None:
+        self._books = books
+        self._lines = Dealt(shard_of(books.lines.customer_id, shards))
+        self._invoices = Dealt(shard_of(books.receivables.customer_id, shards))
+
+    @property
+    def numbers(self) -> list[int]:
+        """The shards that have any books; one of empty books where there are none."""
+        return sorted({*self._lines.numbers, *self._invoices.numbers} or {0})
+
+    def of(self, number: int) -> Books:
+        """The books of one, without the bank."""
+        return _part(self._books, self._lines.rows(number), self._invoices.rows(number))
+
+
 def shards_of(
     books: Books, shards: int, numbers: Collection[int] | None = None
 ) -> Iterator[tuple[int, Books]]:
     """The books of each of these shards, or of every one that has any; without the bank."""
-    by_line = _Dealt(shard_of(books.lines.customer_id, shards))
-    by_invoice = _Dealt(shard_of(books.receivables.customer_id, shards))
-    every = {*by_line.numbers, *by_invoice.numbers} or {0}
-    for number in sorted(every if numbers is None else numbers):
-        yield number, _part(books, by_line.rows(number), by_invoice.rows(number))
+    dealt = Shards(books, shards)
+    for number in sorted(dealt.numbers if numbers is None else numbers):
+        yield number, dealt.of(number)
 
 
 def books_of(books: Books, customers: Collection[int]) -> Books:
@@ -109,7 +131,7 @@ def _part(books: Books, rows: Ints, invoices: Ints) -> Books:
     )
 
 
-class _Dealt:
+class Dealt:
     """Rows by their shard, in their own order."""
 
     def __init__(self, shard: Ints) -> None:
@@ -153,6 +175,19 @@ def sums_of(books: Books, report: Report) -> Sums:
     )
 
 
+class Seen(NamedTuple):
+    """What a report says of the company."""
+
+    first: int
+    """Its first month."""
+    lines: int
+    tallies: Mapping[str, Ints]
+
+
+def seen_in(report: Report) -> Seen:
+    return Seen(int(report.months[0]), len(report.lines), report.tallies)
+
+
 class Whole:
     """The sums of all shards, brought one after the other."""
 
@@ -163,13 +198,12 @@ class Whole:
         self._totals: Totals | None = None
         self._tallies: dict[str, Ints] = {}
 
-    def fits(self, report: Report) -> bool:
+    def fits(self, seen: Seen) -> bool:
         """Look at a shard's report; whether its months are those assumed."""
-        first = int(report.months[0])
-        if len(report.lines) and (self._since < 0 or first < self._since):
-            self._since = first
-        self._tallies = tallies_with(self._tallies, report.tallies, 1)
-        return self._shared.since < 0 or first == self._shared.since
+        if seen.lines and (self._since < 0 or seen.first < self._since):
+            self._since = seen.first
+        self._tallies = tallies_with(self._tallies, seen.tallies, 1)
+        return self._shared.since < 0 or seen.first == self._shared.since
 
     def found(self) -> Shared:
         """What the shards looked at say that they share."""
@@ -189,13 +223,24 @@ class Whole:
 
 def surveyed(books: Books, shared: Shared) -> Shared:
     """What all customers share, found by measuring each until it is what was assumed."""
+    dealt = Shards(books, many_at_once(len(books.lines)))
     while True:
-        whole = Whole(shared)
-        for _number, part in shards_of(books, shared.shards):
-            whole.fits(shard_measured(part, shared))
+        whole, assumed = Whole(shared), shared
+
+        def look(number: int) -> Seen:
+            return seen_in(shard_measured(dealt.of(number), assumed))  # noqa: B023
+
+        with closing(made_abreast(look, dealt.numbers)) as looked:
+            for seen in looked:
+                whole.fits(seen)
         if whole.found() == shared:
             return shared
         shared = whole.found()
+
+
+def many_at_once(lines: int) -> int:
+    """Into how many shards to deal lines of which nothing is kept."""
+    return max(1, round(lines / AT_ONCE))
 
 
 def followed(books: Books, shared: Shared) -> Sums:

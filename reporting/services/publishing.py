@@ -7,6 +7,7 @@ compose the report of them (`composing`, `parting`), in one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -20,15 +21,18 @@ from reporting import feed
 from reporting.body import Body
 from reporting.domain.growth import Calendar
 from reporting.domain.periods import day_number, month_of
+from reporting.domain.report import Report as Measured
 from reporting.domain.runway import cashflow
 from reporting.feed.reading import plan_for_whole_tables
 from reporting.models import Report
 from reporting.services import keeping
+from reporting.services.abreast import made_abreast
 from reporting.services.banking import Money, money, money_as_published
 from reporting.services.composing import Made, compose
 from reporting.services.keeping import Change, Kept
 from reporting.services.measuring import (
     Otherwise,
+    Shards,
     Shared,
     Sums,
     Whole,
@@ -36,6 +40,7 @@ from reporting.services.measuring import (
     followed,
     guessed,
     replaced,
+    seen_in,
     shard_measured,
     shards_of,
     sums_of,
@@ -155,13 +160,20 @@ def publish_everything(whole: Everything, publication: Publication) -> Written:
 def _everything(whole: Everything, shared: Shared, publication: Publication) -> Written:
     plan_for_whole_tables()
     books, rows, sums, packed = whole.books, Rows(), Whole(shared), {}
-    for number, part in shards_of(books, shared.shards):
+    dealt = Shards(books, shared.shards)
+
+    def measured(number: int) -> tuple[int, Measured, Sums, bytes]:
+        part = dealt.of(number)
         report = shard_measured(part, shared)
-        if sums.fits(report):
-            rows.add(part, report)
-            own = sums_of(part, report)
-            sums.add(own)
-            packed[number] = keeping.packed(own)
+        own = sums_of(part, report)
+        return number, report, own, keeping.packed(own)
+
+    with closing(made_abreast(measured, dealt.numbers)) as shards:
+        for number, report, own, packed_sums in shards:
+            if sums.fits(seen_in(report)):
+                rows.add(dealt.of(number), report)
+                sums.add(own)
+                packed[number] = packed_sums
     state = Kept(made_under=keeping.made_under(books), shared=shared, sums=sums.sums())
     flow = cashflow(books.bank, books.settings)
     written = rows.write() + store_cash(books, flow)

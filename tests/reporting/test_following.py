@@ -88,7 +88,7 @@ def whole(books: feed.Books, shared: Shared) -> Sums:
     found = Whole(shared)
     for _number, part in measuring.shards_of(books, SHARDS):
         report = measuring.shard_measured(part, shared)
-        if found.fits(report):
+        if found.fits(measuring.seen_in(report)):
             found.add(measuring.sums_of(part, report))
     return found.sums()
 

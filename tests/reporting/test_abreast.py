@@ -1,0 +1,78 @@
+"""Parts of a measurement done by two processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import TypeVar
+
+import psutil
+import pytest
+
+from reporting.services.abreast import FEW, made_abreast
+
+Made = TypeVar("Made")
+NUMBERS = range(100, 100 + 3 * FEW)
+
+
+@pytest.fixture(autouse=True)
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+def _together(make: Callable[[int], Made]) -> Callable[[int], Made]:
+    """`make`, which neither process does before the other one has begun its first."""
+    first, mine, theirs = os.getpid(), os.pipe(), os.pipe()
+    begun: list[bytes] = []
+
+    def made(number: int) -> Made:
+        (reading, _), (_, writing) = (mine, theirs) if os.getpid() == first else (theirs, mine)
+        if not begun:
+            os.write(writing, b"x")
+            begun.append(os.read(reading, 1))
+        return make(number)
+
+    return made
+
+
+def test_every_number_is_made_once_and_both_processes_make_some() -> None:
+    done = list(made_abreast(_together(lambda number: (number, os.getpid())), NUMBERS))
+    assert sorted(number for number, _ in done) == list(NUMBERS)
+    assert {process == os.getpid() for _, process in done} == {True, False}
+
+
+def test_few_parts_stay_in_one_process() -> None:
+    assert {*made_abreast(lambda _number: os.getpid(), NUMBERS[: FEW - 1])} == {os.getpid()}
+
+
+def test_what_a_killed_helper_leaves_undone_is_done() -> None:
+    first = os.getpid()
+
+    def made(number: int) -> int:
+        if os.getpid() != first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert sorted(made_abreast(_together(made), NUMBERS)) == list(NUMBERS)
+
+
+def test_an_error_is_raised_whoever_made_it_and_no_process_stays() -> None:
+    def made(number: int) -> int:
+        if number == NUMBERS[-1]:
+            raise ValueError(number)
+        return number
+
+    with pytest.raises(ValueError, match=str(NUMBERS[-1])):
+        list(made_abreast(_together(made), NUMBERS))
+    assert not psutil.Process().children()
+
+
+def test_who_leaves_early_takes_the_helper_along() -> None:
+    with closing(made_abreast(_together(lambda number: number), NUMBERS)) as done:
+        next(done)
+        assert psutil.Process().children()
+    assert not psutil.Process().children()
