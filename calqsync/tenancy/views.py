@@ -191,6 +191,8 @@ def member_edit(request: TenantRequest, public_id: UUID) -> HttpResponse:
     if request.method != "POST":
         if "remove" not in request.GET or not request.membership.may(Role(found.role)):
             return HttpResponseNotAllowed(["POST"])
+        if found.user == request.user:
+            return redirect("company_leave", public_id)
         return render(request, "tenancy/member_remove.html", _leaving(request, found))
     try:
         if not request.membership.may(Role(found.role)):
@@ -221,7 +223,6 @@ def _leaving(request: TenantRequest, member: Membership) -> dict[str, Any]:
     who = {"person": member.user.email, "company": request.tenant.name}
     confirm = {
         "title": _("Remove %(person)s from the team?") % who,
-        "text": _("You are about to remove yourself.") if member.user == request.user else "",
         "goes": [_("Their access to %(company)s, at once and on every device") % who],
         "stays": [
             _("Their account, and other companies that they belong to"),

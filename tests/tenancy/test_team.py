@@ -113,6 +113,17 @@ def test_who_takes_themselves_off_the_team_lands_on_their_account(client, cast):
     assert answer["Location"] == "/account/"
 
 
+def test_ones_own_row_of_the_team_leads_to_leaving(client, cast):
+    with scope.tenant(cast.tenant.pk):
+        own = Membership.objects.get(user=cast.alice)
+    client.force_login(cast.alice)
+    leave = f"/account/companies/{own.public_id}/leave/"
+    assert f'href="{leave}"' in client.get(cast.url("settings/team/")).content.decode()
+    asked = client.get(cast.url(f"settings/team/members/{own.public_id}/?remove"), follow=True)
+    assert asked.redirect_chain[-1][0] == leave
+    assert "You are its only owner" in asked.content.decode()
+
+
 def test_a_strangers_member_id_is_not_found(client, cast):
     with scope.tenant(cast.tenant.pk):
         theirs = Membership.objects.get(user=cast.bob)
