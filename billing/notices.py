@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,7 +21,7 @@ def trial_notice(request: HttpRequest) -> Notice | None:
     tenant, member = request.tenant, request.membership  # type: ignore[attr-defined]
     if not member.may(Role.VIEWER):
         return None
-    state = services.entitlement_now(now=timezone.now())
+    state = services.entitlement_of(request)
     # Owners choose the plan: nobody else is sent to the page by a link that says so.
     url = reverse("plan", args=[tenant.slug]) if member.may(Role.OWNER) else ""
     if state.standing is Standing.TRIAL:

@@ -203,7 +203,7 @@ CACHES = {
         "TIMEOUT": 900,
     },
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "calqsync.tenancy.accounts.sessions"
 SESSION_SERIALIZER = "calqsync.tenancy.accounts.sessions.SealedSerializer"
 SESSION_COOKIE_AGE = int(SESSION_IDLE.total_seconds())
 SESSION_COOKIE_HTTPONLY = True

@@ -140,18 +140,22 @@ def _tell_open_transactions() -> None:
 
 def tell(connection: Any) -> None:
     """Copy the scope into the connection's running transaction."""
+    _tell(connection, _SQL)
+
+
+def _tell(connection: Any, sql: str) -> None:
     raw = connection.connection
     # A failed transaction accepts no statement; rolling it back restores the old setting.
     if raw.closed or raw.info.transaction_status == TRANSACTION_STATUS_INERROR:
         return
     with raw.cursor() as cursor:
-        cursor.execute(_SQL, _scope.get().settings(connection.alias))
+        cursor.execute(sql, _scope.get().settings(connection.alias))
 
 
 def tell_new_transaction(connection: Any) -> None:
     """As `tell`, for a transaction that just began and so has no settings yet."""
+    # The level comes before any query, which telling is; both are one way to the database.
     if _one_state.get():
-        with connection.connection.cursor() as cursor:  # before any query: `tell` is one
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    if _scope.get() != _NOBODY:
+        _tell(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;" + _SQL)
+    elif _scope.get() != _NOBODY:
         tell(connection)

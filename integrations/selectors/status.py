@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -148,32 +149,69 @@ def status_of(connection: Connection, *, now: datetime | None = None) -> Status:
     return standings([connection], now or timezone.now())[0].status
 
 
-def freshness(*, now: datetime | None = None, leaving: bool | None = None) -> list[Freshness]:
+# The connected accounts, each with what its newest run and its live job say of it.
+_CONNECTED = """
+    SELECT c.*, run.state AS run_state, job.state AS job_state, job.lease_until, job.run_after
+    FROM integrations_connection c
+    LEFT JOIN LATERAL (
+        SELECT r.state FROM integrations_syncrun r
+        WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id
+        ORDER BY r.started_at DESC, r.id DESC LIMIT 1
+    ) run ON true
+    LEFT JOIN jobs_job job ON job.tenant_id = c.tenant_id
+        AND job.kind = %s AND job.key = c.id::text AND job.state IN %s
+    WHERE c.tenant_id = %s AND c.disconnected_at IS NULL
+"""
+
+
+def freshness(
+    *,
+    now: datetime | None = None,
+    leaving: bool | None = None,
+    plan: Entitlement | None = None,
+) -> list[Freshness]:
     """How current each connected account is, by name; for the note beside the figures.
 
-    `leaving` is looked up where it is not given.
+    `leaving` and `plan` are looked up where they are not given. All else is one query, for the
+    note stands on every page of figures.
     """
     now = now or timezone.now()
-    connections = list(Connection.objects.filter(disconnected_at=None))
-    connections.sort(key=lambda c: c.name.casefold())
-    plan = entitlement_now(now=now)
-    return [
-        Freshness(
-            public_id=s.connection.public_id,
-            name=s.connection.name,
-            data_as_of=s.connection.data_as_of,
-            status=s.status,
-            stale=is_stale(s.connection, now=now, plan=plan),
-            why=_why(s),
-            reconnect=s.status.code is Code.NEEDS_YOU
-            and mends_by_reconnecting(s.connection.trouble_kind),
+    asked = [SYNC_KIND, tuple(LIVE), scope.required()]
+    connections = list(Connection.objects.raw(_CONNECTED, asked))
+    plan = plan or entitlement_now(now=now)
+    leaving = _leaving() if leaving is None else leaving
+    found = []
+    for c in sorted(connections, key=lambda c: c.name.casefold()):
+        run, job = _run_and_job(c)
+        status = connection_status(c, run, job, now=now, plan=plan, leaving=leaving)
+        found.append(
+            Freshness(
+                public_id=c.public_id,
+                name=c.name,
+                data_as_of=c.data_as_of,
+                status=status,
+                stale=is_stale(c, now=now, plan=plan),
+                why=_why(status, c.trouble_kind),
+                reconnect=status.code is Code.NEEDS_YOU and mends_by_reconnecting(c.trouble_kind),
+            )
         )
-        for s in standings(connections, now, leaving=leaving, plan=plan)
-    ]
+    return found
 
 
-def _why(standing: Standing) -> str:
-    status, kind = standing.status, standing.connection.trouble_kind
+def _run_and_job(row: Any) -> tuple[SyncRun | None, Job | None]:
+    """What a row of `_CONNECTED` says of both, as far as `connection_status` asks."""
+    run = SyncRun(state=row.run_state) if row.run_state else None
+    if not row.job_state:
+        return run, None
+    return run, Job(state=row.job_state, lease_until=row.lease_until, run_after=row.run_after)
+
+
+def _leaving() -> bool:
+    """Whether the company in scope waits for its deletion."""
+    return Tenant.objects.filter(pk=scope.required()).exclude(deletes_at=None).exists()
+
+
+def _why(status: Status, kind: str) -> str:
     if status.code is Code.NEEDS_YOU:
         return happened(kind, Trouble.NEEDS_YOU)
     if status.code is Code.SYNCING:
@@ -215,8 +253,7 @@ def standings(
     runs = {run.connection_id: run for run in newest.distinct("connection")}
     jobs = jobs_of(connections)
     plan = plan or entitlement_now(now=now)
-    if leaving is None:
-        leaving = Tenant.objects.filter(pk=scope.required()).exclude(deletes_at=None).exists()
+    leaving = _leaving() if leaving is None else leaving
     found = []
     for c in connections:
         run, job = runs.get(c.pk), jobs.get(c.pk)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy.models import Invitation, Membership, Tenant, User
-from integrations.models import Connection
-from reporting.models import Report, ReportSettings, SubscriptionDecision
+from calqsync.tenancy.models import Tenant, User
+
+# What is done of the first steps, in one query.
+_DONE = """
+    SELECT t.id, s.checklist_done_at IS NOT NULL AS put_away,
+        EXISTS (
+            SELECT FROM integrations_connection c
+            WHERE c.tenant_id = t.id AND c.disconnected_at IS NULL
+        ) AS connected,
+        EXISTS (SELECT FROM reporting_report r WHERE r.tenant_id = t.id) AS imported,
+        s.subscriptions_reviewed_at IS NOT NULL OR EXISTS (
+            SELECT FROM reporting_subscriptiondecision d WHERE d.tenant_id = t.id
+        ) AS reviewed,
+        EXISTS (
+            SELECT FROM tenancy_membership m WHERE m.tenant_id = t.id AND m.user_id <> %(reader)s
+        ) OR EXISTS (SELECT FROM tenancy_invitation i WHERE i.tenant_id = t.id) AS shared
+    FROM tenancy_tenant t LEFT JOIN reporting_reportsettings s ON s.tenant_id = t.id
+    WHERE t.id = %(tenant)s
+"""
 
 
 def checklist(*, tenant: Tenant, by: User) -> dict[str, Any] | None:
@@ -18,39 +33,31 @@ def checklist(*, tenant: Tenant, by: User) -> dict[str, Any] | None:
 
     `by` is the member who reads: a company of one person has invited nobody.
     """
-    settings = ReportSettings.objects.first()
-    if settings and settings.checklist_done_at:
+    found: Any = Tenant.objects.raw(_DONE, {"tenant": tenant.pk, "reader": by.pk})[0]
+    if found.put_away:
         return None
-    connected, imported, decided, shared, invited = Tenant.objects.values_list(
-        Exists(Connection.objects.filter(disconnected_at=None)),
-        Exists(Report.objects.all()),
-        Exists(SubscriptionDecision.objects.all()),
-        Exists(Membership.objects.exclude(user=by)),
-        Exists(Invitation.objects.all()),
-    ).get(pk=tenant.pk)
-    reviewed = decided or bool(settings and settings.subscriptions_reviewed_at)
     steps = [
         (
             _("Connect Procountor"),
-            connected,
+            found.connected,
             reverse("integrations", args=[tenant.slug]),
             _("Log in at Procountor, choose the company, give the connection a name."),
         ),
         (
             _("Look at the import"),
-            imported,
+            found.imported,
             reverse("integrations", args=[tenant.slug]),
             _("Counts should match what you see in Procountor."),
         ),
         (
             _("Review subscriptions"),
-            reviewed,
+            found.reviewed,
             reverse("subscriptions_review", args=[tenant.slug]),
             _("Confirm what recurs, reject what does not."),
         ),
         (
             _("Invite a colleague"),
-            shared or invited,
+            found.shared,
             reverse("settings_team", args=[tenant.slug]),
             _("Your accountant or co-founder sees the same figures."),
         ),

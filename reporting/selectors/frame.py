@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from billing.gate import Entitlement
 from calqsync.tenancy import formats
 from calqsync.tenancy.models import Tenant
 from integrations import selectors as integrations
@@ -258,18 +259,23 @@ class FreshnessNote:
 
 
 def freshness_note(
-    tenant: Tenant, found: Published | None, *, now: datetime, aggregates_only: bool = False
+    tenant: Tenant,
+    found: Published | None,
+    *,
+    now: datetime,
+    aggregates_only: bool = False,
+    plan: Entitlement | None = None,
 ) -> FreshnessNote | None:
     """ "As of 07:40 · EU account, US account", from the books behind the published figures.
 
     With `aggregates_only` the note names no accounts and leads nowhere. Figures of an earlier day
-    say which one.
+    say which one. `plan` is looked up where it is not given.
     """
     words = words_for(tenant)
     if found and found.version:
         day = words.day(found.version.day)
         return FreshnessNote(_("As known on %(day)s") % {"day": day}, "", False, [])
-    accounts = integrations.freshness(now=now, leaving=tenant.deletes_at is not None)
+    accounts = integrations.freshness(now=now, leaving=tenant.deletes_at is not None, plan=plan)
     shown = [row for row in found.freshness if row.get("as_of")] if found else []
     lines = []
     if not aggregates_only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from django.db import connection as database
@@ -14,13 +15,15 @@ from reporting.models import Report
 from reporting.selectors import aggregates
 from reporting.selectors.figures import STATE
 from reporting.selectors.frame import Published
+from reporting.selectors.restated_news import NEWS
 from reporting.selectors.versions import KNOWN
 
 # What an address may ask of a page that is kept; figures of an earlier day are asked for rarely.
 ADDRESS = {*STATE, "key"} - {KNOWN}
 # Nothing is kept while a change waits to be published: names may be other ones already.
 _STATE = """
-    SELECT r.version, r.published_at, r.freshness, to_jsonb(s)::text
+    SELECT r.version, r.published_at, r.freshness, to_jsonb(s)::text,
+        (SELECT max(t.at) FROM reporting_restatement t WHERE t.tenant_id = r.tenant_id)
     FROM reporting_report r
     LEFT JOIN reporting_reportsettings s ON s.tenant_id = r.tenant_id
     WHERE r.tenant_id = %s
@@ -35,6 +38,12 @@ class State:
     facts: tuple[object, ...]
     """Equal for equal pages, as far as figures go."""
     freshness: list[dict[str, Any]]
+    restated_at: datetime | None
+    """When a figure of a closed month last changed."""
+
+    def restated(self, now: datetime) -> bool:
+        """Whether there may be news of closed months."""
+        return self.restated_at is not None and self.restated_at > now - NEWS
 
     def published(self, *, aggregates_only: bool) -> Published:
         """What the note of freshness is made from; without figures."""
@@ -49,5 +58,6 @@ def state() -> State | None:
         found = cursor.fetchone()
     if found is None:
         return None
-    version, published_at, freshness, settings = found
-    return State((BODY_VERSION, version, published_at, settings), json.loads(freshness))
+    version, published_at, freshness, settings, restated_at = found
+    facts = (BODY_VERSION, version, published_at, settings)
+    return State(facts, json.loads(freshness), restated_at)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.messages import get_messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,9 +15,10 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from billing.services import entitlement_of
 from calqsync.tenancy import sheets
 from calqsync.tenancy.access import TenantRequest, before_file, tenant_page
-from calqsync.tenancy.context import roles_of
+from calqsync.tenancy.context import around, kept_frame, roles_of
 from calqsync.tenancy.models import Role
 from calqsync.tenancy.pieces import Pieces
 from reporting import exports
@@ -114,17 +116,16 @@ def _dashboard(
     """The page, or one of its tables as a file; who sees aggregates only takes no files along."""
     if kind := sheets.kind_asked(request.GET.get("format")):
         return _file(request, page_of, kind)
-    unnamed, now = not request.membership.may(Role.VIEWER), timezone.now()
-    state = _state(request)
-    pieces = Pieces(tenant=request.tenant, facts=_facts(request, state, now) if state else None)
+    now, state = timezone.now(), _state(request)
+    shown = _current(request, page_of, state, now)
+    pieces = _pieces(request, template, state, shown, now)
+    if pieces.whole:
+        return pieces.answer(request)
     page = known = None
-    if state and pieces.kept:
-        found = state.published(aggregates_only=unnamed)
-        freshness = frame.freshness_note(request.tenant, found, now=now, aggregates_only=unnamed)
-    else:
+    if not pieces.kept:
         page, known = _page(request, page_of)
-        freshness = page.freshness
-        if not unnamed:
+        shown.setdefault("freshness", page.freshness)
+        if request.membership.may(Role.VIEWER):
             offer_files(page, request.GET)
     pieces.shown = {
         "page": page,
@@ -132,11 +133,31 @@ def _dashboard(
         "request": {"path": request.path},
         "shell": {"tenant": request.tenant, "may": roles_of(request.membership)},
     }
-    shown = {"pieces": pieces, "page": page, "freshness": freshness, "known": known}
-    answer = render(request, template, shown | _current(request, page_of))
+    shown |= {"pieces": pieces, "page": page, "known": known}
+    if pieces.frames:
+        answer = pieces.framed(request, template, kept_frame(request) | shown)
+    else:
+        answer = render(request, template, shown)
     if not getattr(page, "sample", False):
         pieces.keep()
     return answer
+
+
+def _pieces(
+    request: TenantRequest,
+    template: str,
+    state: kept.State | None,
+    shown: dict[str, Any],
+    now: datetime,
+) -> Pieces:
+    """What is kept of the page; its frame too, unless a message is to be shown in it."""
+    if state is None:
+        return Pieces(tenant=request.tenant, facts=None)
+    frame_facts = None
+    if not get_messages(request):
+        frame_facts = (template, around(request).facts, shown)
+    facts = _facts(request, state, now)
+    return Pieces(tenant=request.tenant, facts=facts, around=frame_facts)
 
 
 def _page(
@@ -197,20 +218,30 @@ _TOLD: dict[Callable[..., Any], restated_news.About] = {
 }
 
 
-def _current(request: TenantRequest, page_of: Callable[..., Any]) -> dict[str, Any]:
-    """What no piece holds, for it changes beside the figures: first steps, and what is news."""
-    unnamed = not request.membership.may(Role.VIEWER)
+def _current(
+    request: TenantRequest, page_of: Callable[..., Any], state: kept.State | None, now: datetime
+) -> dict[str, Any]:
+    """What no piece holds, for it changes beside the figures: how old they are, first steps, news.
+
+    Only what `repr` tells apart, because a kept frame depends on it.
+    """
+    tenant, unnamed = request.tenant, not request.membership.may(Role.VIEWER)
     shown: dict[str, Any] = {}
-    if about := _TOLD.get(page_of):
+    if state:
+        found = state.published(aggregates_only=unnamed)
+        shown["freshness"] = frame.freshness_note(
+            tenant, found, now=now, aggregates_only=unnamed, plan=entitlement_of(request)
+        )
+    if (about := _TOLD.get(page_of)) and (state is None or state.restated(now)):
         shown["restated"] = restated_news.news(
-            tenant=request.tenant,
+            tenant=tenant,
             about=about,
-            words=frame.words_for(request.tenant),
-            now=timezone.now(),
+            words=frame.words_for(tenant),
+            now=now,
             aggregates_only=unnamed,
         )
     if page_of is financial_page and request.membership.may(Role.ADMIN):
-        shown["checklist"] = checklist.checklist(tenant=request.tenant, by=request.user)
+        shown["checklist"] = checklist.checklist(tenant=tenant, by=request.user)
     return shown
 
 

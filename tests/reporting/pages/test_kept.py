@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from django.core.cache import caches
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
 
+from billing.models import Account
 from calqsync.local.home import free_port
 from calqsync.tenancy import pieces
-from calqsync.tenancy.models import Tenant
+from calqsync.tenancy.models import Membership, Tenant, User
 from calqsync.tenancy.pieces import Pieces
-from integrations.models import Customer
-from reporting.models import Report, ReportSettings
+from calqsync.tenancy.services import tenant_create
+from integrations.models import Connection, Customer, SyncRun
+from reporting.domain.periods import month_number
+from reporting.models import Report, ReportSettings, Restatement
 from reporting.services import keeping
 from reporting.views import dashboards
 from tests.conftest import Cast
@@ -68,16 +71,199 @@ def steady(response: Any) -> str:
     return _TOKENS.sub(r"\1", text(response))
 
 
+@pytest.fixture
+def framed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses of the pages whose frame was made anew."""
+    paths, anew = [], Pieces.framed
+
+    def noted(self: Pieces, request: Any, *args: Any) -> Any:
+        paths.append(request.path)
+        return anew(self, request, *args)
+
+    monkeypatch.setattr(Pieces, "framed", noted)
+    return paths
+
+
+@pytest.fixture
+def unkept(monkeypatch: pytest.MonkeyPatch) -> Callable[[Client, str], str]:
+    """A page as it is where nothing of it is kept."""
+
+    def page(client: Client, url: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(dashboards, "_state", lambda request: None)
+            return steady(client.get(url))
+
+    return page
+
+
 @pytest.mark.parametrize("person", ["alice", "vera", "ivan"])
 def test_a_kept_page_is_the_page_made_anew(
-    told: Any, cast: Cast, as_person: Callable[[str], Client], made: list[str], person: str
+    told: Any,
+    cast: Cast,
+    as_person: Callable[[str], Client],
+    made: list[str],
+    framed: list[str],
+    unkept: Callable[[Client, str], str],
+    person: str,
 ) -> None:
     client, shown = as_person(person), {}
     for path in PATHS:
         shown[path] = steady(client.get(cast.url(path)))
     assert made == [cast.url(path) for path in PATHS]
     differing = [path for path in PATHS if steady(client.get(cast.url(path))) != shown[path]]
-    assert (differing, len(made)) == ([], len(PATHS))
+    assert (differing, len(made), len(framed)) == ([], len(PATHS), len(PATHS))
+    assert [path for path in PATHS if unkept(client, cast.url(path)) != shown[path]] == []
+
+
+def _trouble(cast: Cast, client: Client) -> None:
+    Connection.objects.update(trouble="needs_you", trouble_kind="SecretUnreadable")
+
+
+def _import_runs(cast: Cast, client: Client) -> None:
+    now = timezone.now()
+    one = Connection.objects.get()
+    _trouble_ends(cast, client)
+    SyncRun.objects.create(
+        connection=one, mode="full", trigger="person", started_at=now, window_to=now
+    )
+
+
+def _trouble_ends(cast: Cast, client: Client) -> None:
+    Connection.objects.update(trouble="", trouble_kind="")
+
+
+def _trial_ends(cast: Cast, client: Client) -> None:
+    Account.objects.update(trial_ends_at=timezone.now())
+
+
+def _company_leaves(cast: Cast, client: Client) -> None:
+    Tenant.objects.filter(pk=cast.tenant.pk).update(deletes_at=timezone.now() + timedelta(days=9))
+
+
+def _one_company_more(cast: Cast, client: Client) -> None:
+    tenant_create(name="Lumi Oy", owner=cast.alice)
+
+
+def _another_mail_address(cast: Cast, client: Client) -> None:
+    User.objects.filter(pk=cast.alice.pk).update(email="alice@kuura.example")
+
+
+def _dark(cast: Cast, client: Client) -> None:
+    client.cookies["theme"] = "dark"
+
+
+def _month_restated(cast: Cast, client: Client) -> None:
+    Restatement.objects.create(
+        at=timezone.now(), month=month_number("2024-01"), metric="mrr", before_minor=0,
+        after_minor=500, causes=[{"code": "rounding", "params": {}}],
+    )  # fmt: skip
+
+
+def _first_steps_put_away(cast: Cast, client: Client) -> None:
+    ReportSettings.objects.filter(tenant=cast.tenant).update(checklist_done_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_trouble, "Reconnect"),
+        (_import_runs, "It is being imported now."),
+        (_trial_ends, "Your trial has ended."),
+        (_company_leaves, "is erased on"),
+        (_one_company_more, "Lumi Oy"),
+        (_another_mail_address, "alice@kuura.example"),
+        (_dark, 'data-theme="dark"'),
+        (_month_restated, "was restated by"),
+    ],
+)
+def test_what_changes_beside_the_figures_is_shown_at_once(
+    told: Any,
+    cast: Cast,
+    as_person: Callable[[str], Client],
+    made: list[str],
+    unkept: Callable[[Client, str], str],
+    change: Callable[[Cast, Client], None],
+    says: str,
+) -> None:
+    alice, url = as_person("alice"), cast.url("growth/")
+    before = steady(alice.get(url))
+    assert says not in before
+    change(cast, alice)
+    after = steady(alice.get(url))
+    assert says in after
+    assert len(made) == 1, "the pieces stayed"
+    assert after == unkept(alice, url)
+
+
+def test_a_first_step_that_is_done_is_no_longer_asked_for(
+    told: Any, cast: Cast, as_person: Callable[[str], Client]
+) -> None:
+    ann, url = as_person("ann"), cast.url("")
+    ReportSettings.objects.get_or_create(tenant=cast.tenant)
+    assert all("First steps" in text(ann.get(url)) for _twice in range(2))
+    _first_steps_put_away(cast, ann)
+    assert "First steps" not in text(ann.get(url))
+
+
+def test_a_trouble_that_is_over_is_no_longer_told(
+    told: Any, cast: Cast, as_person: Callable[[str], Client]
+) -> None:
+    alice, url = as_person("alice"), cast.url("growth/")
+    before = steady(alice.get(url))
+    _trouble(cast, alice)
+    assert all("Reconnect" in text(alice.get(url)) for _twice in range(2))
+    _trouble_ends(cast, alice)
+    assert steady(alice.get(url)) == before
+
+
+def test_each_person_is_named_on_their_own_pages_alone(
+    told: Any, cast: Cast, as_person: Callable[[str], Client], made: list[str]
+) -> None:
+    Membership.objects.filter(user=cast.bob).update(role="viewer")
+    for _twice in range(2):
+        for name, other in (("vera", "bob"), ("bob", "vera")):
+            page = text(as_person(name).get(cast.url("growth/")))
+            assert f"{name}@example.com" in page
+            assert f"{other}@example.com" not in page
+    assert len(made) == 1, "the figures are those of their role"
+
+
+def test_a_kept_page_has_the_tokens_of_its_own_answer(
+    told: Any, cast: Cast, as_person: Callable[[str], Client], framed: list[str]
+) -> None:
+    alice, seen = as_person("alice"), set()
+    alice.handler.enforce_csrf_checks = True
+    for _again in range(3):
+        answer = alice.get(cast.url("growth/"))
+        (nonce,) = set(re.findall(r'nonce="([^"]+)"', text(answer)))
+        assert f"'nonce-{nonce}'" in answer.headers["Content-Security-Policy"]
+        (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', text(answer)))
+        seen |= {nonce, token}
+    assert (len(seen), len(framed)) == (6, 1)
+    assert alice.post("/accounts/logout/").status_code == 403
+    assert alice.post("/accounts/logout/", {"csrfmiddlewaretoken": token}).status_code == 302
+
+
+def test_a_message_is_shown_once(told: Any, cast: Cast, vera: Client, framed: list[str]) -> None:
+    url = cast.url("growth/")
+    before = steady(vera.get(url))
+    session = vera.session
+    session["_messages"] = '[["__json_message",0,25,"Kept it."]]'
+    session.save()
+    assert "Kept it." in text(vera.get(url))
+    assert steady(vera.get(url)) == before
+    assert len(framed) == 1
+
+
+def test_pages_that_share_a_place_are_not_mistaken_for_each_other(
+    told: Any, cast: Cast, vera: Client, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {path: steady(vera.get(cast.url(path))) for path in PATHS}
+    monkeypatch.setattr(pieces, "PLACES", 1)
+    kept.clear()
+    for _twice in range(2):
+        assert {path: steady(vera.get(cast.url(path))) for path in PATHS} == shown
+    assert len(kept._cache) == 2
 
 
 def test_no_role_sees_what_was_kept_for_another(
