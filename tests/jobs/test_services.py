@@ -169,6 +169,8 @@ def test_a_job_that_a_person_wants_while_it_fails_is_run_again_at_once_in_their_
     assert (again.queue, again.payload) == ("interactive", {"of": "the person"})
     services.finish(again, Outcome.again(timedelta(hours=6)))
     assert services.claim(due.pk) is None, "it was wanted once"
+    due.refresh_from_db()
+    assert due.priority == Priority.SCHEDULED
 
 
 @pytest.mark.parametrize("end", UNSERVED)
