@@ -242,7 +242,7 @@ def deferred_invoices(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
     rows: Any = InvoiceFigure.objects.select_related(
         "invoice__customer", "invoice__connection"
     ).filter(~Q(deferred_minor=0), accounts.where)
-    rows = rows.annotate(net_minor=F("invoice__net_acc_minor"))
+    rows = rows.annotate(billed_minor=F("invoice__net_acc_minor"))
     if customer.pk is not None:
         rows = rows.filter(invoice__customer=customer.pk)
     if word := narrowing.searched(query):
@@ -279,7 +279,9 @@ def deferred_invoices(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             listing.day(
                 "date", _("Date"), words, lambda row: row.invoice.date, order="invoice__date"
             ),
-            listing.money("net", _("Net"), words, lambda row: row.net_minor, order="net_minor"),
+            listing.money(
+                "net", _("Net"), words, lambda row: row.billed_minor, order="billed_minor"
+            ),
         ],
     )
 
