@@ -21,6 +21,8 @@ def prepare():
     # Loaded by its path: importing the package would need the packages it is about to install.
     path = ROOT / "calqsync" / "local" / "bootstrap.py"
     spec = importlib.util.spec_from_file_location("calqsync_bootstrap", path)
+    assert spec is not None
+    assert spec.loader is not None
     bootstrap = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = bootstrap
     spec.loader.exec_module(bootstrap)
