@@ -79,13 +79,22 @@ def parts_by_month(
         lost = now.flow - was.flow - sum(own.values())
         held = sum(carried.values())
         beyond = now.closing - was.closing - held - (now.flow - was.flow)
-        # What the bank states anew at the month's start takes back all that changed until then.
-        taken = {key: -amount for key, amount in carried.items()}
-        unexplained = taken if beyond == -held else {stated(month): beyond}
+        moved_here = _sum((own, {DELETED: lost}))
+        # What the bank states as before takes back what changed until then, or until the end.
+        if beyond == -held:
+            unexplained = _taken(carried)
+        elif now.closing == was.closing:
+            unexplained = _taken(_sum((carried, moved_here)))
+        else:
+            unexplained = {stated(month): beyond}
         found["unexplained", month] = unexplained
-        carried = _sum((carried, own, {DELETED: lost}, unexplained))
+        carried = _sum((carried, moved_here, unexplained))
         found["balance", month] = carried
     return found
+
+
+def _taken(parts: Parts) -> Parts:
+    return {key: -amount for key, amount in parts.items()}
 
 
 def _sum(parts: Sequence[Parts]) -> Parts:

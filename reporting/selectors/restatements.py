@@ -73,6 +73,10 @@ def cause_name(code: str) -> str:
     return names.get(code, code)
 
 
+def upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 @dataclass(frozen=True, slots=True)
 class Teller:
     """Writes causes and amounts; for readers of aggregates without documents."""
@@ -100,6 +104,12 @@ class Teller:
                 "cause": name,
             }
         return name if self.aggregates_only else f"{name} {self.document(params)}".strip()
+
+    def kind(self, cause: Mapping[str, Any]) -> str:
+        """ "Credit note", or "12 × edited invoice": the cause without its document."""
+        if "count" in cause["params"]:
+            return self.cause(cause)
+        return upper_first(cause_name(cause["code"]))
 
     def document(self, params: Mapping[str, Any]) -> str:
         """How the document is called: an invoice by its number, the bank's by their days."""
@@ -154,7 +164,7 @@ def restatements_list(
             _("Month"),
             lambda row: frame.month_text(row.month),
             order="month",
-            cell=lambda row: words.month(frame.month_text(row.month)),
+            cell=lambda row: listing.whole(words.month(frame.month_text(row.month))),
         ),
         listing.text("metric", _("Figure"), lambda row: names.get(row.metric, row.metric)),
         amount("before", _("Before"), "before_minor"),
@@ -173,14 +183,14 @@ def restatements_list(
                 f"{teller.cause(cause)} {_file_amount(row, cause['amount_minor'], teller)}"
                 for cause in row.causes
             ),
-            cell=lambda row: teller.causes(row.causes),
+            cell=lambda row: upper_first(teller.causes(row.causes)),
         ),
         listing.text(
             "at",
             _("Restated"),
             lambda row: row.at,
             order="at",
-            cell=lambda row: words.moment(row.at),
+            cell=lambda row: listing.whole(words.moment(row.at)),
         ),
     ]
     return Listing(
@@ -244,19 +254,23 @@ def restatement_page(
     def change(value: int) -> str:
         return (own.count if counts else own.amount)(value, signed=True)
 
-    rows = [
-        {
-            "url": "",
-            "cells": [
-                cause_name(cause["code"]).capitalize()
-                if "count" not in cause["params"]
-                else teller.cause(cause),
-                *told.cells(cause),
-                change(cause["amount_minor"]),
-            ],
-        }
+    columns = [
+        {"key": "cause", "label": _("Cause")},
+        {"key": "document", "label": _("Document")},
+        {"key": "who", "label": _("Who")},
+        {"key": "amount", "label": _("Change"), "numeric": True},
+    ]
+    cells = [
+        [
+            teller.kind(cause),
+            told.document(cause["params"]),
+            told.who(cause["params"]),
+            change(cause["amount_minor"]),
+        ]
         for cause in shown.object_list
     ]
+    # Columns that say nothing of any cause are left out.
+    used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
     count = len(restatement.causes)
     return RestatementPage(
         title=_("%(figure)s of %(month)s, restated")
@@ -272,14 +286,12 @@ def restatement_page(
         listing={
             "caption": _("What changed it"),
             "currency": "" if counts else own.currency,
-            "columns": [
-                {"key": "cause", "label": _("Cause")},
-                {"key": "document", "label": _("Document")},
-                {"key": "who", "label": _("Who")},
-                {"key": "amount", "label": _("Change"), "numeric": True},
-            ],
-            "rows": rows,
-            "total": {"label": _("Sum"), "cells": ["", "", change(change_of(restatement))]},
+            "columns": [columns[place] for place in used],
+            "rows": [{"url": "", "cells": [row[place] for place in used]} for row in cells],
+            "total": {
+                "label": _("Sum"),
+                "cells": [*[""] * (len(used) - 2), change(change_of(restatement))],
+            },
             "count_text": ngettext("%d cause", "%d causes", count) % count,
             "page": shown,
             "empty": {"title": _("Nothing changed it"), "text": ""},
@@ -309,10 +321,7 @@ class _Told:
             edits=found("edit", Edit.objects.select_related("by")),
         )
 
-    def cells(self, cause: Mapping[str, Any]) -> list[Any]:
-        return [self._document(cause["params"]), self._who(cause["params"])]
-
-    def _document(self, params: Mapping[str, Any]) -> Any:
+    def document(self, params: Mapping[str, Any]) -> Any:
         called = self.teller.document(params)
         if "account" in params:
             return {"text": called, "sub": params["account"]}
@@ -326,7 +335,7 @@ class _Told:
         customer = invoice.customer.name if invoice.customer else invoice.customer_name
         return {"text": str(invoice), "url": url, "sub": customer}
 
-    def _who(self, params: Mapping[str, Any]) -> Any:
+    def who(self, params: Mapping[str, Any]) -> Any:
         edit = self.edits.get(params.get("edit", ""))
         if edit is None:
             return ""

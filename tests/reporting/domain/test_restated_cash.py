@@ -52,6 +52,13 @@ def test_a_bank_that_opens_as_before_takes_back_what_came_late():
     assert found["balance", 2] == {}
 
 
+def test_a_bank_that_closes_as_before_takes_back_what_came_late_in_the_month_itself():
+    key = (Cause.EVENT_ADDED, 7, -1)
+    before, after = {1: State(10, 110)}, {1: State(15, 110)}
+    found = parts_by_month([Moved(1, key, "operating", 5, 1)], before, after, last=1, stated=stated)
+    assert found["unexplained", 1] == {key: -5}
+
+
 def test_what_moved_and_is_not_here_to_be_named_was_deleted():
     before, after = {1: State(-30, 70)}, {1: State(0, 100)}
     found = parts_by_month([], before, after, last=1, stated=stated)
