@@ -127,6 +127,16 @@ def test_a_job_wanted_again_while_it_runs_is_due_when_it_ends(tenant):
     assert services.claim(job.pk) is None, "it was wanted once"
 
 
+def test_a_job_wanted_for_later_while_it_runs_is_not_due_when_it_ends(tenant):
+    from django.utils import timezone
+
+    job = services.enqueue(kind=KIND)
+    held = services.claim(job.pk)
+    services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=1))
+    services.finish(held, Outcome.again(timedelta(hours=6)))
+    assert services.claim(job.pk) is None
+
+
 @pytest.mark.parametrize("again_in", [None, timedelta(0), timedelta(hours=6)])
 def test_a_job_that_a_person_wants_while_it_runs_is_run_again_in_their_lane(
     tenant, monkeypatch, again_in
@@ -188,6 +198,7 @@ def test_a_job_wanted_before_it_is_cancelled_ends_and_one_wanted_afterwards_is_r
     services.stopped(wanted_before)
     assert services.live_job(kind=KIND) is None
     wanted_afterwards = services.claim(services.enqueue(kind=KIND).pk)
+    services.enqueue(kind=KIND, priority=Priority.INTERACTIVE)
     services.cancel(kind=KIND)
     services.enqueue(kind=KIND)
     services.stopped(wanted_afterwards)
