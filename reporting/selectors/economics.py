@@ -172,19 +172,19 @@ def _tiles(
         tile(
             "arpa",
             rows.arpa,
-            _("What a paying customer brings a month, on average (ARPA)."),
+            _("Average revenue per account: what a paying customer brings a month (ARPA)."),
             _("MRR ÷ paying customers"),
         ),
         tile(
             "ltv",
             rows.ltvs[0],
-            _("What a customer brings until it leaves, if nothing changes (LTV)."),
+            _("Lifetime value: what a customer brings until it leaves, if nothing changes (LTV)."),
             _LTV_FORMULAS[rows.ltv_name](),
         ),
         tile(
             "cac",
             rows.cac,
-            _("What it costs to win one customer (CAC)."),
+            _("Customer acquisition cost: what it costs to win one customer (CAC)."),
             _("acquisition cost ÷ new customers"),
             good=False,
         ),
@@ -223,7 +223,8 @@ def _sections(
                 id="worth",
                 type="lines",
                 title=_("Worth and cost of a customer"),
-                summary=_("LTV and CAC for each month shown."),
+                summary=months.newest([rows.ltvs[0], rows.cac])
+                or _("LTV and CAC for each month shown."),
                 rows=[rows.ltvs[0], rows.cac],
             )
         }
@@ -245,11 +246,12 @@ def _sections(
 
 
 def _revenue(months: Months, rows: _Rows) -> dict[str, Any]:
+    told = _("ARPA of all paying customers and of the month's new ones, where there are any.")
     return months.chart(
         id="arpa",
         type="lines",
         title=_("Revenue per customer and month"),
-        summary=_("ARPA of all paying customers and of the month's new ones, where there are any."),
+        summary=f"{told} {months.newest([rows.arpa, rows.new_arpa])}".strip(),
         rows=[rows.arpa, rows.new_arpa],
     )
 
@@ -271,19 +273,25 @@ def _definitions() -> dict[str, Any]:
     facts = [
         (
             _("ARPA"),
-            _("Recurring revenue per paying customer and month."),
+            _("Average revenue per account: recurring revenue per paying customer and month."),
             _("MRR ÷ paying customers"),
             _("As in ChartMogul and Baremetrics (ARPU). Calqulate's is per year."),
         ),
         (
             _("ASP"),
-            _("The first recurring invoice of the month's new customers, on average."),
+            _(
+                "Average sale price: the first recurring invoice of the month's new customers, on"
+                " average."
+            ),
             _("first invoices ÷ new customers"),
-            _("ChartMogul's average sale price."),
+            _("ChartMogul's ASP."),
         ),
         (
             _("LTV"),
-            _("What a customer brings until it leaves, after the cost of serving it."),
+            _(
+                "Lifetime value: what a customer brings until it leaves, after the cost of serving"
+                " it."
+            ),
             _LTV_FORMULAS["ours"](),
             _("No value while nobody leaves: the figure would be endless."),
         ),
@@ -301,7 +309,10 @@ def _definitions() -> dict[str, Any]:
         ),
         (
             _("CAC and payback"),
-            _("What winning one customer costs, and how many months it takes to earn it back."),
+            _(
+                "Customer acquisition cost: what winning one customer costs, and how many months it"
+                " takes to earn it back."
+            ),
             _("CAC ÷ (ARPA of new customers × gross margin)"),
             _("The cost is what you enter, of the month or of earlier ones as you choose."),
         ),

@@ -152,8 +152,8 @@ def _contracted(months: Months) -> dict[str, Any]:
         ],
     )
     text = _(
-        "What is invoiced for later comes in. What a person said ends within a year, and what a"
-        " renewal that is invoiced already replaces, goes out."
+        "MRR, with what is invoiced already and begins later; without what somebody said will end"
+        " within a year, and without what an invoiced renewal replaces."
     )
     return {"table": table, "text": text}
 

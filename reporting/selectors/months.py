@@ -181,6 +181,23 @@ class Months:
             "table": table,
         }
 
+    def newest(self, rows: Sequence[Row]) -> str:
+        """ "Oct 2026: ARPA €580; LTV €9,400.", the figures of the last complete month; else ""."""
+        month = next((month for month in reversed(self.rows) if month["complete"]), None)
+        told = []
+        for row in rows if month else ():
+            value = row.value(month) if month else None
+            if value is not None:
+                money = row.unit == "money"
+                text = self.words.money(value) if money else written(self.words, row.unit, value)
+                told.append(f"{row.label} {text}")
+        if month is None or not told:
+            return ""
+        return _("%(month)s: %(figures)s.") % {
+            "month": self.heading(month),
+            "figures": "; ".join(told),
+        }
+
     def _any(self, row: Row) -> bool:
         return any(row.value(month) for month in self.rows)
 

@@ -96,5 +96,8 @@ def movements_chart(months: Months, *, title: str = "", note: str = "") -> dict[
             caption=_("MRR and its movements"),
             what=_("Movement"),
             rows=rows,
+            note=_("FX is what exchange rates alone moved.")
+            if any(month.get("fx_minor") for month in months.rows)
+            else "",
         ),
     )

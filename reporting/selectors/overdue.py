@@ -136,11 +136,12 @@ def _overdue_now(read: Reading) -> dict[str, Any]:
 
 def _chart(months: Months) -> dict[str, Any]:
     rows = _rows()
+    told = _("Credit notes by their month, and what is overdue by the invoices' month.")
     return months.chart(
         id="refunds",
         type="bars",
         title=_("Refunds and overdue by month"),
-        summary=_("Credit notes by their month, and what is overdue by the invoices' month."),
+        summary=f"{told} {months.newest([rows[1], rows[4]])}".strip(),
         rows=[rows[1], rows[4]],
         data_signed=True,
         table_shown=True,

@@ -72,28 +72,40 @@ def rates(over: str = "") -> dict[str, Rate]:
         ),
         "nrr": Rate(
             row(_("NRR, %(over)s") % {"over": over}, "nrr", "mrr", start),
-            _("What the customers at the month's start bring at its end, of what they brought."),
+            _(
+                "Net revenue retention: what the customers at the month's start bring at its end,"
+                " of what they brought."
+            ),
             _("(start + expansion − contraction − churn) ÷ start"),
             _("ChartMogul's formula: new and returned customers stand outside."),
             good=True,
         ),
         "grr": Rate(
             row(_("GRR, %(over)s") % {"over": over}, "grr", "reactivation", start),
-            _("The same with growth left out, so it never goes above 100%."),
+            _(
+                "Gross revenue retention: what the customers at the month's start still bring at"
+                " its end, growth left out; never above 100%."
+            ),
             _("(start − contraction − churn) ÷ start, customer by customer"),
             _("The usual formula; each customer counts at most what it brought at the start."),
             good=True,
         ),
         "nrr_12": Rate(
             row(_("NRR, 12 months"), "nrr_12", "new", year),
-            _("What the customers of twelve months ago bring today, of what they brought then."),
+            _(
+                "Net revenue retention: what the customers of twelve months ago bring today, of"
+                " what they brought then."
+            ),
             _("their MRR now ÷ their MRR twelve months ago"),
             _("What boards mean by net revenue retention; ChartMogul's rule over a year."),
             good=True,
         ),
         "grr_12": Rate(
             row(_("GRR, 12 months"), "grr_12", "expansion", year),
-            _("What last year's customers still bring, growth left out."),
+            _(
+                "Gross revenue retention: what the customers of twelve months ago still bring,"
+                " growth left out."
+            ),
             _("(start − contraction − churn) ÷ start over twelve months, customer by customer"),
             _("The same customers and months as NRR over twelve months."),
             good=True,
@@ -136,8 +148,7 @@ def rates_chart(
         id=id,
         type="lines",
         title=title,
-        summary=_("By period: %(rates)s.")
-        % {"rates": "; ".join(known[name].row.label for name in drawn)},
+        summary=months.newest([known[name].row for name in drawn]) or title,
         rows=[known[name].row for name in drawn],
         table_shown=True,
         table=months.table(
