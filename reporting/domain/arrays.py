@@ -18,3 +18,32 @@ NEVER = int(np.iinfo(np.int32).max)
 
 def as_int64(values: object) -> Ints:
     return np.asarray(values, dtype=np.int64)
+
+
+# Looking combinations up in a table of all of them is several times quicker than sorting, while
+# the table has not many more places than there are rows.
+_PLACES_PER_ROW = 64
+
+
+def codes(*columns: NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """One dense code per distinct combination of columns, and the first row of each code."""
+    key, space = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        values = as_int64(column)
+        low = int(values.min()) if values.size else 0
+        span = int(values.max()) - low + 1 if values.size else 1
+        if span > 1 << 20:
+            _, values = np.unique(values, return_inverse=True)
+            low, span = 0, int(values.max()) + 1
+        key = key * span + (values - low)
+        space *= span
+    if space > _PLACES_PER_ROW * len(key):
+        _, first, code = np.unique(key, return_index=True, return_inverse=True)
+        return code.astype(np.int64), first.astype(np.int64)
+    present = np.zeros(space, dtype=np.bool_)
+    present[key] = True
+    number = np.cumsum(present, dtype=np.int32) - 1
+    code = number[key].astype(np.int64)
+    first = np.zeros(int(number[-1]) + 1, dtype=np.int64)
+    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
+    return code, first

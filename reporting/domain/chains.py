@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reporting.domain.arrays import Flags, Ints, as_int64
+from reporting.domain.arrays import Flags, Ints, as_int64, codes
 from reporting.domain.cadence import DAY_SPAN, clusters, rhythm, varied
 from reporting.domain.choices import Decision, SubscriptionKey
 from reporting.domain.lines import Lines, product_refs
@@ -41,35 +41,6 @@ class Chains:
     count: int
     own: tuple[SubscriptionKey, ...] = ()
     """Keys of the last chains: those that exist by people's words alone."""
-
-
-# Looking combinations up in a table of all of them is several times quicker than sorting, while
-# the table has not many more places than there are rows.
-_PLACES_PER_ROW = 64
-
-
-def codes(*columns: NDArray[np.integer]) -> tuple[Ints, Ints]:
-    """One dense code per distinct combination of columns, and the first row of each code."""
-    key, space = np.zeros(len(columns[0]), dtype=np.int64), 1
-    for column in columns:
-        values = as_int64(column)
-        low = int(values.min()) if values.size else 0
-        span = int(values.max()) - low + 1 if values.size else 1
-        if span > 1 << 20:
-            _, values = np.unique(values, return_inverse=True)
-            low, span = 0, int(values.max()) + 1
-        key = key * span + (values - low)
-        space *= span
-    if space > _PLACES_PER_ROW * len(key):
-        _, first, code = np.unique(key, return_index=True, return_inverse=True)
-        return code.astype(np.int64), first.astype(np.int64)
-    present = np.zeros(space, dtype=np.bool_)
-    present[key] = True
-    number = np.cumsum(present, dtype=np.int32) - 1
-    code = number[key].astype(np.int64)
-    first = np.zeros(int(number[-1]) + 1, dtype=np.int64)
-    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
-    return code, first
 
 
 def unit_prices(lines: Lines) -> Ints:
@@ -119,7 +90,7 @@ def _side_by_side(
 ) -> Chains:
     """Chains where some groups are split: theirs come after those of whole groups."""
     groups, price = len(first), unit_prices(lines)
-    order = np.lexsort((lines.line_id[rows], lines.invoice_day[rows], cluster))
+    order = np.lexsort((lines.place[rows], lines.invoice_day[rows], cluster))
     rows, cluster = rows[order], cluster[order]
     own, opening, part = np.unique(cluster, return_index=True, return_inverse=True)
     of_line = group.copy()
@@ -145,7 +116,7 @@ def _side_by_side(
 
 def _earlier_hit(lines: Lines, group: Ints, lost: Ints, rows: NDArray[np.intp]) -> Ints:
     """For each lost row the latest hit of its group up to its day, else the group's first."""
-    order = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows], group[rows]))]
+    order = rows[np.lexsort((lines.place[rows], lines.invoice_day[rows], group[rows]))]
     keys = group[order] * DAY_SPAN + lines.invoice_day[order]
     wanted = group[lost] * DAY_SPAN + lines.invoice_day[lost]
     at = np.searchsorted(keys, wanted, side="right") - 1

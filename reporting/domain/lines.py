@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints
+from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints, codes
 from reporting.domain.choices import NAMED
 from reporting.domain.texts import normalised_product
 
@@ -23,6 +23,8 @@ class Lines:
     """
 
     line_id: Ints
+    place: Ints
+    """Settles ties between lines of a customer's day, whatever ids an import gave the rows."""
     invoice_id: Ints
     customer_id: Ints
     product_id: Ints
@@ -91,6 +93,7 @@ class Lines:
 
 DTYPES: dict[str, type[np.generic]] = {
     "line_id": np.int64,
+    "place": np.int64,
     "invoice_id": np.int64,
     "customer_id": np.int64,
     "product_id": np.int64,
@@ -124,14 +127,15 @@ def build_lines(
 ) -> Lines:
     """Lines from plain columns, coding the repeated strings.
 
-    `columns` holds every integer column of `Lines` by name (None stands for an absent day);
+    `columns` holds every integer column of `Lines` by name (None stands for an absent day), but
+    for `place` where lines stand in the order of their ids;
     `products`, `currencies` and `texts` hold one string per line, or its code. A product's name
     is only shown; rows without a product id share a key when their names differ in dates and
     numbers alone.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, dtype in DTYPES.items():
-        given = columns[name]
+        given = columns["line_id"] if name not in columns and name == "place" else columns[name]
         if not isinstance(given, np.ndarray):
             given = np.array([NO_DAY if value is None else value for value in given], dtype=dtype)
         arrays[name] = given.astype(dtype, copy=False)
@@ -162,7 +166,7 @@ def _product_keys(product_id: Ints, names: Sequence[str] | Coded) -> tuple[Codes
     name_code, distinct = _coded(names)
     bare_code, _ = _coded([normalised_product(name) for name in distinct])
     pair = np.where(product_id >= 0, product_id, -1 - bare_code[name_code].astype(np.int64))
-    _, first, key = np.unique(pair, return_index=True, return_inverse=True)
+    key, first = codes(pair)
     return key.astype(np.int32), tuple(distinct[name_code[row]] for row in first)
 
 

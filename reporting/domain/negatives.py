@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints
-from reporting.domain.chains import Chains, codes
+from reporting.domain.arrays import Flags, Ints, codes
+from reporting.domain.chains import Chains
 from reporting.domain.credits import FullCredits, covering_lines, discounted_lines
 from reporting.domain.draft import Draft
 from reporting.domain.evidence import RECURRING, Evidence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints, as_int64
+from reporting.domain.arrays import Flags, Ints, as_int64, codes
 from reporting.domain.cadence import DAY_SPAN, Cadence, next_hit
-from reporting.domain.chains import Chains, codes
+from reporting.domain.chains import Chains
 from reporting.domain.choices import Settings
 from reporting.domain.credits import covering_lines
 from reporting.domain.draft import Draft

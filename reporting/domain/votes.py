@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reporting.domain.arrays import Ints
+from reporting.domain.arrays import Ints, codes
 from reporting.domain.cadence import Cadence
-from reporting.domain.chains import Chains, codes
+from reporting.domain.chains import Chains
 from reporting.domain.draft import Draft
 from reporting.domain.findings import LineType
 from reporting.domain.lines import Lines, product_refs

@@ -40,7 +40,7 @@ from reporting.feed.customers import (
 )
 from reporting.feed.invoices import read_invoices
 from reporting.feed.lines import read_lines
-from reporting.feed.reading import plan_for_whole_tables
+from reporting.feed.reading import give_back, plan_for_whole_tables
 from reporting.feed.receivables import Paid, read_receivables
 from reporting.feed.words import read_words, with_merged
 from reporting.models import ReportSettings
@@ -104,6 +104,8 @@ def books(
     lines, names = read_lines(invoices)
     receivables, paid = read_receivables(invoices)
     without_customer = _count_without_customer(ids) if chosen is None else 0
+    if chosen is None:
+        give_back()
     if without_customer:
         notes.append({"code": "invoices_without_customer", "params": {"count": without_customer}})
     return Books(

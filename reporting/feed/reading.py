@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,43 +57,55 @@ def read_tables(
     """
     with connection.cursor() as cursor:
         query = cursor.mogrify(sql, {"tenant": scope.required(), **params}).decode()
-        sink = _Sink(columns, take)
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
-        sink.flush()
+        rows = io.BufferedWriter(_Sink(columns, take), BLOCK_BYTES)
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", rows)
+        rows.flush()
 
 
-class _Sink:
-    """Takes rows of CSV, one at a time, and reads them as tables."""
+class _Sink(io.RawIOBase):
+    """Reads blocks of whole rows of CSV as tables.
+
+    Stands behind a buffer, which is handed one row at a time: it passes on what it has before it
+    would have to part a row.
+    """
 
     def __init__(self, columns: Mapping[str, pa.DataType], take: Callable[..., None]) -> None:
         from pyarrow import csv
 
-        self._take, self._rows, self._size = take, list[bytes](), 0
+        self._take = take
         self._read = csv.ReadOptions(column_names=list(columns), use_threads=False)
         self._parse = csv.ParseOptions(newlines_in_values=True)
         self._convert = csv.ConvertOptions(column_types=columns, null_values=[])
 
-    def write(self, row: bytes) -> None:
-        self._rows.append(row)
-        self._size += len(row)
-        if self._size > BLOCK_BYTES:
-            self.flush()
+    def writable(self) -> bool:
+        return True
 
-    def flush(self) -> None:
-        if self._rows:
-            import pyarrow as pa
-            from pyarrow import csv
+    def write(self, block: Any) -> int:
+        import pyarrow as pa
+        from pyarrow import csv
 
-            # One block, so that a column has one dictionary.
-            self._read.block_size = self._size + 1
-            body = pa.BufferReader(b"".join(self._rows))
-            self._rows, self._size = [], 0
-            self._take(csv.read_csv(body, self._read, self._parse, self._convert))
+        if bytes(block[-1:]) != b"\n":
+            raise ValueError("a block of rows ends inside a row")
+        # One block, so that a column has one dictionary.
+        self._read.block_size = len(block) + 1
+        body = pa.BufferReader(pa.py_buffer(block))
+        self._take(csv.read_csv(body, self._read, self._parse, self._convert))
+        return len(block)
 
 
 def as_numpy(values: pa.Array) -> NDArray[Any]:
     """Integers without NULL, read only and not copied; Arrow's own `to_numpy` loads pandas."""
     return np.from_dlpack(values)
+
+
+def give_back() -> None:
+    """Have the C library return to the system what reading took and has freed.
+
+    It would keep it for itself, in pieces between what is still held.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class IntegerColumns:

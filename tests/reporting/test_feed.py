@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connection
 
@@ -271,6 +272,20 @@ def test_reading_takes_the_same_queries_however_many_lines(
     monthly_make(customer, product, [f"2025-{month:02d}" for month in range(1, 13)])
     with django_assert_max_num_queries(16):
         books_of(kuura)
+
+
+@pytest.mark.parametrize("block", [16, 64, 4096])
+def test_a_row_is_read_whole_wherever_a_block_ends(
+    kuura: Any, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
+    numbers, texts = reading.read_columns(
+        "SELECT n, repeat(E'\\"\\n,', n %% 9) AS said FROM generate_series(1, 50) n",
+        {}, {"n": np.int64}, ["said"],
+    )  # fmt: skip
+    assert numbers["n"].tolist() == list(range(1, 51))
+    said = [texts["said"].names[code] for code in texts["said"].codes.tolist()]
+    assert said == ['"\n,' * (n % 9) for n in range(1, 51)]
 
 
 def test_no_read_loops_over_loops_while_statistics_know_nothing(
