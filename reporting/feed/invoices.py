@@ -32,8 +32,6 @@ class Invoices:
     settled: Flags
     """Closed by its status, whatever was paid."""
     currency: Coded
-    turn: Ints
-    """Its place among its customer's invoices of the day, as the accounting system numbers them."""
     some: bool
     """Only those of some customers."""
 
@@ -85,30 +83,8 @@ def read_invoices(connection_ids: list[int], customer_ids: list[int] | None) -> 
     numbers, texts = read_columns(_INVOICES, params, _TYPES, ("currency",))
     order = np.argsort(numbers["id"], kind="stable")
     names, codes = texts["currency"]
-    columns = {name: values[order] for name, values in numbers.items()}
     return Invoices(
-        **columns,
-        turn=_turns(columns),
+        **{name: values[order] for name, values in numbers.items()},
         currency=Coded(names, codes[order]),
         some=customer_ids is not None,
     )
-
-
-_NUMBERS = """
-    SELECT id, external_id FROM integrations_invoice WHERE tenant_id = %(tenant)s AND id = ANY(%(ids)s)
-"""
-
-
-def _turns(columns: dict[str, NDArray[Any]]) -> Ints:
-    """`Invoices.turn`; only numbers of invoices that share their day are read."""
-    turn = np.zeros(len(columns["id"]), dtype=np.int64)
-    days = columns["customer"] * DAY_SPAN + columns["day"]
-    order = np.argsort(days)
-    same = days[order[1:]] == days[order[:-1]]
-    shared = np.zeros(len(order), dtype=np.bool_)
-    shared[order[1:][same]] = shared[order[:-1][same]] = True
-    rows = np.flatnonzero(shared)
-    if not rows.size:
-        return turn
-    found = dict(row for chunk in chunks(_NUMBERS, {"ids": columns["id"][rows].tolist()}) for row in chunk)
-    return turn
