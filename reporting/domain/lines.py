@@ -23,8 +23,6 @@ class Lines:
     """
 
     line_id: Ints
-    place: Ints
-    """Settles ties between lines of a customer's day, whatever ids an import gave the rows."""
     invoice_id: Ints
     customer_id: Ints
     product_id: Ints
@@ -93,7 +91,6 @@ class Lines:
 
 DTYPES: dict[str, type[np.generic]] = {
     "line_id": np.int64,
-    "place": np.int64,
     "invoice_id": np.int64,
     "customer_id": np.int64,
     "product_id": np.int64,
@@ -127,15 +124,14 @@ def build_lines(
 ) -> Lines:
     """Lines from plain columns, coding the repeated strings.
 
-    `columns` holds every integer column of `Lines` by name (None stands for an absent day), but
-    for `place` where lines stand in the order of their ids;
+    `columns` holds every integer column of `Lines` by name (None stands for an absent day);
     `products`, `currencies` and `texts` hold one string per line, or its code. A product's name
     is only shown; rows without a product id share a key when their names differ in dates and
     numbers alone.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, dtype in DTYPES.items():
-        given = columns["line_id"] if name not in columns and name == "place" else columns[name]
+        given = columns[name]
         if not isinstance(given, np.ndarray):
             given = np.array([NO_DAY if value is None else value for value in given], dtype=dtype)
         arrays[name] = given.astype(dtype, copy=False)
