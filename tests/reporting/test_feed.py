@@ -280,7 +280,7 @@ def test_a_row_is_read_whole_wherever_a_block_ends(
 ) -> None:
     monkeypatch.setattr(reading, "BLOCK_BYTES", block)
     numbers, texts = reading.read_columns(
-        "SELECT n, repeat(E'\\"\\n,', n %% 9) AS said FROM generate_series(1, 50) n",
+        """SELECT n, repeat(E'"\\n,', n %% 9) FROM generate_series(1, 50) n""",
         {}, {"n": np.int64}, ["said"],
     )  # fmt: skip
     assert numbers["n"].tolist() == list(range(1, 51))
