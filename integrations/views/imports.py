@@ -191,9 +191,9 @@ def _streams(words: Words, view: RunView) -> dict[str, Any]:
         }
 
     return {
-        "caption": _("What was read, stream by stream"),
+        "caption": _("What was read, kind by kind"),
         "columns": [
-            {"key": "stream", "label": _("Stream")},
+            {"key": "stream", "label": _("What")},
             {"key": "began", "label": _("Began")},
             {"key": "ended", "label": _("Ended")},
             {"key": "took", "label": _("Took"), "numeric": True},
@@ -202,7 +202,7 @@ def _streams(words: Words, view: RunView) -> dict[str, Any]:
         "rows": [row(stream) for stream in view.streams],
         "count_text": _("%s documents fetched.") % words.count(view.total("fetched")),
         "total": {
-            "label": _("All streams"),
+            "label": _("All"),
             "cells": ["", "", "", *(words.count(view.total(name)) for name in _COUNTS)],
         },
     }

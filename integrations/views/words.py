@@ -109,10 +109,11 @@ class Words:
         if status.code is Code.NEEDS_YOU:
             stopped = connection.trouble_kind != PARTLY
             said = (
-                _("Imports have stopped until someone helps.")
+                _("Imports have stopped until it is put right.")
                 if stopped
-                else _("A part is not imported until someone helps.")
+                else _("A part is not imported until it is put right.")
             )
+            said = f"{self.happened(connection.trouble_kind, RunState.NEEDS_YOU)} {said}"
             return f"{self.paused(connection)} {said}" if connection.paused_at else said
         if status.code is Code.WAITING:
             return self._waiting(status)
