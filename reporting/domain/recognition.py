@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reporting.domain.arrays import NEVER, NO_DAY, Ints, as_int64
+from reporting.domain.arrays import NEVER, NO_DAY, Flags, Ints, as_int64
 from reporting.domain.findings import Findings
 from reporting.domain.growth import Calendar
 from reporting.domain.lines import Lines
@@ -86,8 +86,32 @@ def schedule(lines: Lines, findings: Findings, *, daily: bool) -> Schedule:
         lines.start_day[row] != NO_DAY, lines.start_day[row], lines.delivery_start_day[row]
     )
     day = as_int64(np.where(delivered != NO_DAY, delivered, lines.invoice_day[row]))
-    start = np.where(served, findings.start[row], day)
-    end = np.where(served, findings.end[row], day + 1)
+    return planned(
+        row=row,
+        net=lines.net_acc[row],
+        served=served,
+        start=findings.start[row],
+        end=findings.end[row],
+        day=day,
+        invoiced=month_of(lines.invoice_day[row]),
+        daily=daily,
+    )
+
+
+def planned(
+    *,
+    row: Ints,
+    net: Ints,
+    served: Flags,
+    start: Ints,
+    end: Ints,
+    day: Ints,
+    invoiced: Ints,
+    daily: bool,
+) -> Schedule:
+    """The plan of these lines: over [start, end) where they are `served`, else whole on `day`."""
+    start = np.where(served, start, day)
+    end = np.where(served, end, day + 1)
     if daily:
         first, parts = start, end - start
     else:
@@ -96,10 +120,10 @@ def schedule(lines: Lines, findings: Findings, *, daily: bool) -> Schedule:
         parts = np.maximum(month_of(end) - first, 1)
     return Schedule(
         row=row,
-        net=lines.net_acc[row],
+        net=net,
         first=first,
         parts=parts,
-        invoiced=month_of(lines.invoice_day[row]),
+        invoiced=invoiced,
         at_once=np.where(served, NEVER, day),
         daily=daily,
     )

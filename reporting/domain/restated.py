@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from reporting.parts import RECOGNITION
+
 
 class Source(Enum):
     """What a figure is made from, and so what its causes are looked for in."""
@@ -16,12 +18,14 @@ class Source(Enum):
     CUSTOMERS = "customers"
     """MRR of customers by month."""
     INVOICES = "invoices"
+    SCHEDULE = "schedule"
+    """Invoice lines spread over their months, by the method that the tenant chose."""
     BANK = "bank"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure by month: the sum of some fields of a list of `Report.body`."""
+    """A figure by month: the sum of some fields of a list of `Report.body`, or of a part."""
 
     metric: str
     """Its code in `Restatement.metric`, under which `behind` opens its documents as well."""
@@ -41,6 +45,10 @@ def _of_customers(metric: str) -> Figure:
     return Figure(metric, "months", (f"{metric}_minor",), Source.CUSTOMERS)
 
 
+def _of_schedule(metric: str) -> Figure:
+    return Figure(metric, RECOGNITION, (f"{metric}_minor",), Source.SCHEDULE)
+
+
 def _of_bank(metric: str, field: str = "") -> Figure:
     return Figure(metric, "cash", (f"{field or metric}_minor",), Source.BANK)
 
@@ -53,6 +61,7 @@ FIGURES = (
     Figure("revenue", "revenue", ("recurring_minor", "non_recurring_minor"), Source.INVOICES),
     Figure("recurring", "revenue", ("recurring_minor",), Source.INVOICES),
     Figure("non_recurring", "revenue", ("non_recurring_minor",), Source.INVOICES),
+    *map(_of_schedule, ("recognised", "deferred", "accrued")),
     _of_bank("balance", "closing"),
     *map(_of_bank, ("money_in", "money_out", "financing", "own_transfers", "unexplained")),
     _of_bank("burn", "net_burn"),

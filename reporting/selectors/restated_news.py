@@ -23,6 +23,7 @@ _LOOKED_AT = 60
 # What pages tell of: of each, in one month, the first figure that changed.
 MRR = ("mrr",)
 REVENUE = ("revenue", "non_recurring", "recurring")
+RECOGNISED = ("recognised", "deferred", "accrued")
 CASH = ("balance", "burn", "financing")
 About = Sequence[Sequence[str]]
 _EVERYWHERE = {"account_added", "account_left_out", "settings", "documents_deleted"}

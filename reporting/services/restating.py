@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -24,8 +25,10 @@ from reporting.domain.periods import month_number
 from reporting.domain.restated import FIGURES, Figure, Source
 from reporting.domain.restatements import Share, by_metric, shares
 from reporting.models import Report, ReportVersion, Restatement
+from reporting.parts import RECOGNITION, RecognisedMonth
 from reporting.services.cash_tracing import bank_documents, trace_cash
 from reporting.services.causing import Words
+from reporting.services.schedule_tracing import trace_recognised
 from reporting.services.tracing import Published, Traced, trace
 
 # Causes that a restatement names one by one; more of a kind are counted.
@@ -47,7 +50,31 @@ class Change(NamedTuple):
         return self.became - self.was
 
 
-def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: datetime) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedules:
+    """Revenue recognition by month, by the method that the tenant chose; none where it is equal."""
+
+    daily: bool
+    before: Sequence[RecognisedMonth] = ()
+    after: Sequence[RecognisedMonth] = ()
+
+    @classmethod
+    def of(cls, former: str | None, part: Any, *, daily: bool) -> Schedules:
+        """Of the part as it is published, and the text of what it was where that differs."""
+        if former is None or part is None:
+            return cls(daily=daily)
+        method = "daily" if daily else "monthly"
+        return cls(daily=daily, before=json.loads(former)[method], after=part[method])
+
+
+def restated(
+    *,
+    old: Report,
+    body: Body,
+    schedules: Schedules,
+    freshness: Sequence[Freshness],
+    now: datetime,
+) -> int:
     """Write a `Restatement` for each closed month's figure that differs; returns how many.
 
     `old` is the report as it was before this publication. Months that were not complete in it,
@@ -58,7 +85,10 @@ def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: da
     if loading or before["currency"] != body["currency"]:
         return 0
     # Written so that the newest month's MRR has the highest number: lists begin with it.
-    changes = sorted(_changes(before, body), key=lambda one: (one.month, -_PLACES[one.figure]))
+    found = _changes(
+        {**before, RECOGNITION: schedules.before}, {**body, RECOGNITION: schedules.after}
+    )
+    changes = sorted(found, key=lambda one: (one.month, -_PLACES[one.figure]))
     if not changes:
         return 0
     words = Words.since(old.published_at)
@@ -68,7 +98,7 @@ def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: da
     of_sales = [one for one in changes if one.figure.source is not Source.BANK]
     causes = _causes_of_bank(of_bank, was, became, words) if of_bank else {}
     if of_sales:
-        causes |= _causes_of_sales(of_sales, was, became, words)
+        causes |= _causes_of_sales(of_sales, was, became, words, daily=schedules.daily)
     Restatement.objects.bulk_create(
         [
             Restatement(
@@ -90,7 +120,11 @@ def restated(*, old: Report, body: Body, freshness: Sequence[Freshness], now: da
 _PLACES = {figure: place for place, figure in enumerate(FIGURES)}
 
 
-def _changes(before: Body, after: Body) -> Iterator[Change]:
+Tables = Mapping[str, Any]
+"""Lists of months by their name, as a body has them."""
+
+
+def _changes(before: Tables, after: Tables) -> Iterator[Change]:
     """Every figure that differs in a month closed before.
 
     Months before the first one of whole books are zero, not unknown; of cash they are unknown, as
@@ -108,12 +142,11 @@ def _changes(before: Body, after: Body) -> Iterator[Change]:
                 yield Change(month, figure, was, became)
 
 
-def _shown(body: Body, figure: Figure, *, closed: bool = True) -> dict[int, int]:
-    """The figure by month, where the body has it."""
-    rows: Sequence[Any] = body[figure.table]  # type: ignore[literal-required]
+def _shown(tables: Tables, figure: Figure, *, closed: bool = True) -> dict[int, int]:
+    """The figure by month, where the tables have it."""
     return {
         month_number(row["month"]): sum(row[field] for field in figure.fields)
-        for row in rows
+        for row in tables[figure.table]
         if (row["complete"] or not closed) and row.keys() >= set(figure.fields)
     }
 
@@ -122,12 +155,17 @@ Causes = dict[Change, list[dict[str, Any]]]
 
 
 def _causes_of_sales(
-    changes: Sequence[Change], was: Published, became: Published, words: Words
+    changes: Sequence[Change], was: Published, became: Published, words: Words, *, daily: bool
 ) -> Causes:
     closed = range(changes[0].month, changes[-1].month + 1)
     traced = trace(was, became, closed=closed, words=words)
     amounts = dict(by_metric(traced.effects, traced.before, traced.after))
-    found = {change: _shares(traced, amounts, change) for change in changes}
+    spread = [one for one in changes if one.figure.source is Source.SCHEDULE]
+    found = {one: _shares(traced, amounts, one) for one in changes if one not in spread}
+    if spread:
+        recognised = trace_recognised(traced, closed=closed, daily=daily, words=words)
+        for one in spread:
+            found[one] = recognised.shares(one.figure.metric, one.month, one.by, limit=NAMED)
     invoices = _invoices([share for parts in found.values() for share in parts])
     return {
         change: [_cause(share, invoices.get(share.document, {}), words) for share in parts]

@@ -36,8 +36,9 @@ from reporting.models import (
     ReportPart,
     Subscription,
 )
+from reporting.parts import RECOGNITION
 from reporting.services.banking import counted_events
-from reporting.services.restating import restated, version_begin, version_keep
+from reporting.services.restating import Schedules, restated, version_begin, version_keep
 
 KINDS = {
     EventKind.OPERATIONS: "operating",
@@ -147,7 +148,7 @@ def publish(
     old = Report.objects.select_for_update().first()
     if old is not None and old.as_of != books.settings.as_of:
         version_keep(body=old.body)
-    written = _store_parts(parts)
+    written, former = _store_parts(parts)
     compute_ms = round(1000 * (time.monotonic() - began))
     if old is None:
         Report.objects.create(published_at=now, compute_ms=compute_ms, **new)
@@ -160,7 +161,15 @@ def publish(
     Report.objects.filter(pk=old.pk).update(
         version=old.version + 1, published_at=now, compute_ms=compute_ms, **new
     )
-    restated(old=old, body=body, freshness=books.freshness, now=now)
+    restated(
+        old=old,
+        body=body,
+        schedules=Schedules.of(
+            former, parts.get(RECOGNITION), daily=books.settings.daily_recognition
+        ),
+        freshness=books.freshness,
+        now=now,
+    )
     version_begin(day=books.settings.as_of, now=now)
     return written + Written(changed=1)
 
@@ -168,16 +177,20 @@ def publish(
 _PARTS = """
     INSERT INTO reporting_reportpart (tenant_id, name, digest, body) VALUES {}
     ON CONFLICT (tenant_id, name) DO UPDATE SET digest = excluded.digest, body = excluded.body
+    RETURNING CASE WHEN new.name = %s THEN old.body END
 """
 
 
-def _store_parts(parts: Mapping[str, Any]) -> Written:
-    """Replace the parts that differ; the database is not given the others to compare."""
+def _store_parts(parts: Mapping[str, Any]) -> tuple[Written, str | None]:
+    """Replace the parts that differ; the database is not given the others to compare.
+
+    Returns also what revenue recognition was, where it differs.
+    """
     stored = dict(ReportPart.objects.values_list("name", "digest"))
     bodies = {name: msgspec.json.encode(body) for name, body in parts.items()}
     digests = {name: blake2b(body, digest_size=16).hexdigest() for name, body in bodies.items()}
     different = [name for name, digest in digests.items() if stored.get(name) != digest]
-    gone = stored.keys() - parts.keys()
+    gone, former = stored.keys() - parts.keys(), None
     if gone:
         ReportPart.objects.filter(name__in=gone).delete()
     if different:
@@ -186,9 +199,11 @@ def _store_parts(parts: Mapping[str, Any]) -> Written:
         for name in different:
             values += (tenant, name, digests[name], bodies[name].decode())
         with connection.cursor() as cursor:
-            cursor.execute(_PARTS.format(", ".join(["(%s, %s, %s, %s)"] * len(different))), values)
+            rows = ", ".join(["(%s, %s, %s, %s)"] * len(different))
+            cursor.execute(_PARTS.format(rows), [*values, RECOGNITION])
+            former = next((body for (body,) in cursor.fetchall() if body is not None), None)
     changed = sum(name in stored for name in different)
-    return Written(added=len(different) - changed, changed=changed, removed=len(gone))
+    return Written(added=len(different) - changed, changed=changed, removed=len(gone)), former
 
 
 def _days(days: Ints) -> NDArray[np.datetime64]:

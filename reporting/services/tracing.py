@@ -47,6 +47,12 @@ class Traced:
     after: History
     effects: Effects
     invoices: Invoices
+    documents: Mapping[int, Document]
+    """Invoices that differ, by their id."""
+    accounts: Mapping[int, Cause]
+    """Connections that came, or went, as a whole."""
+    of_line: Mapping[int, tuple[int, int, int]]
+    """(cause, document, word) of the lines that count, or counted, in another way."""
     deleted: bool
     """Customers are gone, and their figures with them."""
 
@@ -102,6 +108,9 @@ def trace(before: Published, after: Published, *, closed: range, words: Words) -
         after=became,
         effects=whole(effects, was, became, floored, _shortened(changed, places)),
         invoices=_invoices(changed, lines, keys, accounts),
+        documents=changed,
+        accounts=accounts,
+        of_line=dict(zip(lines.line.tolist(), map(tuple, keys.tolist()), strict=True)),
         deleted=bool((after.exact(months) - before.exact(months) != known).any()),
     )
 

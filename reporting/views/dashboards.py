@@ -215,6 +215,7 @@ _TOLD: dict[Callable[..., Any], restated_news.About] = {
     financial_page: (restated_news.MRR, restated_news.REVENUE),
     growth_page: (restated_news.MRR,),
     cashflow_page: (restated_news.CASH,),
+    recognition_selectors.recognition_page: (restated_news.RECOGNISED,),
 }
 
 

@@ -72,7 +72,10 @@ EXEMPT = {
     # Rows of `Month`, whose fields stand above.
     "quarters.": _SAME,
     "years.": _SAME,
-    "recognition.": "the lines of revenue and MRR, which restate, spread over their months",
+    **_each("recognition.monthly", "the month itself", "month", "complete"),
+    **_each("recognition.daily", "the month itself", "month", "complete"),
+    "recognition.monthly.invoiced_minor": "revenue by the date of the invoice, which restates",
+    "recognition.daily.invoiced_minor": "revenue by the date of the invoice, which restates",
     **_each("cohorts", _SPLIT, "incomplete_month", "customers_ppm", "mrr_ppm"),
     **_each("cohorts.cohorts", _SPLIT, "month", "customers", "mrr_minor"),
     **_each("segments", _SPLIT, "dimension", "months", "segments.key", "segments.name"),
@@ -100,7 +103,14 @@ PARTS: dict[str, Any] = {
     parts.ECONOMICS: parts.Economics,
     parts.REFUNDS: parts.Refunds,
 }
-RESTATED = {f"{figure.table}.{field}" for figure in FIGURES for field in figure.fields}
+# Of recognition, by the method that the tenant chose.
+METHODS = {parts.RECOGNITION: ("recognition.monthly", "recognition.daily")}
+RESTATED = {
+    f"{table}.{field}"
+    for figure in FIGURES
+    for table in METHODS.get(figure.table, (figure.table,))
+    for field in figure.fields
+}
 
 
 def published() -> list[str]:

@@ -67,8 +67,9 @@ def test_a_credit_note_restates_the_months_it_takes_back(published: Any) -> None
     )
     refreshed(LATER)
     assert restated() == {
-        "2026-01": {"mrr": -4000, "new": -4000},
-        "2026-02": {"expansion": 4000},
+        "2026-01": {"accrued": -4000, "mrr": -4000, "new": -4000, "recognised": -4000},
+        # The credit note itself is of March.
+        "2026-02": {"accrued": -4000, "expansion": 4000},
     }
     assert causes("mrr", "2026-01") == [("credit_note", credit.number, -4000)]
     assert of("mrr", "2026-01").at == LATER
@@ -80,9 +81,10 @@ def test_a_late_invoice_restates_customers_movements_and_revenue(published: Any)
     late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
     refreshed(LATER)
     changed = restated()
-    bought = {"recurring": 120000, "revenue": 120000}
+    bought = {"recurring": 120000, "revenue": 120000, "recognised": 10000, "deferred": 110000}
     assert changed["2025-11"] == {"customers": 1, "mrr": 10000, "new": 10000, **bought}
-    assert changed["2026-02"] == {"customers": 1, "mrr": 10000}
+    earned = {"recognised": 10000, "deferred": 80000}
+    assert changed["2026-02"] == {"customers": 1, "mrr": 10000, **earned}
     for metric, amount in (("customers", 1), ("recurring", 120000), ("new", 10000)):
         assert causes(metric, "2025-11") == [("late_invoice", late.number, amount)]
 
@@ -221,7 +223,9 @@ class TestRevenue:
     def test_a_late_one_off_names_its_invoice(self, published: Any) -> None:
         late = invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
         refreshed(LATER)
-        assert restated() == {"2026-01": {"non_recurring": 7000, "revenue": 7000}}
+        assert restated() == {
+            "2026-01": {"non_recurring": 7000, "recognised": 7000, "revenue": 7000}
+        }
         for metric in ("non_recurring", "revenue"):
             assert causes(metric, "2026-01") == [("late_invoice", late.number, 7000)]
         assert of("revenue", "2026-01").currency == "EUR"
@@ -233,7 +237,9 @@ class TestRevenue:
         line.net_minor = line.net_acc_minor = 45000
         line.save()
         refreshed(LATER)
-        assert restated() == {"2026-01": {"non_recurring": -5000, "revenue": -5000}}
+        assert restated() == {
+            "2026-01": {"non_recurring": -5000, "recognised": -5000, "revenue": -5000}
+        }
         assert causes("revenue", "2026-01") == [("invoice_edited", line.invoice.number, -5000)]
 
     def test_an_invoice_dated_anew_leaves_one_month_for_the_other(self, published: Any) -> None:
@@ -264,6 +270,71 @@ class TestRevenue:
         late = invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
         refreshed(LATER)
         assert causes("revenue", "2026-01") == [("late_invoice", late.number, 7000)]
+
+
+class TestRecognition:
+    """What is earned, deferred and accrued is restated by the method that the company chose."""
+
+    def test_each_document_has_its_own_share(self, published: Any) -> None:
+        late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+        line = InvoiceLine.objects.filter(invoice__date=date(2026, 2, 1)).get()
+        line.net_minor = line.net_acc_minor = 8000
+        line.save()
+        refreshed(LATER)
+        assert causes("recognised", "2026-02") == [
+            ("late_invoice", late.number, 10000),
+            ("invoice_edited", line.invoice.number, -2000),
+        ]
+        assert causes("deferred", "2026-02") == [("late_invoice", late.number, 80000)]
+        restated()
+
+    def test_it_follows_the_method_and_the_method_restates_nothing(
+        self, published: Any, cast: Cast
+    ) -> None:
+        services.settings_change(by=cast.bob, recognition="daily")
+        refreshed(LATER)
+        assert not Restatement.objects.exists()
+        late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+        refreshed(LATER + timedelta(hours=1))
+        # 1,200.00 over 365 days, 30 of which are November's.
+        assert causes("recognised", "2025-11") == [("late_invoice", late.number, 9863)]
+        restated()
+
+    def test_a_one_off_dated_anew_is_earned_in_its_new_month(self, published: Any) -> None:
+        fee = InvoiceLine.objects.get(name="Käyttöönotto").invoice
+        fee.date = date(2025, 12, 20)
+        fee.save()
+        refreshed(LATER)
+        assert causes("recognised", "2026-01") == [("invoice_edited", fee.number, -50000)]
+        assert causes("recognised", "2025-12") == [("invoice_edited", fee.number, 50000)]
+
+    def test_a_word_says_over_which_months_a_line_is_earned(
+        self, published: Any, cast: Cast
+    ) -> None:
+        from reporting.services.deciding import acts, change_save
+
+        late = year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+        refreshed(LATER)
+        Restatement.objects.all().delete()
+        change = acts.products_marked(products=[Product.objects.get()], mark="one_off")
+        assert change_save(change=change, by=cast.bob) is not None
+        refreshed(datetime.now(UTC).replace(year=2026, month=3, day=15))
+        restated()
+        (found,) = of("recognised", "2025-11").causes
+        assert (found["code"], found["params"]["number"]) == ("word", late.number)
+        assert found["amount_minor"] == 110000
+
+    def test_many_lines_at_once_are_one_cause(
+        self, published: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from reporting.services import schedule_tracing
+
+        monkeypatch.setattr(schedule_tracing, "MANY", 1)
+        for name in ("Cedar Inc", "Dune Inc"):
+            year(customer_make(published[0], name), Product.objects.get())
+        refreshed(LATER)
+        assert causes("recognised", "2025-11") == [("late_invoice", None, 20000)]
+        restated()
 
 
 class TestVersions:

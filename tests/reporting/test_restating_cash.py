@@ -6,12 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from integrations.models import BankAccount, BankEvent, BankStatement
 from reporting import services
 from reporting.models import Report, Restatement
 from tests.conftest import Cast
-from tests.factories import account_make, statement_make
+from tests.factories import Row, account_make, invoice_make, statement_make
 from tests.reporting.conftest import NOON, refreshed
 from tests.reporting.restated import causes, of, restated
 
@@ -163,3 +165,29 @@ def test_a_month_that_no_statement_covers_any_more_is_not_called_empty(published
     BankEvent.objects.filter(statement__start="2026-02-01").update(removed_at=LATER)
     refreshed(LATER)
     assert not Restatement.objects.exists()
+
+
+def test_what_it_restates_costs_a_few_reads_and_nothing_where_it_restates_nothing(
+    published: Any,
+) -> None:
+    def queries(change: Any, now: datetime) -> int:
+        change()
+        with CaptureQueriesContext(connection) as found:
+            refreshed(now)
+        return len(found)
+
+    statement = BankStatement.objects.get(start="2026-01-01")
+    customer = published[1]
+    quiet = queries(
+        lambda: invoice_make(customer, "2026-03-02", [Row(net="5.00", name="Matka")]), LATER
+    )
+    assert not Restatement.objects.exists()
+    both = queries(
+        lambda: (
+            event_make(statement, "2026-01-20", -12000),
+            invoice_make(customer, "2026-01-20", [Row(net="5.00", name="Matka")]),
+        ),
+        LATER + timedelta(hours=1),
+    )
+    assert {row.metric for row in Restatement.objects.all()} > {"revenue", "balance"}
+    assert both - quiet <= 13

@@ -46,6 +46,11 @@ def test_the_financial_page_tells_of_revenue(vera, cast, changed):
     assert page.count("was restated by") == 1, "revenue and its parts are one line"
 
 
+def test_the_recognition_page_tells_of_what_was_earned(vera, cast, changed):
+    page = text(vera.get(cast.url("recognition/")))
+    assert "Recognised revenue of January 2026 was restated by +€70.00" in page
+
+
 def test_the_cash_page_tells_of_cash_on_a_kept_page_too(vera, cast, changed):
     said = "Closing balance of February 2026 was restated by −€25.00"
     for _again in range(2):
