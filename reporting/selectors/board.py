@@ -193,7 +193,8 @@ def _facts(found: frame.Published, words: Words) -> list[dict[str, Any]]:
     for row in found.freshness:
         if row.get("as_of"):
             when = words.moment(datetime.fromisoformat(row["as_of"]))
-            facts.append({"term": row.get("name") or _("A connected account"), "text": when})
+            books = _("its books as imported on %(when)s") % {"when": when}
+            facts.append({"term": row.get("name") or _("A connected account"), "text": books})
     return facts
 
 

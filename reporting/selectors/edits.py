@@ -106,13 +106,13 @@ def undo_url(tenant: Tenant, edit: Any) -> str:
 
 
 def who(edit: Any) -> str:
-    return edit.by.email if edit.by else _("Someone")
+    return str(edit.by) if edit.by else _("Someone")
 
 
 def state(edit: Any, words: Words) -> str:
     if edit.undone_at is None:
         return _("Stands")
-    by = edit.undone_by.email if edit.undone_by else _("Someone")
+    by = str(edit.undone_by) if edit.undone_by else _("Someone")
     return _("Undone by %(who)s on %(when)s") % {"who": by, "when": words.moment(edit.undone_at)}
 
 

@@ -235,8 +235,10 @@ def _agreed(vote: Vote) -> str:
 def _why(vote: Vote, words: Words) -> str:
     facts = {"some": words.count(vote.recurring), "all": words.count(vote.customers)}
     if vote.recurring:
-        return _("%(some)s of %(all)s regular customers are billed for it in a rhythm") % facts
-    return _("None of %(all)s regular customers is billed for it in a rhythm") % facts
+        return (
+            _("%(some)s of %(all)s repeat customers are billed for it at regular intervals") % facts
+        )
+    return _("None of %(all)s repeat customers is billed for it at regular intervals") % facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,7 @@ def _facts(tenant: Tenant, product: Any, mark: Any, words: Words) -> list[dict[s
     ]
     shown = [{"term": term, "text": text} for term, text in facts if text]
     if mark is not None and mark.by is not None:
-        shown.append({"term": _("Marked by"), "text": mark.by.email})
+        shown.append({"term": _("Marked by"), "text": str(mark.by)})
     return [*shown, narrowing.account_fact(tenant, product.connection)]
 
 

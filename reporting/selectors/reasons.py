@@ -182,7 +182,7 @@ def _amount_spread(params: Mapping[str, Any]) -> str:
     percent = int(params.get("percent", 0))
     if not percent:
         return _("Every invoice has the same price.")
-    return _("Its highest price lies %(percent)d %% above its lowest.") % {"percent": percent}
+    return _("Its highest price lies %(percent)d%% above its lowest.") % {"percent": percent}
 
 
 _SENTENCES: dict[str, Any] = {
@@ -201,7 +201,7 @@ _SENTENCES: dict[str, Any] = {
     ),
     "amount_spread": _amount_spread,
     "product_vote": lambda p: (
-        _("It recurs for %(recurring)d of its %(customers)d customers.")
+        _("The product recurs for %(recurring)d of its %(customers)d customers.")
         % {"recurring": int(p.get("recurring", 0)), "customers": int(p.get("customers", 0))}
     ),
     "row_dates": lambda p: _dated(_("The row's dates cover %(length)s: %(period)s."), p),

@@ -75,7 +75,7 @@ def _said(decision: Any, words: Words) -> str:
     if decision is None:
         return ""
     values = {
-        "who": decision.by.email if decision.by else _("Someone"),
+        "who": str(decision.by) if decision.by else _("Someone"),
         "when": words.day(decision.at.astimezone(words.zone).date()),
     }
     if decision.verdict == "rejected":

@@ -35,7 +35,7 @@ def test_what_most_customers_are_billed_for_in_a_rhythm_is_marked_with_one_click
 ) -> None:
     page = text(bob.get(cast.url("products/")))
     panel = page[page.index(PANEL) :].split("</section>")[0]
-    assert "3 of 3 regular customers are billed for it in a rhythm" in panel
+    assert "3 of 3 repeat customers are billed for it at regular intervals" in panel
     fields = dict(re.findall(r'name="(mark-[^"]+)" value="([^"]+)"', panel))
     (pressed,) = re.findall(r'name="save" value="([^"]+)"', panel)
     data = {**fields, "save": pressed, "seen": "yes"}
