@@ -158,7 +158,6 @@ _MEMBER = """
     FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
     WHERE m.user_id = %s AND t.slug = %s
 """
-_MEMBER_FIELDS = ["id", "tenant_id", "user_id", "public_id", "role", "created_at"]
 
 
 def _membership(user: User, slug: str) -> Membership | None:
@@ -169,7 +168,13 @@ def _membership(user: User, slug: str) -> Membership | None:
     found: Any = next(iter(Tenant.objects.raw(_MEMBER, [user.pk, slug])), None)
     if found is None:
         return None
-    values = [found.member_id, found.pk, user.pk, found.member_public_id, found.member_role]
-    member = Membership.from_db(found._state.db, _MEMBER_FIELDS, [*values, found.member_since])
-    member.tenant = found
+    member = Membership(
+        pk=found.member_id,
+        tenant=found,
+        user=user,
+        public_id=found.member_public_id,
+        role=found.member_role,
+        created_at=found.member_since,
+    )
+    member._state.adding, member._state.db = False, found._state.db
     return member
