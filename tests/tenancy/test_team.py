@@ -176,3 +176,15 @@ def test_companies_of_other_days_and_of_other_founders_do_not_count(client, cast
         Tenant.objects.update(created_at=timezone.now() - timedelta(days=2))
     client.force_login(cast.mallory)
     assert client.post("/companies/new/", {"name": "New Oy"})["Location"].startswith("/t/")
+
+
+def test_a_page_knows_the_reader_s_membership_as_it_is_stored(client, cast):
+    def columns(row):
+        return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+    client.force_login(cast.vera)
+    request = client.get(cast.url("growth/")).wsgi_request
+    with scope.tenant(cast.tenant.pk):
+        stored = Membership.objects.select_related("tenant").get(user=cast.vera)
+    assert columns(request.membership) == columns(stored)
+    assert columns(request.tenant) == columns(stored.tenant)
