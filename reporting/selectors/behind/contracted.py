@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Value
 from django.utils.translation import gettext as _
 
 from reporting.domain.contracted import KNOWN_MONTHS, RENEWED_DAYS
 from reporting.domain.periods import add_months_date
-from reporting.models import LineFigure, SubscriptionDecision
+from reporting.models import LineFigure, Subscription, SubscriptionDecision
 from reporting.selectors import frame
 from reporting.selectors.behind.growth import covering, largest, line_kind, month_row
 from reporting.selectors.behind.kinds import Kind, Part, Question, shared
@@ -74,23 +74,18 @@ def _ending(asked: Question) -> QuerySet[LineFigure]:
         .filter(latest__gte=OuterRef("end"))
     )
     known = Q(Exists(later))
-    if ended := _ended():
-        known |= ended & Q(end__lte=_known_until(day))
+    known |= Q(subscription__in=_ended(), end__lte=_known_until(day))
     return LineFigure.objects.filter(
         known, Q(late=False) | Q(end__gte=after), counted=True, subscription__isnull=False
     ).filter(from_month__lte=index, to_month__gt=index)
 
 
-def _ended() -> Q | None:
+def _ended() -> QuerySet[Subscription]:
     """Subscriptions whose end a person set; a word on a whole group (band 0) speaks for each."""
-    keys = SubscriptionDecision.objects.filter(merged_into="", end__isnull=False)
-    found: Q | None = None
-    for key in keys.values_list("key", flat=True):
-        group, band = key.rsplit("|", 1)
-        one = Q(subscription__key=key)
-        one = Q(subscription__key__startswith=f"{group}|") if band == "0" else one
-        found = one if found is None else found | one
-    return found
+    key = OuterRef("key")
+    group = Func(key, Value("[^|]*$"), Value("0"), function="regexp_replace")
+    said = SubscriptionDecision.objects.filter(key__in=[key, group])
+    return Subscription.objects.filter(Exists(said.filter(merged_into="", end__isnull=False)))
 
 
 def _known_until(day: date) -> date:

@@ -11,13 +11,13 @@ from django.urls import reverse
 
 from calqsync.tenancy.models import Tenant
 from integrations.models import BankEvent, Connection
-from reporting.models import CashFigure
+from reporting.models import CashFigure, Subscription, SubscriptionDecision
 from reporting.selectors import behind
 from reporting.selectors.behind import rates
 from reporting.selectors.behind.kinds import Question
 from reporting.selectors.behind.steps import Stretch
 from reporting.selectors.frame import published, words_for
-from tests.factories import account_make, statement_make
+from tests.factories import Row, account_make, invoice_make, statement_make
 from tests.reporting.conftest import refreshed
 
 MONEY = {
@@ -72,6 +72,26 @@ def test_the_mrr_of_a_new_customer_is_rounded_once(cast):
     stretch = Stretch(row=row, index=0, name="")
     _name, value, _text = rates._said("new_arpa", stretch, [], words_for(cast.tenant))
     assert value == "€1.00"
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one of two", "both"])
+def test_an_end_that_a_person_set_has_its_lines_behind_what_is_known_to_end(shop, cast, whole):
+    for month in range(1, 4):
+        served = (f"2026-{month:02}-01", f"2026-{month + 1:02}-01")
+        for day, net in (("01", "10.00"), ("15", "30.00")):
+            row = Row(net=net, product=shop["plan"], service=served)
+            invoice_make(shop["berg"], f"2026-{month:02}-{day}", [row])
+    refreshed()
+    beside = Subscription.objects.filter(customer=shop["berg"], product=shop["plan"])
+    assert beside.count() == 2
+    key = beside.order_by("mrr_e4")[0].key
+    key = f"{key.rpartition('|')[0]}|0" if whole else key
+    SubscriptionDecision.objects.create(tenant=cast.tenant, key=key, end=date(2026, 4, 1))
+    refreshed()
+    body = published().body
+    found = parts("ending", body["months"][-1]["month"], body, cast.tenant)
+    assert sorted(part.minor for part in found) == ([-3000, -1000] if whole else [-1000])
+    assert body["months"][-1]["ending_minor"] == -sum(part.minor for part in found)
 
 
 def test_every_count_of_customers_is_the_number_of_its_rows(book, cast):
