@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from reporting.selectors import frame
 from reporting.selectors.figures import Reading
-from reporting.selectors.frame import PPM, Period
+from reporting.selectors.frame import PPM, Period, Words
 from reporting.selectors.months import File, Month, Row, number, written
 
 
@@ -49,46 +49,50 @@ def compared_table(
     known = {str(month["month"]): month for month in months}
     then = [known[name] for name in names if name in known]
     then = then if len(then) == len(now) else []
-    missing = _("Not all of the earlier months are known.")
-    rows, values = [], []
-    for line in lines:
-        row, after, before = line.row, line.value(now), line.value(then)
-        if row.optional and not after and not before:
-            continue
-        difference = None if after is None or before is None else after - before
-        share, hint = _share(after, before), missing if before is None else ""
-        rows.append(
-            {
-                "label": row.label,
-                "kind": row.kind,
-                "total": row.total,
-                "cells": [
-                    {"text": written(words, row.unit, after)},
-                    {"text": written(words, row.unit, before), "hint": hint},
-                    {"text": written(words, row.unit, difference, signed=True), "hint": hint},
-                    {"text": words.rate(share, signed=True), "hint": hint},
-                ],
-            }
-        )
-        amounts = [number(words, row.unit, one) for one in (after, before, difference)]
-        values.append([row.label, *amounts, number(words, "rate", share)])
+    both = [(line.row, line.value(now), line.value(then)) for line in lines]
+    both = [one for one in both if not one[0].optional or one[1] or one[2]]
     spans = [shown.text, f"{words.month(names[0])} – {words.month(names[-1])}"]
     note = _("Amounts in %(currency)s.") % {"currency": words.currency}
     if any(not month["complete"] for month in now):
         note += " " + _("The running month counts as far as it has come.")
+    head = [_("Figure"), *spans, _("Change"), _("In percent")]
     return {
         "id": id,
         "caption": caption,
         "note": note,
         "wide": True,
-        "head": [_("Figure"), *spans, _("Change"), _("In percent")],
-        "rows": rows,
-        "file": File(
-            caption,
-            [_("Figure"), *spans, _("Change"), _("In percent")],
-            lambda: values,
-        ),
+        "head": head,
+        "rows": [_drawn(words, *one) for one in both],
+        "file": File(caption, head, lambda: [_filed(words, *one) for one in both]),
     }
+
+
+def _drawn(words: Words, row: Row, after: int | None, before: int | None) -> dict[str, Any]:
+    """The figure now and then, and by how much they differ, as the page has it."""
+    hint = _("Not all of the earlier months are known.") if before is None else ""
+    difference = written(words, row.unit, _difference(after, before), signed=True)
+    return {
+        "label": row.label,
+        "kind": row.kind,
+        "total": row.total,
+        "cells": [
+            {"text": written(words, row.unit, after)},
+            {"text": written(words, row.unit, before), "hint": hint},
+            {"text": difference, "hint": hint},
+            {"text": words.rate(_share(after, before), signed=True), "hint": hint},
+        ],
+    }
+
+
+def _filed(words: Words, row: Row, after: int | None, before: int | None) -> list[Any]:
+    """The same as a file has it."""
+    values = (after, before, _difference(after, before))
+    amounts = [number(words, row.unit, one) for one in values]
+    return [row.label, *amounts, number(words, "rate", _share(after, before))]
+
+
+def _difference(after: int | None, before: int | None) -> int | None:
+    return None if after is None or before is None else after - before
 
 
 def _share(after: int | None, before: int | None) -> int | None:

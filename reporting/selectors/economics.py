@@ -47,101 +47,59 @@ class _Rows:
     """The figures of the page, each with the reason for where it has no value."""
 
     def __init__(self, read: Reading, found: Economics) -> None:
+        no_margin = found["gross_margin_bp"] is None
         margin = _("Needs your gross margin: enter it under Settings, Figures.")
-        nobody = _("Needs six complete months before it, in which somebody left.")
         cost = _("Needs the acquisition cost of the month: enter it under Settings, Figures.")
         fresh = _("No new customers in the month, so there is nothing to divide by.")
-        no_margin = found["gross_margin_bp"] is None
-        worth = margin if no_margin else nobody
         won = cost + " " + _("It also needs new customers.")
-        self.arpa = Row(
-            label=_("ARPA"),
-            field="arpa_minor",
-            kind="mrr",
-            line=True,
-            figure="arpa",
-            compared=True,
-            reason=_("No paying customers."),
+        self.arpa = _row(
+            _("ARPA"), "arpa_minor", _("No paying customers."), kind="mrr", compared=True
         )
-        self.asp = Row(
-            label=_("ASP"),
-            field="asp_minor",
-            figure="asp",
-            reason=fresh,
-        )
-        self.new_arpa = Row(
-            label=_("ARPA of new customers"),
-            field="new_arpa_minor",
-            kind="expansion",
-            line=True,
-            figure="new_arpa",
-            reason=fresh,
-        )
-        self.churn = Row(
-            label=_("Customer churn, six months"),
-            field="customer_churn_6_ppm",
+        self.asp = _row(_("ASP"), "asp_minor", fresh)
+        self.new_arpa = _row(_("ARPA of new customers"), "new_arpa_minor", fresh, kind="expansion")
+        self.churn = _row(
+            _("Customer churn, six months"),
+            "customer_churn_6_ppm",
+            _("Needs six complete months with customers."),
             unit="rate",
             figure="churn_6",
-            reason=_("Needs six complete months with customers."),
         )
-        ltvs = {
-            "ours": Row(
-                label=_("LTV"),
-                field="ltv_ours_minor",
-                kind="new",
-                line=True,
-                figure="ltv_ours",
-                reason=worth,
-            ),
-            "chartmogul": Row(
-                label=_("LTV as in ChartMogul"),
-                field="ltv_chartmogul_minor",
-                figure="ltv_chartmogul",
-                reason=nobody,
-            ),
-            "calqulate": Row(
-                label=_("LTV as in Calqulate"),
-                field="ltv_calqulate_minor",
-                figure="ltv_calqulate",
-                reason=margin
-                if no_margin
-                else _("Needs a complete month with net MRR churn above zero."),
-            ),
-        }
-        first = read.settings.ltv if read.settings.ltv in ltvs else "ours"
-        self.ltv_name = first
-        self.ltvs = [ltvs[first], *(row for name, row in ltvs.items() if name != first)]
-        self.cost = Row(label=_("Acquisition cost"), field="cost_minor", figure="cost", reason=cost)
-        self.cac = Row(
-            label=_("CAC"),
-            field="cac_minor",
-            figure="cac",
-            kind="churn",
-            line=True,
-            compared=True,
-            reason=won,
-        )
-        self.payback = Row(
-            label=_("CAC payback, months"),
-            field="payback_months_tenths",
-            figure="payback",
+        self.cost = _row(_("Acquisition cost"), "cost_minor", cost)
+        self.cac = _row(_("CAC"), "cac_minor", won, kind="churn", compared=True)
+        self.payback = _row(
+            _("CAC payback, months"),
+            "payback_months_tenths",
+            margin if no_margin else won,
             unit="tenths",
-            reason=margin if no_margin else won,
+            figure="payback",
         )
-        self.ltv_cac = Row(
-            label=_("LTV:CAC"),
-            field="ltv_cac_ppm",
-            figure="ltv_cac",
+        self.ltv_cac = _row(_("LTV:CAC"), "ltv_cac_ppm", _("Needs both LTV and CAC."), unit="ratio")
+        self.quick = _row(
+            _("Quick ratio"),
+            "quick_ratio_ppm",
+            _("Nothing was lost in the month, so there is nothing to divide by."),
             unit="ratio",
-            reason=_("Needs both LTV and CAC."),
         )
-        self.quick = Row(
-            label=_("Quick ratio"),
-            field="quick_ratio_ppm",
-            unit="ratio",
-            figure="quick_ratio",
-            reason=_("Nothing was lost in the month, so there is nothing to divide by."),
-        )
+        ltvs = _worth(margin if no_margin else "")
+        self.ltv_name = read.settings.ltv if read.settings.ltv in ltvs else "ours"
+        self.ltvs = [ltvs.pop(self.ltv_name), *ltvs.values()]
+
+
+def _worth(no_margin: str) -> dict[str, Row]:
+    """What a customer is worth, by formula; `no_margin` is the reason where a margin is missing."""
+    nobody = _("Needs six complete months before it, in which somebody left.")
+    growing = _("Needs a complete month with net MRR churn above zero.")
+    return {
+        "ours": _row(_("LTV"), "ltv_ours_minor", no_margin or nobody, kind="new"),
+        "chartmogul": _row(_("LTV as in ChartMogul"), "ltv_chartmogul_minor", nobody),
+        "calqulate": _row(_("LTV as in Calqulate"), "ltv_calqulate_minor", no_margin or growing),
+    }
+
+
+def _row(label: str, field: str, reason: str, *, kind: str = "", **more: Any) -> Row:
+    """A row that opens the figure its field is named for; one with a kind may be drawn."""
+    drawn = {"figure": field.rpartition("_")[0], "kind": kind, "line": bool(kind), **more}
+    return Row(label=label, field=field, reason=reason, **drawn)
 
 
 # Tiles that have no value before a person has entered something.

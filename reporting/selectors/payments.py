@@ -14,7 +14,7 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import Payment
 from reporting.selectors import frame, listing, narrowing
 from reporting.selectors.frame import Words
-from reporting.selectors.listing import Listing
+from reporting.selectors.listing import Column, Listing
 
 
 def _kinds() -> list[tuple[str, str]]:
@@ -77,32 +77,10 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             | Q(invoice__customer_name__icontains=word)
             | Q(invoice__customer__name__icontains=word)
         )
-    columns = [
-        listing.day("date", _("Date"), words, lambda row: row.date, order="date"),
-        listing.text(
-            "customer",
-            _("Customer"),
-            _customer_name,
-            order="invoice__customer__sort_key",
-            cell=narrowing.under(accounts, lambda row: _customer_cell(tenant, row)),
-        ),
-        listing.text(
-            "invoice",
-            _("Invoice"),
-            lambda row: number_of(row.invoice) if row.invoice else "",
-            order="invoice__number",
-            cell=lambda row: invoice_cell(tenant, row),
-        ),
-        *narrowing.account_column(accounts),
-        listing.text("kind", _("Kind"), kind_word, order="is_cash"),
-        listing.money(
-            "amount", _("Amount"), words, lambda row: row.amount_acc_minor, order="amount_acc_minor"
-        ),
-    ]
     return Listing(
         caption=_("Payments"),
         rows=rows,
-        columns=columns,
+        columns=_columns(tenant, words, accounts),
         default_sort="-date",
         query=query,
         words=words,
@@ -124,6 +102,31 @@ def payments_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
             "connection__currency",
         ],
     )
+
+
+def _columns(tenant: Tenant, words: Words, accounts: narrowing.Accounts) -> list[Column]:
+    return [
+        listing.day("date", _("Date"), words, lambda row: row.date, order="date"),
+        listing.text(
+            "customer",
+            _("Customer"),
+            _customer_name,
+            order="invoice__customer__sort_key",
+            cell=narrowing.under(accounts, lambda row: _customer_cell(tenant, row)),
+        ),
+        listing.text(
+            "invoice",
+            _("Invoice"),
+            lambda row: number_of(row.invoice) if row.invoice else "",
+            order="invoice__number",
+            cell=lambda row: invoice_cell(tenant, row),
+        ),
+        *narrowing.account_column(accounts),
+        listing.text("kind", _("Kind"), kind_word, order="is_cash"),
+        listing.money(
+            "amount", _("Amount"), words, lambda row: row.amount_acc_minor, order="amount_acc_minor"
+        ),
+    ]
 
 
 def payments_table(

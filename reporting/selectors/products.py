@@ -123,7 +123,32 @@ def products_list(
     """The products that the address asks for; `control` draws what a member may change."""
     words = frame.words_for(tenant)
     accounts = narrowing.accounts(query, words)
-    states = [
+    state = narrowing.choice(query, "mark", _("Mark"), _states())
+    rows = product_rows().filter(accounts.where)
+    if state.value in ("marked", "unmarked"):
+        rows = rows.filter(marks__isnull=state.value == "unmarked")
+    elif state.value:
+        rows = rows.filter(marks__mark=state.value)
+    if word := narrowing.searched(query):
+        rows = rows.filter(Q(name__icontains=word) | Q(code__icontains=word))
+    return Listing(
+        caption=_("Products"),
+        rows=rows,
+        columns=_columns(words, accounts, control or mark_word),
+        default_sort="-invoiced",
+        query=query,
+        words=words,
+        counted=lambda n: ngettext("%d product", "%d products", n) % n,
+        url=lambda row: reverse("product", args=[tenant.slug, row.public_id]),
+        nothing=narrowing.nothing(tenant, _("No products yet"), "products"),
+        search_label=_("Search by name or code"),
+        filters=narrowing.given(state.control, accounts.control),
+        sum_of=narrowing.own_currency(accounts, words),
+    )
+
+
+def _states() -> list[tuple[str, str]]:
+    return [
         ("", _("All")),
         ("marked", _("Marked")),
         ("unmarked", _("Not marked")),
@@ -132,15 +157,12 @@ def products_list(
         ("usage", _("Usage")),
         ("ignore", _("Leave out")),
     ]
-    state = narrowing.choice(query, "mark", _("Mark"), states)
-    rows = product_rows().filter(accounts.where)
-    if state.value in ("marked", "unmarked"):
-        rows = rows.filter(marks__isnull=state.value == "unmarked")
-    elif state.value:
-        rows = rows.filter(marks__mark=state.value)
-    if word := narrowing.searched(query):
-        rows = rows.filter(Q(name__icontains=word) | Q(code__icontains=word))
-    columns = [
+
+
+def _columns(
+    words: Words, accounts: narrowing.Accounts, control: Callable[[Any], Any]
+) -> list[Column]:
+    return [
         listing.text(
             "name",
             _("Product"),
@@ -154,7 +176,7 @@ def products_list(
             key="mark",
             label=_("Mark"),
             value=mark_word,
-            cell=control or mark_word,
+            cell=control,
             order="mark",
             hint=_("Your word on it, which detection then obeys"),
         ),
@@ -168,20 +190,6 @@ def products_list(
             hint=_("Without VAT"),
         ),
     ]
-    return Listing(
-        caption=_("Products"),
-        rows=rows,
-        columns=columns,
-        default_sort="-invoiced",
-        query=query,
-        words=words,
-        counted=lambda n: ngettext("%d product", "%d products", n) % n,
-        url=lambda row: reverse("product", args=[tenant.slug, row.public_id]),
-        nothing=narrowing.nothing(tenant, _("No products yet"), "products"),
-        search_label=_("Search by name or code"),
-        filters=narrowing.given(state.control, accounts.control),
-        sum_of=narrowing.own_currency(accounts, words),
-    )
 
 
 def products_suggested(*, tenant: Tenant, votes: Mapping[int, Vote]) -> list[dict[str, Any]]:

@@ -29,25 +29,28 @@ def rates(over: str = "") -> dict[str, Rate]:
 
     `over` is the word for what the rates run over, a month unless told.
     """
-    over = over or _("month")
     start = _("Needs recurring revenue at the start of the month.")
-    year = _("Needs recurring revenue twelve months earlier.")
+    return {**_churn(start), **_retention(over or _("month"), start), **_over_a_year()}
 
-    def row(label: str, name: str, kind: str, reason: str, figure: str = "") -> Row:
-        return Row(
-            label=label,
-            field=f"{name}_ppm",
-            unit="rate",
-            kind=kind,
-            line=True,
-            reason=reason,
-            figure=figure or name,
-            compared=True,
-        )
 
+def _row(label: str, name: str, kind: str, reason: str, figure: str = "") -> Row:
+    return Row(
+        label=label,
+        field=f"{name}_ppm",
+        unit="rate",
+        kind=kind,
+        line=True,
+        reason=reason,
+        figure=figure or name,
+        compared=True,
+    )
+
+
+def _churn(start: str) -> dict[str, Rate]:
+    """What was lost in a month; without a value for the reason `start`."""
     return {
         "customer_churn": Rate(
-            row(_("Customer churn"), "customer_churn", "churn", start, "churn-customers"),
+            _row(_("Customer churn"), "customer_churn", "churn", start, "churn-customers"),
             _(
                 "Customers who left in the month, of those at its start. Who joined and left, or"
                 " left and came back, within the month does not count."
@@ -57,21 +60,27 @@ def rates(over: str = "") -> dict[str, Rate]:
             good=False,
         ),
         "gross_churn": Rate(
-            row(_("Gross MRR churn"), "gross_churn", "contraction", start),
+            _row(_("Gross MRR churn"), "gross_churn", "contraction", start),
             _("Recurring revenue lost in the month, of that at its start."),
             _("(churn + contraction) ÷ MRR at the start"),
             _("ChartMogul's formula. Baremetrics calls it revenue churn, over the last 30 days."),
             good=False,
         ),
         "net_churn": Rate(
-            row(_("Net MRR churn"), "net_churn", "fx", start),
+            _row(_("Net MRR churn"), "net_churn", "fx", start),
             _("Revenue lost less revenue gained from customers; below zero is growth."),
             _("(churn + contraction − expansion − reactivation) ÷ MRR at the start"),
             _("ChartMogul's formula. With returned customers, so NRR is not 100% less this rate."),
             good=False,
         ),
+    }
+
+
+def _retention(over: str, start: str) -> dict[str, Rate]:
+    """What is left of a period's first MRR at its end; without a value for the reason `start`."""
+    return {
         "nrr": Rate(
-            row(_("NRR, %(over)s") % {"over": over}, "nrr", "mrr", start),
+            _row(_("NRR, %(over)s") % {"over": over}, "nrr", "mrr", start),
             _(
                 "Net revenue retention: what the customers at the month's start bring at its end,"
                 " of what they brought."
@@ -81,7 +90,7 @@ def rates(over: str = "") -> dict[str, Rate]:
             good=True,
         ),
         "grr": Rate(
-            row(_("GRR, %(over)s") % {"over": over}, "grr", "reactivation", start),
+            _row(_("GRR, %(over)s") % {"over": over}, "grr", "reactivation", start),
             _(
                 "Gross revenue retention: what the customers at the month's start still bring at"
                 " its end, growth left out; never above 100%."
@@ -90,8 +99,15 @@ def rates(over: str = "") -> dict[str, Rate]:
             _("The usual formula; each customer counts at most what it brought at the start."),
             good=True,
         ),
+    }
+
+
+def _over_a_year() -> dict[str, Rate]:
+    """What is left of the MRR of twelve months ago."""
+    year = _("Needs recurring revenue twelve months earlier.")
+    return {
         "nrr_12": Rate(
-            row(_("NRR, 12 months"), "nrr_12", "new", year),
+            _row(_("NRR, 12 months"), "nrr_12", "new", year),
             _(
                 "Net revenue retention: what the customers of twelve months ago bring today, of"
                 " what they brought then."
@@ -101,7 +117,7 @@ def rates(over: str = "") -> dict[str, Rate]:
             good=True,
         ),
         "grr_12": Rate(
-            row(_("GRR, 12 months"), "grr_12", "expansion", year),
+            _row(_("GRR, 12 months"), "grr_12", "expansion", year),
             _(
                 "Gross revenue retention: what the customers of twelve months ago still bring,"
                 " growth left out."

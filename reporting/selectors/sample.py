@@ -6,7 +6,7 @@ from datetime import date
 from typing import cast
 
 from calqsync.tenancy.models import Tenant
-from reporting.body import BODY_VERSION, Body, Month
+from reporting.body import BODY_VERSION, AgeCode, Body, Month, Receivables, Runway
 from reporting.models import Report
 from reporting.selectors.frame import Published, month_index, month_text
 
@@ -90,9 +90,6 @@ def _month(
 def _body(tenant: Tenant, names: list[str], months: list[Month], today: date) -> Body:
     now = months[-1]
     last = months[-2]
-    open_minor = (420_000, 130_000, 52_000, 0, 24_000)
-    ages = ("not_due", "up_to_30", "up_to_60", "up_to_90", "over_90")
-    zero = month_text(month_index(names[-1]) + 14)
     body = {
         "version": BODY_VERSION,
         "currency": tenant.currency,
@@ -124,38 +121,51 @@ def _body(tenant: Tenant, names: list[str], months: list[Month], today: date) ->
             }
             for name, minor in _CUSTOMERS
         ],
-        "receivables": {
-            "total_minor": sum(open_minor),
-            "overdue_minor": sum(open_minor[1:]),
-            "invoices": 23,
-            "ages": [
-                {"age": age, "minor": minor, "invoices": 5}
-                for age, minor in zip(ages, open_minor, strict=True)
-            ],
-            "weeks": [],
-            "months": [],
-        },
+        "receivables": _receivables(),
         "cash": [],
         "accounts": [],
-        "runway": {
-            "state": "ok",
-            "cash_minor": 18_200_000,
-            "balance_date": today.isoformat(),
-            "net_burn_minor": 1_281_000,
-            "gross_burn_minor": 2_900_000,
-            "months": "14.2",
-            "over_36": False,
-            "zero_date": f"{zero}-15",
-            "months_used": names[-4:-1],
-            "months_wanted": 3,
-            "average": "mean",
-        },
+        "runway": _runway(names, today),
         "to_review": {"subscriptions": 0, "deposits": 0, "credits": 0},
         "notes": [],
     }
     return cast(Body, body)
 
 
+def _receivables() -> Receivables:
+    return {
+        "total_minor": sum(_OPEN.values()),
+        "overdue_minor": sum(_OPEN.values()) - _OPEN["not_due"],
+        "invoices": 23,
+        "ages": [{"age": age, "minor": minor, "invoices": 5} for age, minor in _OPEN.items()],
+        "weeks": [],
+        "months": [],
+    }
+
+
+def _runway(names: list[str], today: date) -> Runway:
+    zero = month_text(month_index(names[-1]) + 14)
+    return {
+        "state": "ok",
+        "cash_minor": 18_200_000,
+        "balance_date": today.isoformat(),
+        "net_burn_minor": 1_281_000,
+        "gross_burn_minor": 2_900_000,
+        "months": "14.2",
+        "over_36": False,
+        "zero_date": f"{zero}-15",
+        "months_used": names[-4:-1],
+        "months_wanted": 3,
+        "average": "mean",
+    }
+
+
+_OPEN: dict[AgeCode, int] = {
+    "not_due": 420_000,
+    "up_to_30": 130_000,
+    "up_to_60": 52_000,
+    "up_to_90": 0,
+    "over_90": 24_000,
+}
 _RATES = (
     "customer_churn_ppm",
     "gross_churn_ppm",
