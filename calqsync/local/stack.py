@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from calqsync.local.children import Child, stop_leftovers
+from calqsync.local.environment import ROLE_VARIABLES, environment_of, without_other_roles
 from calqsync.local.errors import StackError, os_sentence
 from calqsync.local.home import Home, free_port, port_is_free, throwaway_home
 from calqsync.local.servers import START_SECONDS, Postgres, Valkey
@@ -30,20 +30,6 @@ WORKERS = {"worker": LANES, "worker-now": "interactive"}
 # These are started anew when they end. One that ends so soon would only do it again.
 _STARTED_ANEW = ("beat", *WORKERS)
 _TOO_SOON = 10.0
-ROLE_VARIABLES = {
-    "DATABASE_URL": "calqsync_app",
-    "DATABASE_OWNER_URL": "calqsync_owner",
-    "DATABASE_DISPATCHER_URL": "calqsync_dispatcher",
-    "DATABASE_SUPPORT_URL": "calqsync_support",
-}
-_DATABASE_ADDRESS = re.compile(r"(TEST_SUPERUSER|DATABASE(_[A-Z]+)?)_URL(_FILE)?")
-# What each process is given of the database's addresses, by the first word of its name; the
-# owner's serves `migrate` alone.
-_MAY_CONNECT = {
-    "web": {"DATABASE_URL", "DATABASE_DISPATCHER_URL", "DATABASE_SUPPORT_URL"},
-    "worker": {"DATABASE_URL"},
-    "beat": {"DATABASE_URL", "DATABASE_DISPATCHER_URL"},
-}
 # The last started is stopped first; nothing loses its database while it still works.
 STOP_ORDER = ("beat", "worker", "worker-now", "web", "sandbox", "valkey", "postgres")
 
@@ -86,7 +72,9 @@ class Stack:
                 self.home.open()
                 self._exit.callback(self.home.close)
                 stop_leftovers(self.home.folder)
-            self._base_environment()
+            outer = environment_of(self.home, self.env, throwaway=self.throwaway)
+            self.env = {**outer, "PYTHONPATH": str(self.root)}
+            self.serve_at(8000)
         except OSError as problem:
             self._exit.close()
             raise StackError(os_sentence(problem)) from problem
@@ -301,30 +289,6 @@ class Stack:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _base_environment(self) -> None:
-        secrets = self.home.secrets()
-        mail, static = self.home.folder / "mail", self.home.folder / "static"
-        mail.mkdir(mode=0o700, exist_ok=True)
-        static.mkdir(exist_ok=True)
-        defaults = {
-            "CALQSYNC_ENV": "test" if self.throwaway else "demo",
-            "SECRET_KEY": secrets["secret_key"],
-            "ENCRYPTION_KEYS": secrets["encryption_keys"],
-            "EMAIL_FILE_DIR": str(mail),
-            "STATIC_ROOT": str(static),
-            "PROCOUNTOR_CLIENT_ID": secrets["procountor_client_id"],
-            "PROCOUNTOR_CLIENT_SECRET": secrets["procountor_client_secret"],
-            "DJANGO_SETTINGS_MODULE": "calqsync.settings",
-            # On one machine a worker is dead soon after it falls silent.
-            "JOB_LEASE_SECONDS": "20",
-            "JOB_HEARTBEAT_SECONDS": "4",
-            "DISPATCH_SECONDS": "2",
-        }
-        self.env = {**defaults, **self.env, "PYTHONPATH": str(self.root)}
-        direct = [self.env.get("NO_PROXY", self.env.get("no_proxy", "")), "localhost", "127.0.0.1"]
-        self.env["NO_PROXY"] = self.env["no_proxy"] = ",".join(name for name in direct if name)
-        self.serve_at(8000)
-
     def serve_at(self, port: int) -> None:
         """Set the address that pages and the OAuth callback are reached under."""
         site = f"http://localhost:{port}"
@@ -377,7 +341,7 @@ class Stack:
             [sys.executable, *arguments],
             home=self.home.folder,
             logs=self.home.logs,
-            env=_without_other_roles(name, self.env) | {"PYTHONUNBUFFERED": "1"},
+            env=without_other_roles(name, self.env) | {"PYTHONUNBUFFERED": "1"},
             cwd=self.root,
             orphan_signal=orphan_signal,
         )
@@ -389,16 +353,6 @@ class Stack:
         """Return once the address answers 200; StackError when the process ends before."""
         probe = _Probe(address, host)
         child.wait_until(probe.answers, seconds=seconds, why_not=probe.why_not)
-
-
-def _without_other_roles(process: str, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the database addresses that this process has no use for."""
-    given = _MAY_CONNECT.get(process.split("-", 1)[0], set())
-    return {
-        name: value
-        for name, value in env.items()
-        if not _DATABASE_ADDRESS.fullmatch(name) or name.removesuffix("_FILE") in given
-    }
 
 
 class _Probe:

@@ -20,10 +20,11 @@ import psycopg2
 import pytest
 import requests
 
+from calqsync.local.environment import ROLE_VARIABLES
 from calqsync.local.home import free_port
 from calqsync.local.mailbox import mails
 from calqsync.local.people import connect
-from calqsync.local.stack import ROLE_VARIABLES, Stack
+from calqsync.local.stack import Stack
 from calqsync.local.visitor import Visitor
 from calqsync.tenancy.isolation.roles import create_roles
 

@@ -8,8 +8,9 @@ import psycopg2
 import pytest
 import redis
 
+from calqsync.local.environment import ROLE_VARIABLES
 from calqsync.local.errors import StackError
-from calqsync.local.stack import ROLE_VARIABLES, Stack
+from calqsync.local.stack import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from calqsync.local.environment import ROLE_VARIABLES
 from calqsync.local.home import free_port
-from calqsync.local.stack import ROLE_VARIABLES, Stack
+from calqsync.local.stack import Stack
 from calqsync.tenancy.isolation import roles
 from tests.conftest import superuser_connection
 
