@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from integrations.sandbox import numbers
 from integrations.sandbox.book import Book
+from integrations.sandbox.company import Company
 from integrations.sandbox.model import Draft, RowTruth
 from integrations.sandbox.payments import Payment, book_payment, event_json, render_event, settle
 from integrations.sandbox.render import encode, invoice_json, list_item, vat_of
 from integrations.sandbox.store import Head
 from integrations.sandbox.sums import RowSum, Totals, totals
-
-if TYPE_CHECKING:
-    from integrations.sandbox.company import Company
 
 _NOT_BUSINESS = frozenset({"UNFINISHED", "INVALIDATED"})
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from integrations.sandbox import cache
 from integrations.sandbox.calendars import first_of_running_month
-from integrations.sandbox.company import Company, make_company
+from integrations.sandbox.company import Company
+from integrations.sandbox.making import make_company
 from integrations.sandbox.model import Profile
 
 USA = "UNITED_STATES_OF_AMERICA"

@@ -14,7 +14,7 @@ import requests
 
 from integrations.sandbox import Company, Handle, Profile
 from integrations.sandbox.calendars import first_of_running_month
-from integrations.sandbox.company import make_company
+from integrations.sandbox.making import make_company
 from tests.model.ledger import Table, Tables, expected
 
 _USA = "UNITED_STATES_OF_AMERICA"

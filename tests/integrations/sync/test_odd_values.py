@@ -21,7 +21,7 @@ from django.db import models
 from integrations.models import Customer, Invoice, InvoiceLine, RawDocument, Rejection
 from integrations.models.runs import RunState
 from integrations.sandbox import edits
-from integrations.sandbox.company import make_company
+from integrations.sandbox.making import make_company
 from integrations.sandbox.render import decode, encode
 from reporting.domain.periods import month_text
 from reporting.models import Report
