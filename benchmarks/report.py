@@ -175,7 +175,7 @@ class Bench:
             return sums, table.customers, table.mrr, monthly.fx, monthly.kind
 
         months, ids, tables = None, [], []
-        for sums, customers, *one in made_abreast(measured, list(dealt.numbers)):
+        for sums, customers, *one in made_abreast(measured, dealt.numbers):
             months = sums if months is None else months + sums
             ids.append(customers)
             tables.append(one)

@@ -47,3 +47,14 @@ def codes(*columns: NDArray[np.integer]) -> tuple[Ints, Ints]:
     first = np.zeros(int(number[-1]) + 1, dtype=np.int64)
     first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
     return code, first
+
+
+def rows_by(code: Ints) -> Ints:
+    """Rows in the order of their code, from 0 to 2³¹ − 1; those of one code in their own order.
+
+    Sorting keys that end in the row is several times quicker than a stable sort of rows.
+    """
+    rows = (code << 32) | np.arange(len(code), dtype=np.int64)
+    rows.sort()
+    rows &= (1 << 32) - 1
+    return rows

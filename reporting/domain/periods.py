@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +22,8 @@ _EPOCH_MONTH = 1970 * 12
 # Nominal periods shorter than a month, kept beside the whole months 1, 2, 3, 6, 12.
 WEEK = -1
 TWO_WEEKS = -2
+# A publication writes and reads the same few months thousands of times.
+MONTHS_KNOWN = 2_400
 
 
 def day_number(day: date) -> int:
@@ -35,6 +38,7 @@ def month_index(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
+@lru_cache(maxsize=MONTHS_KNOWN)
 def month_number(text: str) -> int:
     """The month index of `2026-10`; raises ValueError for what writes no month."""
     return month_index(date.fromisoformat(f"{text}-01"))
@@ -44,6 +48,7 @@ def month_start(month: int) -> date:
     return date(month // 12, month % 12 + 1, 1)
 
 
+@lru_cache(maxsize=MONTHS_KNOWN)
 def month_text(month: int) -> str:
     """`2026-10` for a month index."""
     return f"{month // 12:04d}-{month % 12 + 1:02d}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import cast
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Row(IntEnum):
     CUSTOMERS = 9
 
 
+_FIELDS = tuple(SegmentMonth.__annotations__)
 _MOVED = tuple(Movement[row.name] for row in Row if row.name in Movement.__members__)
 
 
@@ -237,31 +239,20 @@ def _months(figures: Ints) -> list[list[SegmentMonth]]:
     # Shown from a later month on, the first start is what the first movements leave.
     start = np.append(minors(mrr[:, :1] - parts[:, :1].sum(axis=2)), end[:, :-1], axis=1)
     shared = share_rows(parts.reshape(-1, len(signs)), (end - start).ravel()) * signs
-    columns = (end, shared.reshape(parts.shape), figures[:, Row.CUSTOMERS])
-    segments = zip(*(column.tolist() for column in columns), strict=True)
-    return [list(map(_month, *segment)) for segment in segments]
+    shown = [end[..., None], shared.reshape(parts.shape), figures[:, Row.CUSTOMERS, :, None]]
+    segments = np.concatenate(shown, axis=2).tolist()
+    return [[_month(row) for row in months] for months in segments]
 
 
-def _month(mrr: int, moved: Sequence[int], customers: int) -> SegmentMonth:
-    new, expansion, contraction, churn, reactivation, tolerated, paused, fx = moved
-    return {
-        "mrr_minor": mrr,
-        "new_minor": new,
-        "expansion_minor": expansion,
-        "contraction_minor": contraction,
-        "churn_minor": churn,
-        "reactivation_minor": reactivation,
-        "tolerated_minor": tolerated,
-        "paused_minor": paused,
-        "fx_minor": fx,
-        "customers": customers,
-    }
+def _month(row: Sequence[int]) -> SegmentMonth:
+    """From its figures in the order of its fields."""
+    return cast(SegmentMonth, dict(zip(_FIELDS, row, strict=True)))
 
 
 def _adjustment(left: Ints) -> list[SegmentMonth]:
     """What is left over by month; it grows and shrinks like any segment."""
     change = np.diff(left, prepend=0).tolist()
     return [
-        _month(amount, (0, max(step, 0), max(-step, 0), 0, 0, 0, 0, 0), 0)
+        _month((amount, 0, max(step, 0), max(-step, 0), 0, 0, 0, 0, 0, 0))
         for amount, step in zip(left.tolist(), change, strict=True)
     ]

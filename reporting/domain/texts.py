@@ -90,6 +90,7 @@ _ANY_RECURRING_RE = re.compile("|".join(pattern for pattern, _ in _RECURRING))
 _AGAINST_RE = tuple(
     re.compile(pattern) for pattern in (_COUNTER, _USAGE, _NOT_SERVICE, _DIFFERENCE)
 )
+_NOTHING_AGAINST = ("",) * len(_AGAINST_RE)
 # How many distinct texts a process remembers what they say.
 KNOWN_TEXTS = 20_000
 # Texts that differ in dates and numbers alone say the same words. A digit stays a digit: "H1"
@@ -127,16 +128,20 @@ def read_texts(texts: tuple[str, ...]) -> TextFacts:
         np.full(count, blank, dtype=np.int64) for blank in (-1, 0, -1, -1, -1, -1)
     )
     columns = counter, usage, not_service, difference
-    for row, text in enumerate(texts):
-        read = _read(text)
+    dated, periods = [], []
+    for row, read in enumerate(map(_read, texts)):
         if read.period is not None:
-            start[row], end[row], yearless[row] = read.period
+            dated.append(row)
+            periods.append(read.period)
         if read.recurring:
             recurring[row] = words.setdefault(read.recurring, len(words))
             nominal[row] = read.implied
-        for word, column in zip(read.against, columns, strict=True):
-            if word:
-                column[row] = words.setdefault(word, len(words))
+        if read.against is not _NOTHING_AGAINST:
+            for word, column in zip(read.against, columns, strict=True):
+                if word:
+                    column[row] = words.setdefault(word, len(words))
+    if dated:
+        start[dated], end[dated], yearless[dated] = np.array(periods, dtype=np.int64).T
     return TextFacts(
         start=start,
         end=end,
@@ -170,7 +175,8 @@ def _read(text: str) -> _Read:
 
 @lru_cache(maxsize=KNOWN_TEXTS)
 def _against(bare: str) -> tuple[str, ...]:
-    return tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
+    found = tuple(_first_word(bare, pattern) for pattern in _AGAINST_RE)
+    return found if any(found) else _NOTHING_AGAINST
 
 
 def recurring_word(lowered: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -43,7 +44,7 @@ _AGES: dict[Age, AgeCode] = {
 KNOWN_AFTER_MONTHS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Made:
     """What a report is composed of: sums over all customers, and the few that it names."""
 
@@ -55,6 +56,11 @@ class Made:
     def used(self) -> bool:
         """Whether there is any invoice line."""
         return bool(self.totals.states.lines[0])
+
+    @cached_property
+    def months(self) -> tuple[Period, ...]:
+        """Growth by month, the running one last."""
+        return periods(self.totals.monthly, self.totals.trailing, self.calendar)
 
 
 def compose(books: Books, made: Made, bank: Money) -> Body:
@@ -115,11 +121,9 @@ def complete_back_to(books: Books) -> int | None:
 def _months(made: Made, known_from: int) -> list[Month]:
     if not made.used:
         return []
-    totals = made.totals
-    found = periods(totals.monthly, totals.trailing, made.calendar)
     return [
-        month_row(period, totals, column)
-        for column, period in enumerate(found)
+        month_row(period, made.totals, column)
+        for column, period in enumerate(made.months)
         if period.last_month >= known_from
     ]
 

@@ -25,6 +25,8 @@ from reporting.services.measuring import Shared, Sums
 ALL = -1
 # A change of more customers is measured with everything.
 MANY = 500
+# Sums that a statement carries: its text, of twice their size, is held several times.
+SENT = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ def keep(state: Kept, shards: Mapping[int, bytes], *, whole: bool) -> None:
         update_conflicts=True,
         unique_fields=["tenant", "shard"],
         update_fields=["body"],
+        batch_size=SENT,
     )
 
 

@@ -8,14 +8,14 @@ company (`Shared`) is assumed to be as it was, and looked at again afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from reporting.domain.arrays import Ints
+from reporting.domain.arrays import Ints, rows_by
 from reporting.domain.periods import month_of
 from reporting.domain.receivables import delay_counts, median_delay
 from reporting.domain.report import Report, measure
@@ -26,7 +26,7 @@ from reporting.feed import Books
 from reporting.services.abreast import made_abreast
 
 # A change has the lines of its shard measured anew; a shard also costs a little by itself.
-LINES, MOST = 2_000, 1_000
+LINES, MOST = 1_000, 1_000
 # So many lines are measured at once where nothing is kept of them: what is said of each of them
 # then still fits a processor's cache.
 AT_ONCE = 8_000
@@ -135,20 +135,17 @@ class Dealt:
     """Rows by their shard, in their own order."""
 
     def __init__(self, shard: Ints) -> None:
-        self._order = np.argsort(shard, kind="stable")
-        numbers, first = np.unique(shard[self._order], return_index=True)
-        stops = np.append(first, len(shard))[1:].tolist()
-        self._span = dict(
-            zip(numbers.tolist(), zip(first.tolist(), stops, strict=True), strict=True)
-        )
-
-    @property
-    def numbers(self) -> Iterable[int]:
-        return self._span.keys()
+        code = shard - NOBODY
+        self._order = rows_by(code)
+        self._stops = np.cumsum(np.bincount(code))
+        self.numbers = (np.flatnonzero(np.diff(self._stops, prepend=0)) + NOBODY).tolist()
 
     def rows(self, number: int) -> Ints:
-        begin, stop = self._span.get(number, (0, 0))
-        return self._order[begin:stop]
+        place = number - NOBODY
+        if not place < len(self._stops):
+            return self._order[:0]
+        begin = self._stops[place - 1] if place else 0
+        return self._order[begin : self._stops[place]]
 
 
 def shard_measured(books: Books, shared: Shared) -> Report:

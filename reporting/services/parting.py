@@ -38,7 +38,6 @@ def parts(books: Books, made: Made) -> dict[str, Any]:
     if not made.used:
         return {}
     totals, calendar, since = made.totals, made.calendar, known_from(books)
-    months = periods(totals.monthly, totals.trailing, calendar)
     costs = dict(AcquisitionCost.objects.values_list("month", "amount_minor"))
     found: dict[str, Any] = {
         QUARTERS: _view(made, totals.quarters, 3, since),
@@ -48,7 +47,7 @@ def parts(books: Books, made: Made) -> dict[str, Any]:
             "monthly": recognised_months(totals.by_month, calendar, since),
             "daily": recognised_months(totals.by_day, calendar, since),
         },
-        ECONOMICS: economics(months, totals.first_invoices, costs, books.settings, since),
+        ECONOMICS: economics(made.months, totals.first_invoices, costs, books.settings, since),
         REFUNDS: {"months": refund_months(totals.refunds, calendar, since)},
     }
     for dimension in DIMENSIONS:
