@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import BigIntegerField, CharField, F, Q, QuerySet, Value
@@ -232,9 +232,21 @@ def invoice_page(
                 "text": invoice.status.replace("_", " ").capitalize(),
             },
             {"term": _("Company"), "text": invoice.connection.company_name},
-            {"term": _("Version in Procountor"), "text": invoice.version.replace("T", " ")},
+            {
+                "term": _("Last changed in Procountor"),
+                "text": _version(invoice.version, words),
+            },
         ],
     )
+
+
+def _version(text: str, words: Words) -> str:
+    """When Procountor last changed it, as Procountor's clock had it; what it sent where unread."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return words.moment(at if at.tzinfo else at.replace(tzinfo=words.zone))
 
 
 def _facts(tenant: Tenant, invoice: Any, words: Words) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from reporting.selectors.listing import Column, Listing
 
 
 def _kinds() -> list[tuple[str, str]]:
-    return [("", _("All")), ("cash", _("Money")), ("write_off", _("Write-off"))]
+    return [("", _("All")), ("cash", _("Payment")), ("write_off", _("Write-off"))]
 
 
 _WHERE = {"": Q(), "cash": Q(is_cash=True), "write_off": Q(is_cash=False)}
@@ -26,7 +26,7 @@ _WHERE = {"": Q(), "cash": Q(is_cash=True), "write_off": Q(is_cash=False)}
 
 def kind_word(payment: Any) -> str:
     """Whether money came, or the claim was given up."""
-    return _("Money") if payment.is_cash else _("Write-off")
+    return _("Payment") if payment.is_cash else _("Write-off")
 
 
 def number_of(invoice: Any) -> str:

@@ -76,13 +76,13 @@ def recognition(request: TenantRequest) -> HttpResponse:
 @tenant_page()
 def deferred_customers(request: TenantRequest) -> HttpResponse:
     found = recognition_selectors.deferred_customers(tenant=request.tenant, query=request.GET)
-    return answer_list(request, found)
+    return answer_list(request, found, "reporting/deferred.html")
 
 
 @tenant_page()
 def deferred_invoices(request: TenantRequest) -> HttpResponse:
     found = recognition_selectors.deferred_invoices(tenant=request.tenant, query=request.GET)
-    return answer_list(request, found)
+    return answer_list(request, found, "reporting/deferred.html")
 
 
 @tenant_page(Role.INVESTOR)

@@ -44,10 +44,19 @@ class _Inputs:
         field = _FIELDS.get(figure, f"{figure}_minor")
         return written(self.words, _UNITS.get(figure, "money"), self.row[field])
 
+    def headline(self) -> str:
+        """The figure itself, with its currency."""
+        figure = self.asked.figure
+        if figure in _UNITS:
+            return self.value(figure)
+        minor = self.row[_FIELDS.get(figure, f"{figure}_minor")]
+        return self.words.money(minor, cents=True)
+
     def of(self, figure: str) -> list[tuple[str, str, str]]:
         lag = frame.month_text(self.asked.index - self.settings.cac_lag_months)
         cost = self.by_month.get(lag, {}).get("cost_minor")
-        arpa = self._row(_("MRR per customer"), self.words.amount(self.row["arpa_minor"]), "arpa")
+        each = self.words.amount(self.row["arpa_minor"])
+        arpa = self._row(_("ARPA, MRR per customer"), each, "arpa")
         churn = self._row(_("Customer churn, six months"), self.value("churn_6"), "churn_6")
         growth = month_row(self.asked)
         net = self.words.rate(growth["net_churn_ppm"])
@@ -69,7 +78,7 @@ class _Inputs:
                 ]
             case "payback":
                 each = self.words.amount(self.row["new_arpa_minor"])
-                new = self._row(_("MRR per new customer"), each, "new_arpa")
+                new = self._row(_("ARPA of new customers"), each, "new_arpa")
                 return [cac, new, self._margin()]
             case "ltv_cac":
                 return [self._row(_("LTV"), self.value(chosen), chosen), cac]
@@ -124,7 +133,7 @@ def inputs_kind(asked: Question) -> Kind:
         [column("input", _("Made of")), {"key": "value", "label": _("Value"), "numeric": True}],
         rows,
         lambda n: ngettext("%d figure", "%d figures", n) % n,
-        headline=found.value(asked.figure),
+        headline=found.headline(),
         adds_up=False,
     )
 

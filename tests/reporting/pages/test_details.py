@@ -7,7 +7,7 @@ from typing import Any
 
 from django.test import Client
 
-from integrations.models import Product
+from integrations.models import Invoice, Product
 from reporting.models import Subscription
 from reporting.selectors import frame
 from reporting.selectors.customers import customer_page
@@ -36,6 +36,14 @@ def test_an_invoice_says_where_its_period_is_from(cast: Cast, vera: Client, shop
     assert "1 Mar 2026 – 31 Mar 2026" in page.replace("\u00a0", " ")
     assert "cover 31 days: monthly" in page
     assert shop["due"].external_id in page
+
+
+def test_when_procountor_last_changed_an_invoice_is_written_like_other_moments(
+    cast: Cast, vera: Client, shop: Any
+) -> None:
+    Invoice.objects.filter(pk=shop["due"].pk).update(version="2026-03-02T06:15:00")
+    page = text(vera.get(cast.url(f"invoices/{shop['due'].public_id}/")))
+    assert "2 Mar 2026, 06:15" in page.replace("\u00a0", " ")
 
 
 def test_a_draft_is_shown_as_not_issued(cast: Cast, vera: Client, shop: Any) -> None:
