@@ -169,7 +169,12 @@ def restatements_list(
             order="month",
             cell=lambda row: listing.whole(words.month(frame.month_text(row.month))),
         ),
-        listing.text("metric", _("Figure"), lambda row: names.get(row.metric, row.metric)),
+        listing.text(
+            "metric",
+            _("Figure"),
+            lambda row: names[row.metric],
+            cell=lambda row: listing.whole(names[row.metric]),
+        ),
         amount("before", _("Before"), "before_minor"),
         amount("after", _("After"), "after_minor"),
         amount("change", _("Change"), "change", signed=True),
