@@ -14,6 +14,7 @@ from functools import cache
 from io import StringIO
 from typing import Any, TypedDict
 
+from django.db import IntegrityError, transaction
 from django.db import connection as database
 from psycopg2 import sql
 
@@ -74,12 +75,20 @@ class Written:
         return self.added | self.changed
 
 
-def upsert(target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id: int) -> Written:
+def upsert(
+    target: Target,
+    rows: Sequence[Row],
+    *,
+    tenant_id: int,
+    connection_id: int,
+    fresh: bool = False,
+) -> Written:
     """Insert new rows and update those that differ; needs a running transaction.
 
     Rows are unique by key. Keys of the answer are values, or tuples where the key has several.
+    `fresh` rows are most likely all new, which is tried first: it costs a quarter less.
     """
-    answer = _write(target, rows, _upsert(target), tenant_id, connection_id) if rows else []
+    answer = _write(target, rows, True, fresh, tenant_id, connection_id) if rows else []
     added: dict[Any, int] = {}
     changed: dict[Any, int] = {}
     for is_new, row_id, *key in answer:
@@ -87,10 +96,17 @@ def upsert(target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id
     return Written(added, changed)
 
 
-def store(target: Target, rows: Sequence[Row], *, tenant_id: int, connection_id: int) -> None:
+def store(
+    target: Target,
+    rows: Sequence[Row],
+    *,
+    tenant_id: int,
+    connection_id: int,
+    fresh: bool = False,
+) -> None:
     """As `upsert`, for rows that nobody needs to know the fate of."""
     if rows:
-        _write(target, rows, _upsert(target, answer=False), tenant_id, connection_id)
+        _write(target, rows, False, fresh, tenant_id, connection_id)
 
 
 def insert_missing(
@@ -99,7 +115,9 @@ def insert_missing(
     """Insert the rows whose key is not there yet; the ids of those by key."""
     if not rows:
         return {}
-    return dict(_write(target, rows, _insert_new(target), tenant_id, connection_id))
+    with database.cursor() as cursor:
+        copy_in(cursor, target.table, target.columns, rows)
+        return dict(_executed(cursor, _insert_new(target), tenant_id, connection_id))
 
 
 def found(
@@ -142,14 +160,26 @@ def _lookup(target: Target, column: str, wanted: str, others: tuple[str, ...]) -
 def _write(
     target: Target,
     rows: Sequence[Row],
-    statement: str,
+    answer: bool,
+    fresh: bool,
     tenant_id: int,
     connection_id: int,
 ) -> list[Any]:
     with database.cursor() as cursor:
         copy_in(cursor, target.table, target.columns, rows)
-        cursor.execute(statement, {"tenant": tenant_id, "owner": connection_id})
-        return list(cursor.fetchall()) if cursor.description else []
+        if fresh:
+            try:
+                with transaction.atomic():
+                    statement = _insert_all(target, answer=answer)
+                    return _executed(cursor, statement, tenant_id, connection_id)
+            except IntegrityError:
+                pass  # some are there
+        return _executed(cursor, _upsert(target, answer=answer), tenant_id, connection_id)
+
+
+def _executed(cursor: Any, statement: str, tenant_id: int, connection_id: int) -> list[Any]:
+    cursor.execute(statement, {"tenant": tenant_id, "owner": connection_id})
+    return list(cursor.fetchall()) if cursor.description else []
 
 
 def copy_in(cursor: Any, table: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
@@ -241,7 +271,17 @@ def _insert_new(target: Target) -> str:
 
 
 @cache
-def _upsert(target: Target, *, answer: bool = True) -> str:
+def _insert_all(target: Target, *, answer: bool) -> str:
+    returned = _returned(target) if answer else sql.SQL("")
+    return _spelt(sql.SQL("{}{}").format(_insert(target), returned))
+
+
+def _returned(target: Target) -> sql.Composed:
+    return sql.SQL(" RETURNING (xmax = 0), id, {}").format(_names(target.key, "t"))
+
+
+@cache
+def _upsert(target: Target, *, answer: bool) -> str:
     kept = dict(target.keep)
     loaded = [c for c in target.columns if c not in target.key]
     new: list[sql.Composable] = [
@@ -252,7 +292,6 @@ def _upsert(target: Target, *, answer: bool = True) -> str:
         loaded, new = [*loaded, "removed_at"], [*new, sql.SQL("NULL::timestamptz")]
         old = [*old, sql.Identifier("t", "removed_at")]
     owners = ["tenant_id"] if "invoice_id" in target.key else ["tenant_id", "connection_id"]
-    returned = sql.SQL(" RETURNING (xmax = 0), id, {}").format(_names(target.key, "t"))
     statement = sql.SQL(
         "{insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
         " WHERE ({old}) IS DISTINCT FROM ({new}){returned}"
@@ -265,6 +304,6 @@ def _upsert(target: Target, *, answer: bool = True) -> str:
         ),
         old=sql.SQL(", ").join(old),
         new=sql.SQL(", ").join(new),
-        returned=returned if answer else sql.SQL(""),
+        returned=_returned(target) if answer else sql.SQL(""),
     )
     return _spelt(statement)

@@ -36,7 +36,7 @@ from integrations.procountor.errors import (
 from integrations.procountor.limits import Usage
 from integrations.sync import access, breaker, staging, trouble, vanished
 from integrations.sync.bank import bank
-from integrations.sync.invoices import invoices
+from integrations.sync.invoices import begin_beside, invoices
 from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
 from integrations.sync.schedule import PROBE_EVERY, next_slot
@@ -182,8 +182,9 @@ class _Slice:
         with transaction.atomic():
             rows = SyncStream.objects.filter(run=self.run, complete=True)
             done = set(rows.values_list("stream", flat=True))
+        left = [(stream, read) for stream, read in STREAMS if stream not in done]
         try:
-            left = [(stream, read) for stream, read in STREAMS if stream not in done]
+            begin_beside(work)
             for stream, read in left:
                 work.begin(stream)
                 self._read(work, stream, read)
@@ -197,6 +198,9 @@ class _Slice:
                 if work.changed_books:
                     work.tell()
             return Outcome.again(timedelta(0))
+        finally:
+            if work.beside is not None:
+                work.beside.close()
         return self._complete(work)
 
     def _read(self, work: Work, stream: Stream, read: Callable[[Work], None]) -> None:

@@ -85,7 +85,7 @@ class Erased:
         if raw is None:
             return document
         record = msgspec.json.decode(raw, type=type(document.record))
-        return msgspec.structs.replace(document, raw=raw, record=record)
+        return Document(document.external_id, raw, record, document.digest)
 
     def left(self, stream: str, raw: bytes) -> bytes:
         """What is left of a document, of which it need not be known that it is one."""

@@ -59,14 +59,16 @@ def _names_set_aside(work: Work, stream: Stream, names: Iterable[str]) -> set[st
     return set(rows.values_list("external_id", flat=True))
 
 
-def keep(work: Work, stream: Stream, documents: Sequence[Document[Any]]) -> None:
-    """Store what these documents said, in place of what they said before."""
+def keep(
+    work: Work, stream: Stream, documents: Sequence[Document[Any]], *, fresh: bool = False
+) -> None:
+    """Store what these documents said, in place of what they said before; `fresh` ones are new."""
     rows: list[Row] = [
         work.prepared.raw(d)
         or (stream.value, d.external_id, d.digest, sealed(work, stream, d.external_id, d.raw))
         for d in documents
     ]
-    store(targets.RAW, rows, **work.owner)
+    store(targets.RAW, rows, fresh=fresh, **work.owner)
 
 
 def sealed(work: Work, stream: str, external_id: str, raw: bytes) -> bytes:
@@ -98,6 +100,24 @@ def understood(
     *,
     apart: str = "",
 ) -> list[tuple[Document[R], T]]:
+    """As `taken`, where `read` needs no more than the record."""
+
+    def whole(document: Document[R]) -> T:
+        return read(document.record)
+
+    return taken(work, page, stream, documents, whole, rejected, apart=apart)
+
+
+def taken(
+    work: Work,
+    page: Page,
+    stream: Stream,
+    documents: Sequence[Document[R]],
+    read: Callable[[Document[R]], T],
+    rejected: Sequence[Rejected] = (),
+    *,
+    apart: str = "",
+) -> list[tuple[Document[R], T]]:
     """The documents with what `read` makes of them; the others are set aside with a reason.
 
     `apart` begins the names of those in a stream with documents of two kinds, whose numbers
@@ -107,7 +127,7 @@ def understood(
     bad = list(rejected)
     for document in documents:
         try:
-            good.append((document, read(document.record)))
+            good.append((document, read(document)))
         except (Unusable, ArithmeticError, ValueError) as error:
             reason = str(error) or type(error).__name__
             bad.append(Rejected(document.external_id, document.raw, reason, document.digest))

@@ -17,6 +17,7 @@ from integrations.procountor.resources import BilledWindow, ChangedWindow
 from integrations.procountor.text import local_stamp, stamp
 from integrations.procountor.vocabulary import VOID_STATUSES
 from integrations.sync import settling, vanished
+from integrations.sync.beside import WORTH, Beside, Lost
 from integrations.sync.prepared import Prepared, Preparer
 from integrations.sync.reading import (
     BATCH,
@@ -52,32 +53,59 @@ SETTLED_AFTER = timedelta(hours=5)
 def invoices(work: Work) -> None:
     if work.direct:
         work.learn_products()
-    if work.incremental:
-        batches = changed_batches(work)
-    else:
-        window = Window.from_json(work.position(Stream.INVOICES))
-        if window is None:
-            window = Window.newest(work.run.window_to.astimezone(work.zone).date())
-            _expect(work)
-        batches = billed_batches(work.client, window)
-    # Of a first import nearly every document is new, of another run nearly none.
-    home, owner = work.connection.currency, work.connection.pk
-    prepare = Preparer(work.seal, connection_id=owner, home=home) if work.direct else None
-    with closing(read_ahead(work.client, batches, _kinds_of(work), prepare)) as read:
-        for fetched in arrived(read):
-            _write(work, fetched)
-            work.breathe()
+    try:
+        with closing(_reader(work)) as read:
+            for fetched in arrived(iter(read)):
+                _write(work, fetched)
+                work.breathe()
+    except Lost:
+        # Somebody, or the system for want of memory, ended it: on from what is stored.
+        log.warning("sync.reader_lost")
+        invoices(work)
+        return
     if work.run.mode == "full":
         _look_for_missing(work)
     with work.page() as page:
         work.finish(Stream.INVOICES, page)
 
 
-def _expect(work: Work) -> None:
-    """Ask how many invoices there are, for the progress that people see."""
-    listed = next(work.client.invoice_list(BilledWindow()), None)
-    with work.page() as page:
-        page.tally(Stream.INVOICES).expected = 0 if listed is None else listed.total
+def begin_beside(work: Work) -> None:
+    """Let another process read the invoices of a large first import while registers are read."""
+    if not work.direct or work.stream(Stream.INVOICES).complete:
+        return
+    window, expected = _place(work)
+    if expected >= WORTH:
+        work.beside = Beside(work.connection, window, seal=work.seal, usage=work.usage)
+
+
+def _reader(work: Work) -> Any:
+    """What reads the batches; closed when they are written, or not needed any more."""
+    if work.beside is not None:
+        beside, work.beside = work.beside, None
+        return beside
+    if work.incremental:
+        batches = changed_batches(work)
+    else:
+        batches = billed_batches(work.client, _place(work)[0])
+    # Of a first import nearly every document is new, of another run nearly none.
+    home, owner = work.connection.currency, work.connection.pk
+    prepare = Preparer(work.seal, connection_id=owner, home=home) if work.direct else None
+    return read_ahead(work.client, batches, _kinds_of(work), prepare)
+
+
+def _place(work: Work) -> tuple[Window, int]:
+    """Where to read on, and how many invoices there are, for the progress that people see."""
+    stream = work.stream(Stream.INVOICES)
+    expected = stream.expected
+    if expected is None:
+        listed = next(work.client.invoice_list(BilledWindow()), None)
+        with work.page() as page:
+            expected = 0 if listed is None else listed.total
+            page.tally(Stream.INVOICES).expected = expected
+    window = Window.from_json(stream.position)
+    if window is None:
+        window = Window.newest(work.run.window_to.astimezone(work.zone).date())
+    return window, expected or 0
 
 
 def _kinds_of(work: Work) -> Any:

@@ -1,8 +1,8 @@
-"""What reading threads make of documents ahead of their writing: rows as COPY takes them, with the
-sealed documents.
+"""What readers make of documents ahead of their writing: lines as COPY takes them, with the sealed
+documents.
 
 The writer then only puts references in front and waits for the database, while others compute.
-Found by the very objects of a document: one that is changed in between (an erased contact) is not
+Found by the very object of a document: one that is changed in between (an erased contact) is not
 found, and is made anew.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from calqsync.tenancy.secrets import Sealer
 from integrations.models.runs import Stream
 from integrations.procountor import records
@@ -18,7 +20,7 @@ from integrations.procountor.documents import Document
 from integrations.sync import mapping
 from integrations.sync.bulk import in_line
 from integrations.sync.packing import packed
-from integrations.sync.rows import MappedInvoice, PaymentRow
+from integrations.sync.rows import CustomerRow
 from integrations.sync.values import Unusable
 
 
@@ -27,36 +29,77 @@ def sealed_as(stream: str, external_id: str) -> str:
     return f"raw:{stream}:{external_id}"
 
 
-class Prepared:
-    """The rows and lines of a batch's documents; made by one thread, used by another."""
+class InvoiceLines(msgspec.Struct, array_like=True, frozen=True):
+    """An invoice as COPY takes it: its own line, without its customer's id, and those of its rows,
+    without the ids of invoice and product, each with the product's external id.
+    """
 
-    __slots__ = ("_invoices", "_lines", "_payments", "_raw")
+    external_id: str
+    customer: CustomerRow
+    line: str
+    rows: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, record: records.Invoice, *, home: str) -> InvoiceLines:
+        """Raises Unusable as `mapping.invoice` does."""
+        mapped = mapping.invoice(record, home=home)
+        rows = [(row.product_external_id, in_line(row[1:])) for row in mapped.lines]
+        return cls(mapped.invoice.external_id, mapped.customer, in_line(mapped.invoice), rows)
+
+
+class PaymentLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A payment as COPY takes it, without its invoice's id."""
+
+    external_id: str
+    invoice_external_id: str
+    line: str
+
+    @classmethod
+    def of(cls, record: records.PaymentEvent, *, home: str, kind: str | None) -> PaymentLine:
+        """Raises Unusable as `mapping.payment` does."""
+        row = mapping.payment(record, home=home, kind=kind)
+        return cls(row.external_id, row.invoice_external_id, in_line(row))
+
+
+class Prepared:
+    """The lines of a batch's documents; made by one thread, used by another."""
+
+    __slots__ = ("_invoices", "_payments", "_raw")
 
     def __init__(self) -> None:
-        # By identity. Records and documents are kept beside what was made of them, and so are the
-        # rows that lines stand for: while they live, nothing else has their identity.
-        self._invoices: dict[int, tuple[records.Invoice, MappedInvoice]] = {}
-        self._payments: dict[int, tuple[records.PaymentEvent, PaymentRow]] = {}
-        self._lines: dict[int, str] = {}
+        # By identity. Documents are kept beside what was made of them: while they live, nothing
+        # else has their identity.
+        self._invoices: dict[int, InvoiceLines] = {}
+        self._payments: dict[int, PaymentLine] = {}
         self._raw: dict[int, tuple[Document[Any], str]] = {}
 
-    def invoice(self, record: records.Invoice, *, home: str) -> MappedInvoice:
-        """The invoice's rows; raises Unusable as `mapping.invoice` does."""
-        found = self._invoices.get(id(record))
-        return found[1] if found else mapping.invoice(record, home=home)
+    def invoice(self, document: Document[records.Invoice], *, home: str) -> InvoiceLines:
+        """The invoice's lines; raises Unusable as `mapping.invoice` does."""
+        return self._invoices.get(id(document)) or InvoiceLines.of(document.record, home=home)
 
-    def payment(self, record: records.PaymentEvent) -> PaymentRow | None:
-        found = self._payments.get(id(record))
-        return found[1] if found else None
-
-    def line(self, row: tuple[Any, ...], *, behind: int = 0) -> str:
-        """The row's values, without the first `behind` of them, in COPY's text form."""
-        return self._lines.get(id(row)) or in_line(row[behind:])
+    def payment(
+        self, document: Document[records.PaymentEvent], *, home: str, kind: str | None
+    ) -> PaymentLine:
+        """As `invoice`, of a payment event; `kind` is its type where other reads told it."""
+        found = self._payments.get(id(document))
+        return found or PaymentLine.of(document.record, home=home, kind=kind)
 
     def raw(self, document: Document[Any]) -> str | None:
         """The row of the sealed document in COPY's text form."""
         found = self._raw.get(id(document))
         return found[1] if found else None
+
+    def add_invoice(
+        self, document: Document[records.Invoice], lines: InvoiceLines, raw: str
+    ) -> None:
+        self._invoices[id(document)] = lines
+        self._raw[id(document)] = document, raw
+
+    def add_payment(
+        self, document: Document[records.PaymentEvent], line: PaymentLine, raw: str
+    ) -> None:
+        self._payments[id(document)] = line
+        self._raw[id(document)] = document, raw
 
     @classmethod
     def joined(cls, parts: Sequence[Prepared]) -> Prepared:
@@ -64,7 +107,6 @@ class Prepared:
         for part in parts:
             whole._invoices |= part._invoices
             whole._payments |= part._payments
-            whole._lines |= part._lines
             whole._raw |= part._raw
         return whole
 
@@ -83,28 +125,23 @@ class Preparer:
     ) -> Prepared:
         """`kinds` are types of events by their ids, where other reads told them."""
         ready = Prepared()
+        home = self._home
+        # What cannot be used is left out; the writer finds the same, and sets it aside.
         for document in invoices:
             try:
-                mapped = mapping.invoice(document.record, home=self._home)
-            except (Unusable, ArithmeticError, ValueError):
-                continue  # the writer finds the same, and sets it aside
-            ready._invoices[id(document.record)] = (document.record, mapped)
-            ready._lines[id(mapped.invoice)] = in_line(mapped.invoice)
-            for line in mapped.lines:
-                ready._lines[id(line)] = in_line(line[1:])
-            self._keep(ready, Stream.INVOICES, document)
-        for event in events:
-            kind = kinds.get(event.external_id)
-            try:
-                row = mapping.payment(event.record, home=self._home, kind=kind)
+                lines = InvoiceLines.of(document.record, home=home)
             except (Unusable, ArithmeticError, ValueError):
                 continue
-            ready._payments[id(event.record)] = (event.record, row)
-            ready._lines[id(row)] = in_line(row)
-            self._keep(ready, Stream.PAYMENTS, event)
+            ready.add_invoice(document, lines, self._raw(Stream.INVOICES, document))
+        for event in events:
+            try:
+                line = PaymentLine.of(event.record, home=home, kind=kinds.get(event.external_id))
+            except (Unusable, ArithmeticError, ValueError):
+                continue
+            ready.add_payment(event, line, self._raw(Stream.PAYMENTS, event))
         return ready
 
-    def _keep(self, ready: Prepared, stream: Stream, document: Document[Any]) -> None:
+    def _raw(self, stream: Stream, document: Document[Any]) -> str:
         name = document.external_id
         body = self._seal.seal(
             packed(document.raw),
@@ -112,5 +149,4 @@ class Preparer:
             field=sealed_as(stream.value, name),
         )
         # As `in_line` would, of a word, a number and bytes, which need no escapes.
-        line = f"{stream.value}\t{name}\t\\\\x{document.digest.hex()}\t\\\\x{body.hex()}"
-        ready._raw[id(document)] = (document, line)
+        return f"{stream.value}\t{name}\t\\\\x{document.digest.hex()}\t\\\\x{body.hex()}"

@@ -181,6 +181,8 @@ def arrived(read: Iterator[Fetched]) -> Iterator[list[Fetched]]:
         if not fetched.more or len(found) >= TOGETHER:
             yield found
             found = []
+    if found:
+        yield found
 
 
 @dataclass(frozen=True, slots=True)

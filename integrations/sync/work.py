@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -26,6 +26,9 @@ from integrations.signals import books_changed
 from integrations.sync import trouble
 from integrations.sync.bulk import Owner
 from integrations.sync.prepared import Prepared
+
+if TYPE_CHECKING:
+    from integrations.sync.beside import Beside
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +122,8 @@ class Work:
     products: dict[str, int] = field(default_factory=dict)
     # What reading threads have made of the documents that are being written.
     prepared: Prepared = field(default_factory=Prepared)
+    # Reads invoices meanwhile, until they are asked for.
+    beside: Beside | None = None
     _told: tuple[int, float] = (0, 0.0)
     _tell_after: float = 0.0
 

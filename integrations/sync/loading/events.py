@@ -5,9 +5,10 @@ from __future__ import annotations
 from integrations.models import Payment
 from integrations.models.runs import Stream
 from integrations.procountor import records
-from integrations.sync import evidence, mapping, targets
+from integrations.procountor.documents import Document
+from integrations.sync import evidence, targets
 from integrations.sync.bulk import before, found, upsert
-from integrations.sync.rows import PaymentRow
+from integrations.sync.prepared import PaymentLine
 from integrations.sync.settling import Events
 from integrations.sync.work import Page, Work
 
@@ -20,30 +21,29 @@ def load_events(work: Work, page: Page, events: Events) -> set[str]:
     news = evidence.news(work, Stream.PAYMENTS, events.documents)
     home = work.connection.currency
 
-    def read(record: records.PaymentEvent) -> PaymentRow:
-        kind = events.kinds.get(str(record.id))
-        return work.prepared.payment(record) or mapping.payment(record, home=home, kind=kind)
+    def read(document: Document[records.PaymentEvent]) -> PaymentLine:
+        kind = events.kinds.get(document.external_id)
+        return work.prepared.payment(document, home=home, kind=kind)
 
-    good = evidence.understood(work, page, Stream.PAYMENTS, news.documents, read, events.rejected)
+    good = evidence.taken(work, page, Stream.PAYMENTS, news.documents, read, events.rejected)
     rows = {row.external_id: row for _, row in good}
     fresh = {document.external_id for document in news.documents}
     for document in events.documents:
         # Its type was learnt although it says the same as before.
         if document.external_id in events.kinds and document.external_id not in fresh:
-            rows[document.external_id] = read(document.record)
+            rows[document.external_id] = read(document)
     # An invoice that came with this very transaction has no payments yet that could be gone.
     names = [name for name in map(str, events.invoice_ids) if name not in page.new_invoices]
     stored = found(targets.INVOICES, "external_id", names, **work.owner)
     ids = stored | page.new_invoices
     written = upsert(
         targets.PAYMENTS,
-        [
-            before([ids.get(row.invoice_external_id)], work.prepared.line(row))
-            for row in rows.values()
-        ],
+        [before([ids.get(row.invoice_external_id)], row.line) for row in rows.values()],
+        fresh=not news.known,
         **work.owner,
     )
-    evidence.keep(work, Stream.PAYMENTS, [document for document, _ in good])
+    kept = [document for document, _ in good]
+    evidence.keep(work, Stream.PAYMENTS, kept, fresh=not news.known)
     evidence.count(tally, events.documents, events.rejected, news, good)
     moved = {rows[key].invoice_external_id for key in written.ids}
     gone = _remove_gone(work, page, events, list(stored.values()))

@@ -13,7 +13,8 @@ from integrations.procountor import records
 from integrations.procountor.documents import Document, Rejected
 from integrations.sync import evidence, targets
 from integrations.sync.bulk import before, found, insert_missing, store, upsert
-from integrations.sync.rows import CustomerRow, MappedInvoice
+from integrations.sync.prepared import InvoiceLines
+from integrations.sync.rows import CustomerRow
 from integrations.sync.work import Page, Work
 
 
@@ -27,35 +28,30 @@ def load_invoices(
     news = evidence.news(work, Stream.INVOICES, documents)
     home = work.connection.currency
 
-    def read(record: records.Invoice) -> MappedInvoice:
-        return work.prepared.invoice(record, home=home)
+    def read(document: Document[records.Invoice]) -> InvoiceLines:
+        return work.prepared.invoice(document, home=home)
 
-    good = evidence.understood(work, page, Stream.INVOICES, news.documents, read, rejected)
+    good = evidence.taken(work, page, Stream.INVOICES, news.documents, read, rejected)
     mapped = [one for _, one in good]
     customers = _customers(work, page, {one.customer.identity: one.customer for one in mapped})
     written = upsert(
         targets.INVOICES,
-        [
-            before([customers[one.invoice.customer_identity]], work.prepared.line(one.invoice))
-            for one in mapped
-        ],
+        [before([customers[one.customer.identity]], one.line) for one in mapped],
+        fresh=not news.known,
         **work.owner,
     )
     ids = written.ids
     # The row of an invoice may be the same although its document changed.
-    same = [one.invoice.external_id for one in mapped if one.invoice.external_id not in ids]
+    same = [one.external_id for one in mapped if one.external_id not in ids]
     ids |= found(targets.INVOICES, "external_id", same, **work.owner)
     lines = [
-        before(
-            [ids[line.invoice_external_id], work.products.get(line.product_external_id)],
-            work.prepared.line(line, behind=1),
-        )
+        before([ids[one.external_id], work.products.get(product)], line)
         for one in mapped
-        for line in one.lines
+        for product, line in one.rows
     ]
-    store(targets.LINES, lines, **work.owner)
-    existing = [one for one in mapped if one.invoice.external_id not in written.added]
-    _drop_surplus_lines({ids[one.invoice.external_id]: len(one.lines) for one in existing})
+    existing = [one for one in mapped if one.external_id not in written.added]
+    store(targets.LINES, lines, fresh=not existing, **work.owner)
+    _drop_surplus_lines({ids[one.external_id]: len(one.rows) for one in existing})
     if work.run.mode == "full":
         names = [document.external_id for document in documents]
         back = Invoice.objects.filter(connection=work.connection, external_id__in=names)
@@ -64,7 +60,8 @@ def load_invoices(
         _adopt_payments(work, list(written.added))
     else:
         page.new_invoices |= written.added
-    evidence.keep(work, Stream.INVOICES, [document for document, _ in good])
+    kept = [document for document, _ in good]
+    evidence.keep(work, Stream.INVOICES, kept, fresh=not news.known)
     evidence.count(page.tally(Stream.INVOICES), documents, rejected, news, good)
 
 
