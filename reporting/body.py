@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-BODY_VERSION = 5
+BODY_VERSION = 6
 
 
 class Month(TypedDict):

@@ -90,7 +90,7 @@ def _side_by_side(
 ) -> Chains:
     """Chains where some groups are split: theirs come after those of whole groups."""
     groups, price = len(first), unit_prices(lines)
-    order = np.lexsort((lines.line_id[rows], lines.invoice_day[rows], cluster))
+    order = np.lexsort((lines.place[rows], lines.invoice_day[rows], cluster))
     rows, cluster = rows[order], cluster[order]
     own, opening, part = np.unique(cluster, return_index=True, return_inverse=True)
     of_line = group.copy()
@@ -116,7 +116,7 @@ def _side_by_side(
 
 def _earlier_hit(lines: Lines, group: Ints, lost: Ints, rows: NDArray[np.intp]) -> Ints:
     """For each lost row the latest hit of its group up to its day, else the group's first."""
-    order = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows], group[rows]))]
+    order = rows[np.lexsort((lines.place[rows], lines.invoice_day[rows], group[rows]))]
     keys = group[order] * DAY_SPAN + lines.invoice_day[order]
     wanted = group[lost] * DAY_SPAN + lines.invoice_day[lost]
     at = np.searchsorted(keys, wanted, side="right") - 1

@@ -34,7 +34,7 @@ def link_full_credits(lines: Lines) -> FullCredits:
     cancelled = np.zeros(size, dtype=np.bool_)
     credits = np.flatnonzero((lines.net < 0) & lines.is_credit)
     if credits.size:
-        order = credits[np.lexsort((lines.line_id[credits], lines.invoice_day[credits]))]
+        order = credits[np.lexsort((lines.place[credits], lines.invoice_day[credits]))]
         stated = order[lines.start_day[order] != NO_DAY]
         _match(lines, stated, full, cancelled, by_product=True, by_dates=True)
         _match(lines, order[full[order] < 0], full, cancelled, by_product=True)
@@ -61,7 +61,7 @@ def _match(
         _rough_key(lines, credits, by_product, by_dates),
     )
     rows = rows[likely]
-    rows = rows[np.lexsort((lines.line_id[rows], lines.invoice_day[rows]))]
+    rows = rows[np.lexsort((lines.place[rows], lines.invoice_day[rows]))]
 
     def key(row: int) -> tuple[int, ...]:
         amount = abs(int(lines.net[row]))
@@ -123,7 +123,7 @@ def discounted_lines(lines: Lines, rows: Ints, preferred: Flags) -> Ints:
     order = positive[
         np.lexsort(
             (
-                -lines.line_id[positive],
+                -lines.place[positive],
                 lines.net[positive],
                 preferred[positive],
                 lines.invoice_id[positive],
@@ -145,7 +145,8 @@ def covering_lines(
     """
     result = np.full(len(credits), -1, dtype=np.int64)
     candidates = np.flatnonzero(among & np.isin(group, group[credits]))
-    candidates = candidates[np.lexsort((lines.line_id[candidates], start[candidates]))]
+    keys = lines.place[candidates], lines.invoice_day[candidates], start[candidates]
+    candidates = candidates[np.lexsort(keys)]
     by_group: dict[int, list[int]] = {}
     for row in candidates.tolist():
         by_group.setdefault(int(group[row]), []).append(row)

@@ -56,7 +56,7 @@ def first_invoices(
     found = np.flatnonzero((spans.after > spans.first) & np.isin(began, became))
     found = found[lines.net_acc[spans.row[found]] > 0]
     lead = spans.row[found]
-    order = np.lexsort((lines.invoice_id[lead], lines.invoice_day[lead], began[found]))
+    order = np.lexsort((lines.place[lead], lines.invoice_day[lead], began[found]))
     lead, key = lead[order], began[found][order]
     known, first = np.unique(key, return_index=True)
     group = np.searchsorted(known, key)

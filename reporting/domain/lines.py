@@ -23,6 +23,8 @@ class Lines:
     """
 
     line_id: Ints
+    place: Ints
+    """Settles ties between lines of a customer's day, whatever ids an import gave the rows."""
     invoice_id: Ints
     customer_id: Ints
     product_id: Ints
@@ -91,6 +93,7 @@ class Lines:
 
 DTYPES: dict[str, type[np.generic]] = {
     "line_id": np.int64,
+    "place": np.int64,
     "invoice_id": np.int64,
     "customer_id": np.int64,
     "product_id": np.int64,
@@ -124,12 +127,14 @@ def build_lines(
 ) -> Lines:
     """Lines from plain columns, coding the repeated strings.
 
-    `columns` holds every integer column of `Lines` by name (None stands for an absent day);
+    `columns` holds every integer column of `Lines` by name (None stands for an absent day), but
+    for `place` where lines stand in the order of their ids;
     `products`, `currencies` and `texts` hold one string per line, or its code. A product's name
     is only shown; rows without a product id share a key when their names differ in dates and
     numbers alone.
     """
     arrays: dict[str, NDArray[np.generic]] = {}
+    columns = {"place": columns["line_id"], **columns}
     for name, dtype in DTYPES.items():
         given = columns[name]
         if not isinstance(given, np.ndarray):

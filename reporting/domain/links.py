@@ -97,8 +97,7 @@ def _moved(lines: Lines, chains: Chains, hits: Flags, named: Sequence[LineWord])
             wanted.setdefault(word.subscription, []).append(row_of[word.line_id])
     own = tuple(sorted(key for key in wanted if key.product.startswith(OWN)))
     first = [
-        min(wanted[key], key=lambda row: (lines.invoice_day[row], lines.line_id[row]))
-        for key in own
+        min(wanted[key], key=lambda row: (lines.invoice_day[row], lines.place[row])) for key in own
     ]
     first_line = np.append(chains.first_line, np.array(first, dtype=np.int64))
     of_line = chains.of_line.copy()
@@ -129,7 +128,7 @@ def _moved(lines: Lines, chains: Chains, hits: Flags, named: Sequence[LineWord])
 
 def _followers(lines: Lines, chains: Chains, free: Flags, mine: Ints) -> NDArray[np.intp]:
     """Later lines of the group at the chain's last price, unless others had it beside the chain."""
-    last = mine[np.lexsort((lines.line_id[mine], lines.invoice_day[mine]))[-1]]
+    last = mine[np.lexsort((lines.place[mine], lines.invoice_day[mine]))[-1]]
     group = chains.group_of_line
     rows = np.flatnonzero(free & (group == group[last]))
     price = int(unit_prices(lines.take(np.array([last])))[0])

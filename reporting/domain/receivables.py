@@ -154,7 +154,7 @@ def usual_delays(receivables: Receivables, customers: Ints, company: int) -> Int
         return np.full(len(customers), company, dtype=np.int64)
     who, when = receivables.customer_id[paid], receivables.paid_day[paid]
     late = as_int64(when) - as_int64(receivables.due_day[paid])
-    order = np.lexsort((receivables.invoice_id[paid], when, who))
+    order = np.lexsort((late, when, who))
     who, late = who[order], late[order]
     known, first = np.unique(who, return_index=True)
     last = np.append(first[1:], len(who))

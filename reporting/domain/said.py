@@ -135,7 +135,7 @@ def _reject_successors(
         group = known.group(chain)
         rows = {one: np.flatnonzero((chains.of_line == one) & (lines.net > 0)) for one in group}
         by_day = {
-            one: mine[np.lexsort((lines.line_id[mine], lines.invoice_day[mine]))]
+            one: mine[np.lexsort((lines.place[mine], lines.invoice_day[mine]))]
             for one, mine in rows.items()
             if len(mine)
         }

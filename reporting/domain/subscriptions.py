@@ -206,7 +206,7 @@ def _table(
     kept = np.flatnonzero(life.alive)
     member = np.flatnonzero(findings.subscription >= 0)
     key = findings.subscription[member] * DAY_SPAN + draft.start[member]
-    order = member[np.lexsort((lines.line_id[member], lines.invoice_day[member], key))]
+    order = member[np.lexsort((lines.place[member], lines.invoice_day[member], key))]
     owner = findings.subscription[order]
     # Of the surest lines the last one speaks: a later assignment replaces an earlier one.
     positive = lines.net[order] >= 0

@@ -29,14 +29,18 @@ LEAST_SHARE = 4
 class _Plan:
     """A subscription at an end or at a beginning: the lines of that one period."""
 
-    line: int
-    """The smallest id of those lines, which settles ties."""
+    place: int
+    """The first of those lines on a day, which settles ties."""
     group: int
     start: int
     end: int
     invoiced: int
     worth: int
     """Per month, in its own currency."""
+
+    @property
+    def when(self) -> tuple[int, int]:
+        return self.invoiced, self.place
 
     @property
     def due(self) -> int:
@@ -82,7 +86,7 @@ def replaced(
             for after, own in young.get(payer, {}).items():
                 new = _begun(lines, draft, chains, own, old)
                 if new is not None and _follows(old, new, latest[old.group]):
-                    ties = (-old.worth, -new.worth, old.line, new.line)
+                    ties = (-old.worth, -new.worth, *old.when, *new.when)
                     pairs.append((_apart(old, new), *ties, before, after))
         taken: set[int] = set()
         for *_, before, after in sorted(pairs):
@@ -134,7 +138,7 @@ def _by_payer(
 def _plan(lines: Lines, draft: Draft, chains: Chains, rows: NDArray[np.intp]) -> _Plan:
     """What those rows of one chain are together."""
     return _Plan(
-        line=int(lines.line_id[rows].min()),
+        place=int(lines.place[rows].min()),
         group=int(chains.group_of_chain[draft.chain[rows[0]]]),
         start=int(draft.start[rows].min()),
         end=int(draft.end[rows].max()),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from integrations.models import Invoice
-from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints
+from reporting.domain.arrays import NO_DAY, Codes, Days, Flags, Ints, as_int64
+from reporting.domain.cadence import DAY_SPAN
 from reporting.domain.lines import Coded
-from reporting.feed.reading import read_columns
+from reporting.feed.reading import chunks, read_columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class Invoices:
     settled: Flags
     """Closed by its status, whatever was paid."""
     currency: Coded
+    turn: Ints
+    """Its place among its customer's invoices of the day, as the accounting system numbers them."""
     some: bool
     """Only those of some customers."""
 
@@ -83,8 +88,39 @@ def read_invoices(connection_ids: list[int], customer_ids: list[int] | None) -> 
     numbers, texts = read_columns(_INVOICES, params, _TYPES, ("currency",))
     order = np.argsort(numbers["id"], kind="stable")
     names, codes = texts["currency"]
+    columns = {name: values[order] for name, values in numbers.items()}
     return Invoices(
-        **{name: values[order] for name, values in numbers.items()},
+        **columns,
+        turn=_turns(columns),
         currency=Coded(names, codes[order]),
         some=customer_ids is not None,
     )
+
+
+_NUMBERS = """
+    SELECT id, external_id FROM integrations_invoice
+    WHERE tenant_id = %(tenant)s AND id = ANY(%(ids)s)
+"""
+
+
+def _turns(columns: dict[str, NDArray[Any]]) -> Ints:
+    """`Invoices.turn`; only the numbers of invoices that share their day are read."""
+    turn = np.zeros(len(columns["id"]), dtype=np.int64)
+    days = columns["customer"] * DAY_SPAN + columns["day"]
+    ordered = np.sort(days)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not twice.size:
+        return turn
+    rows = np.flatnonzero(np.isin(days, twice))
+    number: dict[int, str] = {}
+    for chunk in chunks(_NUMBERS, {"ids": columns["id"][rows].tolist()}):
+        number.update(chunk)
+    told = [number[one] for one in columns["id"][rows].tolist()]
+    # Numbers are digits as a rule, and the longer ones larger.
+    keys = list(zip(map(len, told), told, columns["connection"][rows].tolist(), strict=True))
+    rank = {key: place for place, key in enumerate(sorted(keys))}
+    rows = rows[np.lexsort((as_int64([rank[key] for key in keys]), days[rows]))]
+    first = np.append(True, days[rows][1:] != days[rows][:-1])
+    place = np.arange(len(rows))
+    turn[rows] = place - np.maximum.accumulate(np.where(first, place, 0))
+    return turn

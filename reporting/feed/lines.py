@@ -29,6 +29,8 @@ _TYPES = {
     for name in ("line_id", "invoice_id", "product_id", "net", "net_acc", "start_day", "end_day")
 }
 _TEXTS = ("quantity", "unit", "name", "text")
+# Bits for the id of a line below the turn of its invoice.
+_ROOM = 44
 
 
 def read_lines(invoices: Invoices) -> tuple[Lines, tuple[Sequence[str], Codes]]:
@@ -46,6 +48,9 @@ def read_lines(invoices: Invoices) -> tuple[Lines, tuple[Sequence[str], Codes]]:
     rows, of = rows[order], of[order]
     del order
     read: dict[str, Any] = {name: numbers.pop(name)[rows] for name in _TYPES}
+    # An invoice's rows have ids in their order; what invoices of a day have is chance.
+    if invoices.turn.any():
+        read["place"] = read["line_id"] + (invoices.turn[of] << _ROOM)
     quantities, units, names, said = (
         Coded(texts[name].names, texts.pop(name).codes[rows]) for name in _TEXTS
     )

@@ -253,6 +253,26 @@ def test_words_on_lines_merges_and_renewals_are_read(kuura: Any) -> None:
         )
 
 
+def test_invoices_of_a_customers_day_stand_as_they_are_numbered_there(kuura: Any) -> None:
+    connection = connection_make()
+    customer, other = customer_make(connection), customer_make(connection)
+    rows = [Row(net="10.00"), Row(net="20.00")]
+    last, first, second = (
+        invoice_make(customer, "2026-01-02", rows, external_id=number)
+        for number in ("1000", "98", "99")
+    )
+    alone = invoice_make(other, "2026-01-02", rows, external_id="1")
+    lines = books_of(kuura).lines
+    order = np.argsort(lines.place)
+    own = order[lines.customer_id[order] == customer.pk]
+    assert lines.invoice_id[own].tolist() == [
+        one.pk for one in (first, second, last) for _row in rows
+    ]
+    assert lines.net[own].tolist() == 3 * [1000, 2000]
+    apart = lines.invoice_id == alone.pk
+    assert lines.place[apart].tolist() == lines.line_id[apart].tolist()
+
+
 def test_a_merged_customers_own_word_gives_way_to_its_targets(kuura: Any) -> None:
     first, second = (customer_make(connection_make(name)) for name in ("EU", "US"))
     CustomerMerge.objects.create(tenant_id=kuura.pk, customer=second, into=first)
