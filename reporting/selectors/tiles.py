@@ -55,7 +55,7 @@ def tiles(tenant: Tenant, found: Published, words: Words) -> list[dict[str, Any]
                 ]
             ),
             "points": [row["customers"] for row in months[-24:]],
-            "definition": _("Customers with recurring revenue on the day of the snapshot."),
+            "definition": _("Customers with recurring revenue on the month's last day, or today."),
         },
         _churn_tile(tenant, body, words, months),
         _retention_tile(tenant, body, words, months),

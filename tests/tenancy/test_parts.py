@@ -114,6 +114,12 @@ class TestSpark:
     def test_a_gap_starts_a_new_piece(self):
         assert parts.spark_line([0, None, 10]) == "M0 26 M100 2"
 
+    def test_the_surface_leaves_a_gap_too(self):
+        places = [0, 10, None, 10, 0]
+        assert (
+            parts.spark_area(places) == "M0 28 L0 26 L25 2 L25 28 Z M75 28 L75 2 L100 26 L100 28 Z"
+        )
+
     @pytest.mark.parametrize("points", [[], [1], [None, 1], None])
     def test_too_few_points_draw_nothing(self, points):
         assert parts.spark_line(points) == ""

@@ -134,12 +134,19 @@ def spark_line(points: Sequence[int | float | Decimal | None]) -> str:
 
 @register.filter
 def spark_area(points: Sequence[int | float | Decimal | None]) -> str:
-    """Return the SVG path of the surface under spark_line."""
-    places = [(x, y) for _first, x, y in _spark_places(points)]
-    if len(places) < 2:
-        return ""
-    line = " ".join(f"L{x:g} {y:g}" for x, y in places)
-    return f"M{places[0][0]:g} {SPARK_HEIGHT} {line} L{places[-1][0]:g} {SPARK_HEIGHT} Z"
+    """Return the SVG path of the surface under each piece of spark_line."""
+    pieces: list[list[tuple[float, float]]] = []
+    for first, x, y in _spark_places(points):
+        if first:
+            pieces.append([])
+        pieces[-1].append((x, y))
+    return " ".join(
+        f"M{piece[0][0]:g} {SPARK_HEIGHT} "
+        + " ".join(f"L{x:g} {y:g}" for x, y in piece)
+        + f" L{piece[-1][0]:g} {SPARK_HEIGHT} Z"
+        for piece in pieces
+        if len(piece) > 1
+    )
 
 
 @register.filter

@@ -24,16 +24,22 @@ def contracted_kind(asked: Question) -> Kind:
     ending = _parts(_ending(asked), -row["ending_minor"])
     if figure == "signed":
         title, parts = _("Invoiced, not yet begun: %(month)s") % said, signed
-        lead = _("Every line invoiced by the snapshot day for service that begins after it.")
+        lead = _(
+            "Every line invoiced by the month's last day, or by today, for service that begins"
+            " after it."
+        )
     elif figure == "ending":
         title, parts = _("Known to end or to be renewed: %(month)s") % said, ending
         lead = _(
-            "Every line that covers the snapshot day and whose end a person set, within a year,"
-            " or whose renewal is invoiced."
+            "Every line that covers the month's last day, or today, and whose end a person set,"
+            " within a year, or whose renewal is invoiced."
         )
     else:
         title = _("Contracted MRR of %(month)s") % said
-        lead = _("Lines that cover the snapshot day and do not end, and lines yet to begin.")
+        lead = _(
+            "Lines that cover the month's last day, or today, and do not end, and lines yet to"
+            " begin."
+        )
         gone = {part.key: part.minor for part in ending}
         parts = [
             Part(one.key, one.minor + (gone.get(one.key, 0) if isinstance(one.key, int) else 0))

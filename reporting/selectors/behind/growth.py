@@ -55,7 +55,10 @@ def arr(asked: Question) -> Kind:
     return line_kind(
         asked,
         _("Annual run rate of %(month)s") % asked.said,
-        _("Every invoice line that covers the snapshot day: its share of a month × 12."),
+        _(
+            "Every invoice line that covers the month's last day, or today: its share of a month"
+            " × 12."
+        ),
         shared(year, month_row(asked)["arr_minor"]),
     )
 
@@ -80,7 +83,9 @@ def mrr_lines(asked: Question, lines: QuerySet[LineFigure], total: int, title: s
 
 
 def _covers_the_day() -> str:
-    return _("Every invoice line that covers the snapshot day, with its share of a month.")
+    return _(
+        "Every invoice line that covers the month's last day, or today, with its share of a month."
+    )
 
 
 def line_kind(asked: Question, title: str, lead: str, parts: list[Part]) -> Kind:
@@ -131,7 +136,7 @@ def customers(asked: Question) -> Kind:
     paying.sort(key=lambda row: (-row[1], row[0]))
     return Kind(
         _("Customers of %(month)s") % asked.said,
-        _("Customers with recurring revenue on the snapshot day, and their MRR."),
+        _("Customers with recurring revenue on the month's last day, or today, and their MRR."),
         shared(paying, month_row(asked)["mrr_minor"]),
         customer_columns(),
         customer_rows(asked),
