@@ -12,9 +12,10 @@ import numpy as np
 
 from reporting.domain.arrays import Ints
 from reporting.domain.choices import Settings, UserWords
+from reporting.domain.findings import LineType, Source, Sure
 from reporting.domain.lines import Lines, build_lines
 from reporting.domain.movements import Movement
-from reporting.domain.periods import day_number, month_index
+from reporting.domain.periods import add_months_date, day_date, day_number, month_index
 from reporting.domain.receivables import Receivables
 from reporting.domain.recognition import recognition_sums
 from reporting.domain.report import Report, measure
@@ -247,3 +248,35 @@ def deferral(report: Report) -> tuple[Ints, Ints]:
 
 def part_total(report: Report, text: str, kind: Movement) -> int:
     return minor(movement_parts(report, month(text), kind).total)
+
+
+def monthly(count: int, *, first: str = "2025-01-01", net: str = "100.00", **kw: Any) -> list[Row]:
+    start = date.fromisoformat(first)
+    return [
+        Row(on=add_months_date(start, number).isoformat(), net=net, **kw) for number in range(count)
+    ]
+
+
+def yearly(years: int, first: str, net: str, **kw: Any) -> list[Row]:
+    start = date.fromisoformat(first)
+    return [
+        Row(on=add_months_date(start, 12 * number).isoformat(), net=net, **kw)
+        for number in range(years)
+    ]
+
+
+def finding(report: Report, row: int = 0) -> tuple[LineType, Source, Sure, str]:
+    """Type, source, certainty and reason of one line."""
+    found = report.findings
+    return (
+        LineType(int(found.type[row])),
+        Source(int(found.source[row])),
+        Sure(int(found.confidence[row])),
+        found.reason(row).code,
+    )
+
+
+def span(report: Report, row: int) -> tuple[str, str]:
+    """The first day that a line covers, and the day after its last."""
+    found = report.findings
+    return str(day_date(found.start[row])), str(day_date(found.end[row]))

@@ -12,8 +12,7 @@ from reporting.domain.choices import Decision, Settings, SubscriptionKey, UserWo
 from reporting.domain.detection import detect
 from reporting.domain.findings import LineType, Source, Status, Sure
 from reporting.domain.votes import Vote, votes
-from tests.reporting.domain.books import NO_WORDS, Row, lines_of, report_on
-from tests.reporting.domain.test_detection import monthly
+from tests.reporting.domain.books import NO_WORDS, Row, lines_of, monthly, report_on
 from tests.reporting.domain.test_properties import HISTORIES
 
 ONE = Row(on="2025-06-03", net="90.00", customer=9, product=7)
