@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from benchmarks import Result, _million
-from benchmarks.report import ROOT, Bench, made
+from benchmarks.report import ROOT, Bench, made, place_of
 from calqsync.local.stack import Stack
 
 PAGES = {
@@ -77,7 +77,7 @@ def run(*, lines: int, seconds: float) -> Result:
 
         django.setup()
         tenant, counts = made(stack, lines)
-        Bench(stack, tenant).publish(None)
+        Bench(place_of(stack, tenant)).publish(None)
         result = Result(figures={"lines": counts["invoiceline"]})
         worst_queries, worst = 0, 0.0
         cookies, address = _signed_in(stack)
