@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import connections, models
+from django.db.models.query import RawQuerySet
 
 from calqsync.tenancy import scope
 
@@ -26,12 +27,22 @@ class TenantManager(models.Manager[Any]):
     """Rows of the tenant in scope; refuses without one, and outside a transaction."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
+        tenant_id = self._tenant_id()
+        return super().get_queryset().filter(tenant_id=tenant_id)
+
+    def raw(self, raw_query: str, params: Any = (), *args: Any, **kwargs: Any) -> RawQuerySet[Any]:
+        """Rows of a query that names the tenant itself; refused as all others are."""
+        self._tenant_id()
+        return super().get_queryset().raw(raw_query, params, *args, **kwargs)
+
+    def _tenant_id(self) -> int:
+        """The tenant in scope, in whose transaction the reader is."""
         tenant_id = scope.current()
         if tenant_id is None:
             raise scope.NoTenant(f"{self.model.__name__} was read with no tenant in scope")
         if not connections[self.db].in_atomic_block:
             raise scope.NoTransaction(f"{self.model.__name__} was read outside a transaction")
-        return super().get_queryset().filter(tenant_id=tenant_id)
+        return tenant_id
 
     def create(self, **values: Any) -> Any:
         return super().create(**{"tenant_id": scope.required(), **values})

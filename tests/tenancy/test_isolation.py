@@ -16,15 +16,23 @@ def make_connection(tenant, name="EU account", company="1"):
         return Connection.objects.create(name=name, company_id=company, company_name="Kuusi Oy")
 
 
-def test_reading_tenant_rows_without_a_tenant_in_scope_raises(cast):
+WAYS = {
+    "orm": lambda: Connection.objects.all(),
+    "sql": lambda: Connection.objects.raw("SELECT * FROM integrations_connection"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_reading_tenant_rows_without_a_tenant_in_scope_raises(cast, way):
     with pytest.raises(scope.NoTenant):
-        list(Connection.objects.all())
+        list(WAYS[way]())
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.django_db(transaction=True)
-def test_reading_tenant_rows_outside_a_transaction_raises(committed_cast):
+def test_reading_tenant_rows_outside_a_transaction_raises(committed_cast, way):
     with scope.tenant(committed_cast.tenant.pk), pytest.raises(scope.NoTransaction):
-        list(Connection.objects.all())
+        list(WAYS[way]())
 
 
 def test_the_unscoped_manager_still_sees_only_the_tenant_in_scope(cast):
