@@ -152,7 +152,11 @@ def ago(value: datetime | None, *, now: datetime, language: str | None = "en") -
 def country(code: str, *, language: str | None = "en") -> str:
     """The name of a country by its two letters; a name in capitals is written as one reads it."""
     name = locale_for(language).territories.get(code.upper())
-    return str(name or (code.replace("_", " ").title() if len(code) > 3 else code))
+    if name or len(code) <= 3:
+        return str(name or code)
+    small = {"Of", "And", "The"}
+    words = code.replace("_", " ").title().split()
+    return " ".join(word.lower() if at and word in small else word for at, word in enumerate(words))
 
 
 def _major(minor: int, currency: str, *, cents: bool) -> Decimal:

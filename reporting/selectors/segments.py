@@ -286,7 +286,12 @@ class _Segments:
         return [months[0]["start_minor"], *sums, months[-1]["mrr_minor"]]
 
     def _summary(self) -> str:
-        first = self.all[0]
+        named = [one for one in self.all if one.key not in {"", REST, ADJUSTMENT}]
+        if not named:
+            return _(
+                "Your books give no %(what)s. Name it in Procountor, and each has a row here."
+            ) % {"what": self.what.lower()}
+        first = named[0]
         return _("%(name)s brings the most: %(amount)s a month in %(month)s.") % {
             "name": first.name,
             "amount": self.read.words.money(_last(first, self.shown)),

@@ -127,3 +127,8 @@ def test_freshness_is_told_in_words(passed, text):
 def test_an_unknown_language_falls_back_to_english():
     assert formats.money(100, "EUR", language="xx") == "€1.00"
     assert formats.money(100, "EUR", language=None) == "€1.00"
+
+
+def test_a_country_that_is_named_in_capitals_is_written_as_one_reads_it():
+    assert formats.country("UNITED_STATES_OF_AMERICA") == "United States of America"
+    assert formats.country("FI") == "Finland"

@@ -160,6 +160,18 @@ def test_segments_that_do_not_add_up_are_said_to(vera: Client, cast: Cast, made:
     assert "do not add up" in tables(page)["segments-table"]["note"]
 
 
+def test_books_without_any_segment_say_where_to_name_them(
+    vera: Client, cast: Cast, made: Any
+) -> None:
+    body = made["segments.country"]
+    for one in body["segments"]:
+        one["key"] = ""
+    parts_make(segments_country=body)
+    page = text(vera.get(cast.url("segments/?by=country")))
+    assert "Your books give no country. Name it in Procountor" in page
+    assert "brings the most" not in page
+
+
 def test_many_segments_stand_in_the_file_one_by_one(
     as_person: Callable[[str], Client], cast: Cast, made: Any
 ) -> None:
