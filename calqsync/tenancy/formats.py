@@ -83,9 +83,8 @@ def rate(
     """Write a ratio as a percentage with one decimal: 0.1254 is "12.5%" or "12,5 %"."""
     if ratio is None:
         return NONE
-    value = _round(Decimal(str(ratio)) * 100, digits)
-    gap = _percent_gap(language or "en")
-    return f"{_sign(value, signed)}{_decimal(abs(value), digits, language)}{gap}%"
+    percent = decimal(Decimal(str(ratio)) * 100, language=language, digits=digits, signed=signed)
+    return f"{percent}{_percent_gap(language or 'en')}%"
 
 
 def decimal(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -71,15 +71,6 @@ def cashflow_page(
 def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
     runway = body["runway"]
     head, note = runway_words(runway, words)
-    used = runway["months_used"]
-    span = (
-        _("average of %(first)s to %(last)s")
-        % {"first": words.month(used[0]), "last": words.month(used[-1])}
-        if used
-        else ""
-    )
-    no_history = _("Needs at least two complete months of bank statements.")
-    burn = runway["net_burn_minor"]
     return [
         {
             "id": "runway",
@@ -105,11 +96,7 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
         {
             "id": "net-burn",
             "name": _("Net burn a month"),
-            "value": words.money(burn),
-            "reason": "" if burn is not None else no_history,
-            "url": "#cash-table-caption" if burn is not None else "",
-            "note": span,
-            "points": [row["net_burn_minor"] for row in body["cash"] if row["complete"]][-24:],
+            **_burn(body, words, runway["net_burn_minor"], "net_burn_minor"),
             "definition": _(
                 "Money out less money in, from operations; financing and own transfers left out."
             ),
@@ -118,14 +105,25 @@ def _tiles(tenant: Tenant, body: Body, words: Words) -> list[dict[str, Any]]:
         {
             "id": "gross-burn",
             "name": _("Gross burn a month"),
-            "value": words.money(runway["gross_burn_minor"]),
-            "reason": "" if runway["gross_burn_minor"] is not None else no_history,
-            "url": "#cash-table-caption" if runway["gross_burn_minor"] is not None else "",
-            "note": span,
-            "points": [row["money_out_minor"] for row in body["cash"] if row["complete"]][-24:],
+            **_burn(body, words, runway["gross_burn_minor"], "money_out_minor"),
             "definition": _("Money paid out in operations, over the same months."),
         },
     ]
+
+
+def _burn(
+    body: Body, words: Words, minor: int | None, field: Literal["net_burn_minor", "money_out_minor"]
+) -> dict[str, Any]:
+    """An average of the months that the runway counts with, and its course by month."""
+    used, known = body["runway"]["months_used"], minor is not None
+    span = {"first": words.month(used[0]), "last": words.month(used[-1])} if used else None
+    return {
+        "value": words.money(minor),
+        "reason": "" if known else _("Needs at least two complete months of bank statements."),
+        "url": "#cash-table-caption" if known else "",
+        "note": _("average of %(first)s to %(last)s") % span if span else "",
+        "points": [row[field] for row in body["cash"] if row["complete"]][-24:],
+    }
 
 
 def cash_rows() -> list[Row]:

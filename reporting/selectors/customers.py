@@ -256,20 +256,20 @@ def _history(figure: Any, words: Words, months: list[Any]) -> dict[str, Any] | N
     names = [frame.month_text(figure.first_month + place) for place in range(len(figure.mrr_e4))]
     values = [rounding.minor(exact) for exact in figure.mrr_e4]
     running = [place for place, name in enumerate(names) if not complete.get(name, True)]
-    rows = []
-    for place, name in enumerate(names):
-        before = values[place - 1] if place else 0
-        rows.append(
-            {
-                "label": words.month(name),
-                "cells": [
-                    words.amount(values[place] - before, signed=True),
-                    {"text": _move(figure, place), "words": True},
-                    words.amount(values[place]),
-                ],
-                "incomplete": place in running,
-            }
+    rows = [
+        {
+            "label": words.month(name),
+            "cells": [
+                words.amount(value - before, signed=True),
+                {"text": _move(figure, place), "words": True},
+                words.amount(value),
+            ],
+            "incomplete": place in running,
+        }
+        for place, (name, before, value) in enumerate(
+            zip(names, [0, *values], values, strict=False)
         )
+    ]
     first, last = words.month(names[0], long=True), words.month(names[-1], long=True)
     return {
         "id": "mrr-by-month",

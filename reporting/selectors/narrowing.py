@@ -72,6 +72,15 @@ def readable_id(text: str) -> str:
         return ""
 
 
+def of_invoice(word: str) -> Q:
+    """Where the invoice of a row has `word` in its number or in its customer's name."""
+    return (
+        Q(invoice__number__icontains=word)
+        | Q(invoice__customer_name__icontains=word)
+        | Q(invoice__customer__name__icontains=word)
+    )
+
+
 def searched(query: Mapping[str, str]) -> str:
     """What to search for, without what no text in the database holds, and composed as they are."""
     typed = unicodedata.normalize("NFC", query.get("q", "")[:800])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -18,11 +18,18 @@ from calqsync.tenancy.models import Tenant
 from integrations.models import Product, Rejection
 from reporting.domain import rounding
 from reporting.models import LineFigure, Subscription
-from reporting.selectors import doubles, frame, listing, narrowing, reasons
+from reporting.selectors import doubles, frame, listing, narrowing
 from reporting.selectors.frame import Words
 from reporting.selectors.listing import Listing
 from reporting.selectors.payments import number_of
-from reporting.selectors.subscriptions import badge, recomputing
+from reporting.selectors.subscriptions import (
+    badge,
+    covered_column,
+    period_column,
+    product_column,
+    recomputing,
+    status_column,
+)
 
 FEW = 5
 FLAWS = {"gaps": Q(gaps__gt=0), "overlaps": Q(overlaps__gt=0), "guessed": Q(guessed__gt=0)}
@@ -295,25 +302,10 @@ def flawed_list(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
                 lambda row: row.customer.name,
                 order="customer__sort_key",
             ),
-            listing.text(
-                "product", _("Product"), lambda row: row.product_name, order="product_name"
-            ),
-            listing.text(
-                "status", _("Status"), lambda row: badge(row)["text"], order="status", cell=badge
-            ),
-            listing.text(
-                "period",
-                _("Billed"),
-                lambda row: reasons.period(row.period_months),
-                order="period_months",
-            ),
-            listing.day(
-                "end",
-                _("Covered to"),
-                words,
-                lambda row: row.last_end - timedelta(days=1),
-                order="last_end",
-            ),
+            product_column(),
+            status_column(badge),
+            period_column(),
+            covered_column(words),
             listing.count("gaps", _("Gaps"), words, "gaps"),
             listing.count("overlaps", _("Invoiced twice"), words, "overlaps"),
             listing.count("guessed", _("Guessed"), words, "guessed"),

@@ -246,11 +246,7 @@ def deferred_invoices(*, tenant: Tenant, query: Mapping[str, str]) -> Listing:
     if customer.pk is not None:
         rows = rows.filter(invoice__customer=customer.pk)
     if word := narrowing.searched(query):
-        rows = rows.filter(
-            Q(invoice__number__icontains=word)
-            | Q(invoice__customer_name__icontains=word)
-            | Q(invoice__customer__name__icontains=word)
-        )
+        rows = rows.filter(narrowing.of_invoice(word))
 
     def name_of(row: Any) -> str:
         invoice = row.invoice

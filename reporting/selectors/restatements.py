@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -142,14 +142,39 @@ def restatements_list(
     """Every restated figure that the address asks for, newest first."""
     words = frame.words_for(tenant)
     teller = Teller(tenant, words, aggregates_only)
-    names = metric_names()
-    metric = narrowing.choice(query, "metric", _("Figure"), [("", _("All")), *names.items()])
+    figures = [("", _("All")), *metric_names().items()]
+    metric = narrowing.choice(query, "metric", _("Figure"), figures)
     month = narrowing.choice(query, "month", _("Month"), _months(words))
     rows = Restatement.objects.annotate(change=F("after_minor") - F("before_minor"))
     if metric.value:
         rows = rows.filter(metric=metric.value)
     if month.value:
         rows = rows.filter(month=frame.month_index(month.value))
+    return Listing(
+        caption=_("Restatements"),
+        rows=rows,
+        columns=_columns(teller),
+        default_sort="-at",
+        query=query,
+        words=words,
+        counted=lambda n: ngettext("%d restated figure", "%d restated figures", n) % n,
+        url=lambda row: (
+            "" if aggregates_only else reverse("restatement", args=[tenant.slug, row.public_id])
+        ),
+        nothing={
+            "icon": "check",
+            "title": _("No closed month has changed"),
+            "text": _(
+                "A credit note, a late invoice or a word of yours that changes a month after its"
+                " end is written down here, with what it changed."
+            ),
+        },
+        filters=narrowing.given(month.control, metric.control),
+    )
+
+
+def _columns(teller: Teller) -> list[listing.Column]:
+    words, names = teller.words, metric_names()
 
     def amount(key: str, label: str, field: str, *, signed: bool = False) -> listing.Column:
         return listing.Column(
@@ -161,7 +186,7 @@ def restatements_list(
             numeric=True,
         )
 
-    columns = [
+    return [
         listing.text(
             "month",
             _("Month"),
@@ -201,27 +226,6 @@ def restatements_list(
             cell=lambda row: listing.whole(words.moment(row.at)),
         ),
     ]
-    return Listing(
-        caption=_("Restatements"),
-        rows=rows,
-        columns=columns,
-        default_sort="-at",
-        query=query,
-        words=words,
-        counted=lambda n: ngettext("%d restated figure", "%d restated figures", n) % n,
-        url=lambda row: (
-            "" if aggregates_only else reverse("restatement", args=[tenant.slug, row.public_id])
-        ),
-        nothing={
-            "icon": "check",
-            "title": _("No closed month has changed"),
-            "text": _(
-                "A credit note, a late invoice or a word of yours that changes a month after its"
-                " end is written down here, with what it changed."
-            ),
-        },
-        filters=narrowing.given(month.control, metric.control),
-    )
 
 
 def _file_amount(row: Restatement, value: int, teller: Teller) -> Any:
@@ -253,9 +257,26 @@ def restatement_page(
     words = frame.words_for(tenant)
     teller = Teller(tenant, words, aggregates_only=False)
     shown = Paginator(restatement.causes, listing.PAGE).get_page(page)
-    told = _Told.of(teller, list(shown.object_list))
     figure = metric_names()[restatement.metric]
     text = frame.month_text(restatement.month)
+    return RestatementPage(
+        title=_("%(figure)s of %(month)s, restated")
+        % {"figure": figure, "month": words.month(text, long=True)},
+        change=teller.amount(restatement, change_of(restatement), signed=True),
+        lead=_("from %(before)s to %(after)s on %(day)s")
+        % {
+            "before": teller.amount(restatement, restatement.before_minor),
+            "after": teller.amount(restatement, restatement.after_minor),
+            "day": words.moment(restatement.at),
+        },
+        figure_url=frame.behind(tenant, restatement.metric, text),
+        listing=_causes(teller, restatement, shown),
+    )
+
+
+def _causes(teller: Teller, restatement: Restatement, shown: Page[Any]) -> dict[str, Any]:
+    """The causes on one page, with the sum of all; columns that say nothing are left out."""
+    told = _Told.of(teller, list(shown.object_list))
     counts = BY_METRIC[restatement.metric].counts
     own = teller.words_of(restatement)
 
@@ -277,34 +298,21 @@ def restatement_page(
         ]
         for cause in shown.object_list
     ]
-    # Columns that say nothing of any cause are left out.
     used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
     count = len(restatement.causes)
-    return RestatementPage(
-        title=_("%(figure)s of %(month)s, restated")
-        % {"figure": figure, "month": words.month(text, long=True)},
-        change=teller.amount(restatement, change_of(restatement), signed=True),
-        lead=_("from %(before)s to %(after)s on %(day)s")
-        % {
-            "before": teller.amount(restatement, restatement.before_minor),
-            "after": teller.amount(restatement, restatement.after_minor),
-            "day": words.moment(restatement.at),
+    return {
+        "caption": _("What changed it"),
+        "currency": "" if counts else own.currency,
+        "columns": [columns[place] for place in used],
+        "rows": [{"url": "", "cells": [row[place] for place in used]} for row in cells],
+        "total": {
+            "label": _("Sum"),
+            "cells": [*[""] * (len(used) - 2), change(change_of(restatement))],
         },
-        figure_url=frame.behind(tenant, restatement.metric, text),
-        listing={
-            "caption": _("What changed it"),
-            "currency": "" if counts else own.currency,
-            "columns": [columns[place] for place in used],
-            "rows": [{"url": "", "cells": [row[place] for place in used]} for row in cells],
-            "total": {
-                "label": _("Sum"),
-                "cells": [*[""] * (len(used) - 2), change(change_of(restatement))],
-            },
-            "count_text": ngettext("%d cause", "%d causes", count) % count,
-            "page": shown,
-            "empty": {"title": _("Nothing changed it"), "text": ""},
-        },
-    )
+        "count_text": ngettext("%d cause", "%d causes", count) % count,
+        "page": shown,
+        "empty": {"title": _("Nothing changed it"), "text": ""},
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,33 @@ def _products(query: Mapping[str, str]) -> narrowing.Choice:
     return narrowing.thing(query, "product", _("Product"), options)
 
 
+def product_column() -> Column:
+    return listing.text("product", _("Product"), lambda row: row.product_name, order="product_name")
+
+
+def status_column(cell: Callable[[Any], Any]) -> Column:
+    return listing.text(
+        "status", _("Status"), lambda row: badge(row)["text"], order="status", cell=cell
+    )
+
+
+def period_column() -> Column:
+    return listing.text(
+        "period", _("Billed"), lambda row: reasons.period(row.period_months), order="period_months"
+    )
+
+
+def covered_column(words: Words) -> Column:
+    return listing.day(
+        "end",
+        _("Covered to"),
+        words,
+        lambda row: row.last_end - timedelta(days=1),
+        order="last_end",
+        hint=_("The last day that has been invoiced"),
+    )
+
+
 def _columns(
     words: Words,
     accounts: narrowing.Accounts,
@@ -176,26 +203,12 @@ def _columns(
             order="customer__sort_key",
             cell=narrowing.under(accounts, lambda row: row.customer.name),
         ),
-        listing.text("product", _("Product"), lambda row: row.product_name, order="product_name"),
+        product_column(),
         *narrowing.account_column(accounts),
-        listing.text(
-            "status", _("Status"), lambda row: badge(row)["text"], order="status", cell=status
-        ),
-        listing.text(
-            "period",
-            _("Billed"),
-            lambda row: reasons.period(row.period_months),
-            order="period_months",
-        ),
+        status_column(status),
+        period_column(),
         listing.day("start", _("Start"), words, lambda row: row.first_start, order="first_start"),
-        listing.day(
-            "end",
-            _("Covered to"),
-            words,
-            lambda row: row.last_end - timedelta(days=1),
-            order="last_end",
-            hint=_("The last day that has been invoiced"),
-        ),
+        covered_column(words),
         listing.share("mrr", _("MRR"), words, "mrr_e4"),
         listing.text(
             "confidence",

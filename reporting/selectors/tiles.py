@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -129,12 +129,27 @@ def _mrr_tile(
     }
 
 
+def _course(
+    words: Words,
+    months: list[Month],
+    field: Literal["customer_churn_ppm", "nrr_12_ppm"],
+    value: int | None,
+    *,
+    more_is_good: bool,
+) -> dict[str, Any]:
+    """A rate by complete month, and how `value`, that of the last, differs from the one before."""
+    points = [row[field] for row in months if row["complete"]]
+    before = points[-2] if len(points) > 1 else None
+    change = frame.rate_change(
+        words, value, before, against=_("on the month before"), more_is_good=more_is_good
+    )
+    return {"changes": frame.given([change]), "points": points[-24:]}
+
+
 def _churn_tile(tenant: Tenant, body: Body, words: Words, months: list[Month]) -> dict[str, Any]:
     now = body["now"]
     assert now is not None
     value = now["customer_churn_ppm"]
-    complete = [row for row in months if row["complete"]]
-    before = complete[-2]["customer_churn_ppm"] if len(complete) > 1 else None
     return {
         "id": "churn",
         "name": _("Customer churn"),
@@ -144,14 +159,7 @@ def _churn_tile(tenant: Tenant, body: Body, words: Words, months: list[Month]) -
         "note": _("in %(month)s") % {"month": words.month(now["rates_month"], long=True)}
         if now["rates_month"]
         else "",
-        "changes": frame.given(
-            [
-                frame.rate_change(
-                    words, value, before, against=_("on the month before"), more_is_good=False
-                )
-            ]
-        ),
-        "points": [row["customer_churn_ppm"] for row in complete[-24:]],
+        **_course(words, months, "customer_churn_ppm", value, more_is_good=False),
         "definition": _(
             "Customers who left in the month, of those at its start. Customers who"
             " joined and left, or left and came back, within the month do not count."
@@ -166,8 +174,6 @@ def _retention_tile(
     now = body["now"]
     assert now is not None
     value = now["nrr_12_ppm"]
-    complete = [row for row in months if row["complete"]]
-    before = complete[-2]["nrr_12_ppm"] if len(complete) > 1 else None
     return {
         "id": "nrr",
         "name": _("Net revenue retention"),
@@ -180,14 +186,7 @@ def _retention_tile(
         "reason": ""
         if value is not None
         else _("Needs twelve months of history with recurring revenue."),
-        "changes": frame.given(
-            [
-                frame.rate_change(
-                    words, value, before, against=_("on the month before"), more_is_good=True
-                )
-            ]
-        ),
-        "points": [row["nrr_12_ppm"] for row in complete[-24:]],
+        **_course(words, months, "nrr_12_ppm", value, more_is_good=True),
         "definition": _(
             "What the customers of twelve months ago bring today, of what they brought then (NRR)."
         ),
