@@ -198,6 +198,8 @@ def _write(work: Work, together: Sequence[Fetched]) -> None:
             deliver(work, page, bundle)
         for fetched in together:
             _move_on(work, page, fetched.batch)
+        windows = [fetched.batch.window for fetched in together if fetched.batch.window]
+        _stands(work, page, windows[-1] if windows else None)
     work.prepared = Prepared()
 
 
@@ -210,7 +212,6 @@ def _bundles(together: Sequence[Fetched]) -> Iterator[Bundle]:
 
 
 def _move_on(work: Work, page: Page, batch: Batch) -> None:
-    window = batch.window
     tally = page.tally(Stream.INVOICES)
     tally.unchanged += batch.unchanged
     tally.fetched += batch.unchanged
@@ -218,8 +219,12 @@ def _move_on(work: Work, page: Page, batch: Batch) -> None:
         tally.position = {name: place.as_json() for name, place in batch.after.items()}
     if work.run.mode == "full":
         hold_ids(work, SEEN, Stream.INVOICES, map(str, batch.ids))
+
+
+def _stands(work: Work, page: Page, window: Window | None) -> None:
+    """Where the list of months stands behind the last of the batches."""
     if window is not None:
-        tally.position = window.as_json()
+        page.tally(Stream.INVOICES).position = window.as_json()
         if work.direct and window.complete_back_to is not None:
             work.complete_back_to(window.complete_back_to, page)
 

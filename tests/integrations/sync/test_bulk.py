@@ -39,6 +39,15 @@ def test_new_changed_and_same_rows_are_told_apart(owner):
     assert second.changed["2"] == first.added["2"]
 
 
+def test_rows_taken_for_new_are_compared_where_one_is_there_already(owner):
+    first = upsert(targets.PRODUCTS, [product("1"), product("2")], fresh=True, **owner)
+    assert first.added.keys() == {"1", "2"}
+    rows = [product("1"), product("2", "Other"), product("3")]
+    second = upsert(targets.PRODUCTS, rows, fresh=True, **owner)
+    assert (second.added.keys(), second.changed.keys()) == ({"3"}, {"2"})
+    assert second.changed["2"] == first.added["2"]
+
+
 def test_a_row_that_says_the_same_is_not_written(owner):
     def place():
         with database.cursor() as cursor:
