@@ -134,6 +134,7 @@ def test_its_owner_is_told_by_mail_without_the_token(cast: Any, post_office: Any
     (letter,) = mail.outbox
     assert letter.to == [cast.vera.email]
     assert "Board sheet" in letter.body
+    assert re.search(r"until \d{1,2} \w+ \d{4}:", letter.body), "a day as pages write it"
     assert cast.url("settings/tokens/") in letter.body
     assert text not in letter.body
 

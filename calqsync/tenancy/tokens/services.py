@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from allauth.account.signals import password_changed, password_reset, password_set
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from calqsync.tenancy import mails, scope
+from calqsync.tenancy import formats, mails, scope
 from calqsync.tenancy.logs import remember_secret
 from calqsync.tenancy.models import ApiToken, Membership, User
 from calqsync.tenancy.services import audit
@@ -110,7 +112,10 @@ def _made_letter(about: str, reader: Membership | None) -> mails.Letter | None:
             "%(address)s\n"
         )
         % {
-            "day": f"{found.expires_at:%Y-%m-%d}",
+            "day": formats.day(
+                found.expires_at.astimezone(ZoneInfo(found.tenant.time_zone)).date(),
+                language=get_language(),
+            ),
             "scopes": "\n".join(f"- {SCOPES[name].words}" for name in found.scopes),
             "company": company,
             "name": mails.one_line(found.name),
