@@ -54,7 +54,8 @@ def rows_by(code: Ints) -> Ints:
 
     Sorting keys that end in the row is several times quicker than a stable sort of rows.
     """
-    rows = (code << 32) | np.arange(len(code), dtype=np.int64)
+    rows = code << 32
+    rows |= np.arange(len(code), dtype=np.int64)
     rows.sort()
     rows &= (1 << 32) - 1
     return rows

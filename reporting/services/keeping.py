@@ -99,18 +99,21 @@ def shards_kept(numbers: Collection[int]) -> dict[int, Sums]:
     return {shard: unpacked(Sums, bytes(body)) for shard, body in rows}
 
 
-def keep(state: Kept, shards: Mapping[int, bytes], *, whole: bool) -> None:
-    """Keep the packed sums of these shards, and those of all; with `whole` of no other shard."""
-    bodies = {**shards, ALL: packed(state)}
-    if whole:
-        KeptSums.objects.exclude(shard__in=bodies).delete()
+def keep(state: Kept, shards: Mapping[int, bytes], *, only: Collection[int] | None = None) -> None:
+    """Keep the packed sums of these shards, and those of all; with `only` of no others."""
+    if only is not None:
+        KeptSums.objects.exclude(shard__in=[*only, ALL]).delete()
+    keep_shards({**shards, ALL: packed(state)})
+
+
+def keep_shards(shards: Mapping[int, bytes]) -> None:
+    """Keep the packed sums of these shards."""
     tenant_id = scope.required()
     KeptSums.objects.bulk_create(
-        [KeptSums(tenant_id=tenant_id, shard=shard, body=body) for shard, body in bodies.items()],
+        [KeptSums(tenant_id=tenant_id, shard=shard, body=body) for shard, body in shards.items()],
         update_conflicts=True,
         unique_fields=["tenant", "shard"],
         update_fields=["body"],
-        batch_size=SENT,
     )
 
 

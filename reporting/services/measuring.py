@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reporting.domain.arrays import Ints, rows_by
+from reporting.domain.arrays import Ints, as_int64, rows_by
 from reporting.domain.periods import month_of
 from reporting.domain.receivables import delay_counts, median_delay
 from reporting.domain.report import Report, measure
@@ -136,16 +136,16 @@ class Dealt:
 
     def __init__(self, shard: Ints) -> None:
         code = shard - NOBODY
-        self._order = rows_by(code)
+        self._order = rows_by(code).astype(np.int32)
         self._stops = np.cumsum(np.bincount(code))
         self.numbers = (np.flatnonzero(np.diff(self._stops, prepend=0)) + NOBODY).tolist()
 
     def rows(self, number: int) -> Ints:
         place = number - NOBODY
         if not place < len(self._stops):
-            return self._order[:0]
+            return as_int64(self._order[:0])
         begin = self._stops[place - 1] if place else 0
-        return self._order[begin : self._stops[place]]
+        return as_int64(self._order[begin : self._stops[place]])
 
 
 def shard_measured(books: Books, shared: Shared) -> Report:

@@ -23,7 +23,7 @@ from reporting.domain.growth import Calendar
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.report import Report as Measured
 from reporting.domain.runway import cashflow
-from reporting.feed.reading import plan_for_whole_tables
+from reporting.feed.reading import give_back, plan_for_whole_tables
 from reporting.models import Report
 from reporting.services import keeping
 from reporting.services.abreast import made_abreast
@@ -161,6 +161,7 @@ def _everything(whole: Everything, shared: Shared, publication: Publication) -> 
     plan_for_whole_tables()
     books, rows, sums, packed = whole.books, Rows(), Whole(shared), {}
     dealt = Shards(books, shared.shards)
+    give_back()
 
     def measured(number: int) -> tuple[int, Measured, Sums, bytes]:
         part = dealt.of(number)
@@ -174,10 +175,13 @@ def _everything(whole: Everything, shared: Shared, publication: Publication) -> 
                 rows.add(dealt.of(number), report)
                 sums.add(own)
                 packed[number] = packed_sums
+                if len(packed) == keeping.SENT:
+                    keeping.keep_shards(packed)
+                    packed.clear()
     state = Kept(made_under=keeping.made_under(books), shared=shared, sums=sums.sums())
     flow = cashflow(books.bank, books.settings)
     written = rows.write() + store_cash(books, flow)
-    keeping.keep(state, packed, whole=True)
+    keeping.keep(state, packed, only=dealt.numbers)
     bank = money(books, flow)
     return written + _publish(books, state, bank, whole.change, publication)
 
@@ -210,7 +214,7 @@ def _follow(step: Step, publication: Publication) -> Written:
         written += store_cash(books, flow)
         bank = money(books, flow)
     packed = {number: keeping.packed(own) for number, own in became.items()}
-    keeping.keep(state, packed, whole=False)
+    keeping.keep(state, packed)
     return written + _publish(books, state, bank, step.change, publication)
 
 
