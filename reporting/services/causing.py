@@ -235,12 +235,18 @@ def _own_cause(line: Any, words: Words) -> Cause:
     return Cause.REREAD
 
 
+def rest_key(words: Words) -> tuple[int, int, int]:
+    """Cause, document and word of what no document of its own explains."""
+    if words.settings >= 0:
+        return Cause.SETTINGS, -1, words.settings
+    if words.told:
+        return Cause.WORD, -1, len(words.told) - 1
+    return Cause.REREAD, -1, -1
+
+
 def _keys_of_many(lines: Lines, documents: Mapping[int, Document], words: Words) -> Ints:
     """The same by the kind of cause alone: nobody reads thousands of documents."""
-    rest = Cause.SETTINGS if words.settings >= 0 else Cause.WORD if words.told else Cause.REREAD
-    keys = np.full((len(lines.line), 3), -1, dtype=np.int64)
-    keys[:, 0] = rest
-    keys[:, 2] = words.settings if rest is Cause.SETTINGS else len(words.told) - 1
+    keys = np.full((len(lines.line), 3), rest_key(words), dtype=np.int64)
     for cause in (Cause.CREDIT_NOTE, Cause.LATE_INVOICE, Cause.INVOICE_REMOVED):
         ids = [row.invoice for row in documents.values() if row.cause is cause]
         keys[np.isin(lines.invoice, ids)] = (cause, -1, -1)

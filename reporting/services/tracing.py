@@ -16,7 +16,16 @@ from reporting.domain.mrr import grid
 from reporting.domain.periods import month_number
 from reporting.domain.restatements import Cause, Effects, History, whole
 from reporting.models import CustomerFigure
-from reporting.services.causing import Document, Lines, Words, documents, keys_of, lines_of, read
+from reporting.services.causing import (
+    Document,
+    Lines,
+    Words,
+    documents,
+    keys_of,
+    lines_of,
+    read,
+    rest_key,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +106,7 @@ def trace(before: Published, after: Published, *, closed: range, words: Words) -
     lines = lines_of(sorted({*places, *(one for one in of_documents if one is not None)}))
     keys = keys_of(lines, changed, words)
     effects = _by_account(_effects(lines, keys, places, months), people, accounts, was, became)
+    effects = _unmoved(effects, len(people), rest_key(words))
     public = {row.public_id: place for place, row in enumerate(people)}
     floored = after.floored(public, months) - before.floored(public, months)
     whole_of = [row.account in accounts for row in people]
@@ -210,6 +220,22 @@ def _effects(lines: Lines, keys: Ints, places: Mapping[int, int], months: range)
         document=named[:, 2],
         said=named[:, 3],
         by_month=by_month,
+    )
+
+
+def _unmoved(effects: Effects, customers: int, key: tuple[int, int, int]) -> Effects:
+    """The effects, with one for each customer who has none and whose movements still differ, as
+    they do by another window for reactivations: it changes no MRR.
+    """
+    rows = np.setdiff1d(np.arange(customers), effects.customer)
+    cause, document, said = (np.full(len(rows), each) for each in key)
+    none = np.zeros((len(rows), effects.by_month.shape[1]), dtype=np.int64)
+    return Effects(
+        customer=np.concatenate((effects.customer, rows)),
+        cause=np.concatenate((effects.cause, cause.astype(np.int8))),
+        document=np.concatenate((effects.document, document)),
+        said=np.concatenate((effects.said, said)),
+        by_month=np.concatenate((effects.by_month, none)),
     )
 
 

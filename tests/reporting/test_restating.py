@@ -18,7 +18,7 @@ from reporting.models import (
     Subscription,
 )
 from tests.conftest import Cast
-from tests.factories import Row, connection_make, customer_make, invoice_make
+from tests.factories import Row, connection_make, customer_make, invoice_make, monthly_make
 from tests.reporting.conftest import NOON, refreshed
 from tests.reporting.restated import causes, of, restated
 
@@ -171,6 +171,18 @@ def test_a_change_of_settings_is_one_cause(published: Any, cast: Cast) -> None:
         "rounding",
     }
     restated()
+
+
+def test_another_window_restates_movements_of_customers_whose_mrr_stays(
+    books: Any, cast: Cast
+) -> None:
+    back = customer_make(books[0], "Kuusi Oy")
+    monthly_make(back, Product.objects.get(), ["2025-03", "2025-04", "2025-11", "2025-12"])
+    refreshed()
+    services.settings_change(by=cast.bob, reactivation_months=2)
+    refreshed(LATER)
+    assert restated() == {"2025-11": {"new": 10000, "reactivation": -10000}}
+    assert causes("new", "2025-11") == [("settings", None, 10000)]
 
 
 def test_a_second_account_is_one_cause_not_a_thousand_documents(published: Any) -> None:
