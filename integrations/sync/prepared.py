@@ -8,7 +8,7 @@ found, and is made anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from integrations.procountor import records
 from integrations.procountor.documents import Document
 from integrations.sync import mapping
 from integrations.sync.bulk import in_line
-from integrations.sync.packing import packed
+from integrations.sync.packing import packed_together
 from integrations.sync.rows import CustomerRow
 from integrations.sync.values import Unusable
 
@@ -124,29 +124,35 @@ class Preparer:
         kinds: Mapping[str, str],
     ) -> Prepared:
         """`kinds` are types of events by their ids, where other reads told them."""
-        ready = Prepared()
-        home = self._home
-        # What cannot be used is left out; the writer finds the same, and sets it aside.
-        for document in invoices:
-            try:
-                lines = InvoiceLines.of(document.record, home=home)
-            except (Unusable, ArithmeticError, ValueError):
-                continue
-            ready.add_invoice(document, lines, self._raw(Stream.INVOICES, document))
-        for event in events:
-            try:
-                line = PaymentLine.of(event.record, home=home, kind=kinds.get(event.external_id))
-            except (Unusable, ArithmeticError, ValueError):
-                continue
-            ready.add_payment(event, line, self._raw(Stream.PAYMENTS, event))
+        ready, home = Prepared(), self._home
+
+        def paid(event: Document[records.PaymentEvent]) -> PaymentLine:
+            return PaymentLine.of(event.record, home=home, kind=kinds.get(event.external_id))
+
+        for each in self._made(
+            Stream.INVOICES, invoices, lambda one: InvoiceLines.of(one.record, home=home)
+        ):
+            ready.add_invoice(*each)
+        for each in self._made(Stream.PAYMENTS, events, paid):
+            ready.add_payment(*each)
         return ready
 
-    def _raw(self, stream: Stream, document: Document[Any]) -> str:
-        name = document.external_id
-        body = self._seal.seal(
-            packed(document.raw),
-            connection_id=self._connection_id,
-            field=sealed_as(stream.value, name),
-        )
-        # As `in_line` would, of a word, a number and bytes, which need no escapes.
-        return f"{stream.value}\t{name}\t\\\\x{document.digest.hex()}\t\\\\x{body.hex()}"
+    def _made(
+        self, stream: Stream, documents: Iterable[Document[Any]], lines_of: Callable[..., Any]
+    ) -> Iterator[tuple[Document[Any], Any, str]]:
+        """Each document with its lines, and the row of its sealed bytes in COPY's text form."""
+        usable = []
+        for document in documents:
+            try:
+                usable.append((document, lines_of(document)))
+            except (Unusable, ArithmeticError, ValueError):
+                continue  # the writer finds the same, and sets it aside
+        bodies = packed_together([document.raw for document, _ in usable])
+        for (document, lines), body in zip(usable, bodies, strict=True):
+            name = document.external_id
+            sealed = self._seal.seal(
+                body, connection_id=self._connection_id, field=sealed_as(stream.value, name)
+            )
+            # As `in_line` would, of a word, a number and bytes, which need no escapes.
+            raw = f"{stream.value}\t{name}\t\\\\x{document.digest.hex()}\t\\\\x{sealed.hex()}"
+            yield document, lines, raw

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.sync.packing import packed, unpacked
+from integrations.sync.packing import packed, packed_together, unpacked
 
 # Packed by the first dictionary: as long as a database holds such documents, this must be read.
 SAID = (
@@ -22,6 +22,11 @@ KEPT = bytes.fromhex(
 @given(st.binary(max_size=2000))
 def test_any_bytes_come_back(raw):
     assert unpacked(packed(raw)) == raw
+
+
+@given(st.lists(st.binary(min_size=1, max_size=2000)))
+def test_many_are_packed_as_each_would_be(raw):
+    assert packed_together(raw) == [packed(one) for one in raw]
 
 
 def test_what_was_packed_with_the_first_dictionary_stays_readable():
