@@ -89,4 +89,4 @@ def _poll(
                 f"The {what} did not end within {seconds:.0f} s; "
                 "see .calqsync/logs/worker.log for what it does."
             )
-        time.sleep(0.25)
+        time.sleep(0.1)

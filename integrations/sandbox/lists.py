@@ -45,7 +45,13 @@ def page_of(shelf: Shelf, query: Mapping[str, Any], *, default_order: str = "DES
     """The page that the query asks for; bounds are inclusive, without order newest id first."""
     key = tuple(sorted((k, _plain(v)) for k, v in query.items() if k not in _PAGING))
     order, descending = _order(query, default_order)
-    ids = shelf.listing((key, default_order), _filter(query), order, descending=descending)
+    ids = shelf.listing(
+        (key, default_order),
+        _filter(query),
+        order,
+        descending=descending,
+        dated=(query.get("startDate"), query.get("endDate")),
+    )
     by_id = all(name not in query for name, _ in _ORDERS)
     return cut_page(
         ids,

@@ -1,12 +1,14 @@
 """Rendered documents by id, and the filtered, ordered, paged view of a list."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 _KEPT_LISTS = 24
+_DATE = attrgetter("date")
 
 
 class Head(NamedTuple):
@@ -46,13 +48,14 @@ class Shelf:
     details: MutableMapping[int, bytes] = field(default_factory=dict)
     dropped: dict[int, bytes] = field(default_factory=dict)
     _lists: OrderedDict[Hashable, list[int]] = field(default_factory=OrderedDict)
+    _by_date: list[Head] = field(default_factory=list)
 
     def put(self, head: Head, item: bytes, detail: bytes | None = None) -> None:
         self.heads[head.id] = head
         self.items[head.id] = item
         if detail is not None:
             self.details[head.id] = detail
-        self._lists.clear()
+        self._changed()
 
     def drop(self, document_id: int) -> bool:
         found = self.heads.pop(document_id, None)
@@ -60,8 +63,12 @@ class Shelf:
         last = self.details.pop(document_id, last)
         if last is not None:
             self.dropped[document_id] = last
-        self._lists.clear()
+        self._changed()
         return found is not None
+
+    def _changed(self) -> None:
+        self._lists.clear()
+        self._by_date.clear()
 
     def last_seen(self, document_id: int) -> bytes:
         """The document as it is, or as it was when it was dropped."""
@@ -78,18 +85,31 @@ class Shelf:
         order: Callable[[Head], tuple[object, ...]],
         *,
         descending: bool,
+        dated: tuple[str | None, str | None] = (None, None),
     ) -> list[int]:
-        """Ids that pass, in order; kept for the next pages until a document changes."""
+        """Ids that pass, in order; kept for the next pages until a document changes.
+
+        `dated` are the first and last date of those that may pass, where `keep` says them too.
+        """
         if key in self._lists:
             self._lists.move_to_end(key)
             return self._lists[key]
-        passed = [head for head in self.heads.values() if keep(head)]
+        passed = [head for head in self._within(*dated) if keep(head)]
         passed.sort(key=order, reverse=descending)
         ids = [head.id for head in passed]
         self._lists[key] = ids
         if len(self._lists) > _KEPT_LISTS:
             self._lists.popitem(last=False)
         return ids
+
+    def _within(self, start: str | None, end: str | None) -> Iterable[Head]:
+        if start is None and end is None:
+            return self.heads.values()
+        if not self._by_date:
+            self._by_date = sorted(self.heads.values(), key=_DATE)
+        first = 0 if start is None else bisect_left(self._by_date, start, key=_DATE)
+        after = None if end is None else bisect_right(self._by_date, end, key=_DATE)
+        return self._by_date[first:after]
 
 
 class Page(NamedTuple):
