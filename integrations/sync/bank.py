@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import chain
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
 
 from integrations.models import BankStatement
 from integrations.models.runs import Stream
+from integrations.procountor import records
+from integrations.procountor.documents import Page
+from integrations.procountor.resources import Procountor
+from integrations.sync.reading import Ahead
 from integrations.sync.staging import ACCOUNTS, SEEN, STATEMENTS, Bundle, deliver, hold_ids
 from integrations.sync.work import Work
 
@@ -21,18 +28,51 @@ _EMPTY_SPANS = 4
 _BEGINNING = date(1990, 1, 1)
 
 
+# Statements of so many spans wait in memory for those of a first import to be written.
+_AHEAD = 12
+
+
+class Span(NamedTuple):
+    """The statements of some days, newest days first; `empty` spans in a row were without any."""
+
+    start: date
+    pages: list[Page[records.BankStatement]]
+    empty: int
+
+
+def begin_bank(work: Work) -> None:
+    """Read statements while invoices are written, which the worker waits for."""
+    if not work.stream(Stream.BANK).complete:
+        work.bank_ahead = Ahead(_spans(work), most=_AHEAD, name="procountor-bank")
+
+
 def bank(work: Work) -> None:
     _accounts(work)
-    end, empty = _stands(work)
-    oldest = _oldest_wanted(work)
-    while end >= oldest:
-        start = oldest if empty >= _EMPTY_SPANS else max(end - SPAN, oldest)
-        found = _span(work, start, end, empty)
-        empty = 0 if found else empty + 1
-        end = start - _DAY
+    for spans in chain(work.bank_ahead or (), _rest(work)):
+        _write(work, spans)
         work.breathe()
     with work.page() as page:
         work.finish(Stream.BANK, page)
+
+
+def _rest(work: Work) -> Iterator[list[Span]]:
+    """From where the position stands when it is asked for."""
+    for span in _spans(work):
+        yield [span]
+
+
+def _spans(work: Work) -> Iterator[Span]:
+    (end, empty), oldest = _stands(work), _oldest_wanted(work)
+    return _read(work.client, end, empty, oldest)
+
+
+def _read(client: Procountor, end: date, empty: int, oldest: date) -> Iterator[Span]:
+    while end >= oldest:
+        start = oldest if empty >= _EMPTY_SPANS else max(end - SPAN, oldest)
+        pages = list(client.bank_statements(start=start, end=end))
+        empty = 0 if pages else empty + 1
+        yield Span(start, pages, empty)
+        end = start - _DAY
 
 
 def _stands(work: Work) -> tuple[date, int]:
@@ -69,19 +109,16 @@ def _accounts(work: Work) -> None:
         hold_ids(work, SEEN, Stream.BANK, seen)
 
 
-def _span(work: Work, start: date, end: date, empty: int) -> bool:
-    """Read the statements of some days; whether there were any."""
-    pages = list(work.client.bank_statements(start=start, end=end))
+def _write(work: Work, spans: Sequence[Span]) -> None:
     # One transaction with the position: after a break no statement is read and counted again.
     with work.page() as page:
-        for listed in pages:
+        for listed in (listed for span in spans for listed in span.pages):
             deliver(
                 work,
                 page,
                 Bundle(kind=STATEMENTS, documents=listed.documents, rejected=listed.rejected),
             )
         page.tally(Stream.BANK).position = {
-            "end": (start - _DAY).isoformat(),
-            "empty": 0 if pages else empty + 1,
+            "end": (spans[-1].start - _DAY).isoformat(),
+            "empty": spans[-1].empty,
         }
-    return bool(pages)

@@ -35,7 +35,7 @@ from integrations.procountor.errors import (
 )
 from integrations.procountor.limits import Usage
 from integrations.sync import access, breaker, staging, trouble, vanished
-from integrations.sync.bank import bank
+from integrations.sync.bank import bank, begin_bank
 from integrations.sync.invoices import begin_beside, invoices
 from integrations.sync.payments import payments
 from integrations.sync.registers import partners, products
@@ -185,6 +185,8 @@ class _Slice:
         left = [(stream, read) for stream, read in STREAMS if stream not in done]
         try:
             begin_beside(work)
+            if work.beside is not None:
+                begin_bank(work)
             for stream, read in left:
                 work.begin(stream)
                 self._read(work, stream, read)
@@ -199,8 +201,9 @@ class _Slice:
                     work.tell()
             return Outcome.again(timedelta(0))
         finally:
-            if work.beside is not None:
-                work.beside.close()
+            for ahead in (work.beside, work.bank_ahead):
+                if ahead is not None:
+                    ahead.close()
         return self._complete(work)
 
     def _read(self, work: Work, stream: Stream, read: Callable[[Work], None]) -> None:

@@ -78,7 +78,10 @@ def packed_together(raw: Sequence[bytes]) -> list[bytes]:
     """As `packed`, each of them. The lock of Python's interpreter is let go once instead of for
     each, which would cost threads that take it from each other several times the packing.
     """
-    return [_FIRST + frame.tobytes() for frame in _tools.pack_all(list(raw))] if raw else []
+    if not raw:
+        return []
+    frames = _tools.pack_all(list(raw))
+    return [_FIRST + frames[n].tobytes() for n in range(len(frames))]
 
 
 def unpacked(body: bytes) -> bytes:

@@ -14,7 +14,7 @@ from datetime import date
 from hashlib import sha256
 from queue import SimpleQueue
 from threading import Event
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from integrations.procountor import records
 from integrations.procountor.documents import Page, Rejected
@@ -35,6 +35,8 @@ READERS, AHEAD = 8, 10
 TOGETHER = 5
 # Batches listed ahead, without documents, and windows whose lists are read at the same time.
 LISTED, LISTERS = 8, 3
+
+T = TypeVar("T")
 
 Listed = Page[records.InvoiceListItem]
 
@@ -171,6 +173,38 @@ def read_ahead(
             pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(batches, Generator):
             batches.close()
+
+
+class Ahead(Generic[T]):
+    """What an iterator gives, up to `most` of it read by a thread before anybody asks.
+
+    Gives at once all that is there by then. Where reading fails it ends, and whoever asks goes on
+    alone; None is no item.
+    """
+
+    def __init__(self, items: Iterator[T], *, most: int, name: str) -> None:
+        self._items = items
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._coming = deque(self._pool.submit(next, items, None) for _ in range(most))
+
+    def __iter__(self) -> Iterator[list[T]]:
+        while found := self._found():
+            for _ in found:
+                self._coming.append(self._pool.submit(next, self._items, None))
+            yield found
+
+    def _found(self) -> list[T]:
+        found: list[T] = []
+        while self._coming and (not found or self._coming[0].done()):
+            coming = self._coming[0]
+            if coming.exception() is not None or (item := coming.result()) is None:
+                break
+            self._coming.popleft()
+            found.append(item)
+        return found
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def arrived(read: Iterator[Fetched]) -> Iterator[list[Fetched]]:

@@ -28,7 +28,9 @@ from integrations.sync.bulk import Owner
 from integrations.sync.prepared import Prepared
 
 if TYPE_CHECKING:
+    from integrations.sync.bank import Span
     from integrations.sync.beside import Beside
+    from integrations.sync.reading import Ahead
 
 log = structlog.get_logger(__name__)
 
@@ -122,8 +124,9 @@ class Work:
     products: dict[str, int] = field(default_factory=dict)
     # What reading threads have made of the documents that are being written.
     prepared: Prepared = field(default_factory=Prepared)
-    # Reads invoices meanwhile, until they are asked for.
+    # Read invoices and statements meanwhile, until they are asked for.
     beside: Beside | None = None
+    bank_ahead: Ahead[Span] | None = None
     _told: tuple[int, float] = (0, 0.0)
     _tell_after: float = 0.0
 

@@ -14,10 +14,11 @@ from calqsync.tenancy import scope
 from calqsync.tenancy.secrets import sealer
 from integrations.models import ErasedContact, Invoice, Rejection
 from integrations.models.runs import RunState
-from integrations.procountor.errors import RightMissing
+from integrations.procountor.errors import RightMissing, TryLater
 from integrations.procountor.limits import Usage
-from integrations.sync import beside, evidence, invoices
+from integrations.sync import bank, beside, evidence, invoices
 from integrations.sync.erased import identity_mark, neutral_name
+from integrations.sync.reading import Ahead
 from integrations.sync.windows import Window
 from tests.integrations.sync.conftest import spoil
 from tests.integrations.sync.edges import imported, wrong
@@ -118,6 +119,23 @@ def test_an_import_goes_on_when_its_reading_process_dies(books, truth, monkeypat
     imported(books)
     assert wrong(books, truth) == []
     assert len(begun) == 1
+
+
+def test_statements_that_could_not_be_read_ahead_are_read_in_their_turn(books, truth, monkeypatch):
+    begun: list[Ahead[bank.Span]] = []
+
+    def ahead(items: Any, **named: Any) -> Ahead[bank.Span]:
+        def reads() -> Any:
+            yield next(items)
+            raise TryLater("gone for a moment")
+
+        begun.append(Ahead(reads(), **named))
+        return begun[-1]
+
+    monkeypatch.setattr(bank, "Ahead", ahead)
+    imported(books)
+    assert begun
+    assert wrong(books, truth) == []
 
 
 def test_a_process_that_nobody_reads_from_ends(books):
