@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import mmap
 import os
-import pickle
+import pickle  # nosec B403
 import select
 import signal
 import struct
@@ -150,7 +150,8 @@ class Beside:
             body = self._exactly(size)
             self._count()
             if kind == _FAILED:
-                raise pickle.loads(body)  # noqa: S301 - from a copy of this very process
+                # From a copy of this very process.
+                raise pickle.loads(body)  # noqa: S301 # nosec B301
             fetched = self._fetched(_decode(body))
             known = bool(select.select([self._source], [], [], 0)[0])
             if known:
