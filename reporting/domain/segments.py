@@ -241,7 +241,9 @@ def _months(figures: Ints) -> list[list[SegmentMonth]]:
     shared = share_rows(parts.reshape(-1, len(signs)), (end - start).ravel()) * signs
     shown = [end[..., None], shared.reshape(parts.shape), figures[:, Row.CUSTOMERS, :, None]]
     segments = np.concatenate(shown, axis=2).tolist()
-    return [[_month(row) for row in months] for months in segments]
+    # Rows are as long as the fields, and thousands: they are named without looking at each.
+    named = [[dict(zip(_FIELDS, row)) for row in months] for months in segments]  # noqa: B905
+    return cast(list[list[SegmentMonth]], named)
 
 
 def _month(row: Sequence[int]) -> SegmentMonth:

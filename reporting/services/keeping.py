@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
+import zstandard
 
 from calqsync.tenancy import scope
 from reporting.body import BODY_VERSION
@@ -27,6 +28,8 @@ ALL = -1
 MANY = 500
 # Sums that a statement carries: its text, of twice their size, is held several times.
 SENT = 32
+# What zlib writes first; sums were kept by it.
+_ZLIB = b"\x78"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +122,13 @@ def keep_shards(shards: Mapping[int, bytes]) -> None:
 
 def packed(value: Any) -> bytes:
     """A dataclass of arrays, texts and numbers as few bytes; `unpacked` reads them."""
-    return zlib.compress(msgspec.msgpack.encode(_plain(value)), 1)
+    return zstandard.compress(msgspec.msgpack.encode(_plain(value)), 1)
 
 
 def unpacked(kind: Any, body: bytes) -> Any:
     """The value of the given type that `packed` made the bytes of."""
-    return _typed(kind, msgspec.msgpack.decode(zlib.decompress(body)))
+    plain = zlib.decompress(body) if body[:1] == _ZLIB else zstandard.decompress(body)
+    return _typed(kind, msgspec.msgpack.decode(plain))
 
 
 def _plain(value: Any) -> Any:

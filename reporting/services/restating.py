@@ -132,23 +132,34 @@ def _changes(before: Tables, after: Tables) -> Iterator[Change]:
     """
     for figure in FIGURES:
         cash = figure.source is Source.BANK
-        old, new = _shown(before, figure), _shown(after, figure, closed=not cash)
-        if not old:
+        old, new = _rows(before, figure), _rows(after, figure)
+        shown = [month for month, row in old.items() if row["complete"]]
+        if not shown:
             continue
-        last = max(old)
-        for month in old.keys() & new.keys() if cash else {*old, *new}:
-            was, became = old.get(month, 0), new.get(month, 0)
-            if was != became and month <= last:
-                yield Change(month, figure, was, became)
+        last = max(shown)
+        for month in {*old, *new}:
+            # Nearly every month is as it was, with all of its figures.
+            if month > last or (a := old.get(month)) == (b := new.get(month)):
+                continue
+            was = _value(a, figure) if a and a["complete"] else None
+            became = _value(b, figure) if b and (b["complete"] or cash) else None
+            if cash and None in (was, became):
+                continue
+            if was is None and became is None:
+                continue
+            was, became = was or 0, became or 0
+            if was != became:
+                yield Change(month_number(month), figure, was, became)
 
 
-def _shown(tables: Tables, figure: Figure, *, closed: bool = True) -> dict[int, int]:
-    """The figure by month, where the tables have it."""
-    return {
-        month_number(row["month"]): sum(row[field] for field in figure.fields)
-        for row in tables[figure.table]
-        if (row["complete"] or not closed) and row.keys() >= set(figure.fields)
-    }
+def _rows(tables: Tables, figure: Figure) -> dict[str, Mapping[str, Any]]:
+    """The rows that have the figure, by the names of their months."""
+    wanted = set(figure.fields)
+    return {row["month"]: row for row in tables[figure.table] if row.keys() >= wanted}
+
+
+def _value(row: Mapping[str, Any], figure: Figure) -> int:
+    return sum(row[field] for field in figure.fields)
 
 
 Causes = dict[Change, list[dict[str, Any]]]
