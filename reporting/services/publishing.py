@@ -23,7 +23,7 @@ from reporting.domain.growth import Calendar
 from reporting.domain.periods import day_number, month_of
 from reporting.domain.report import Report as Measured
 from reporting.domain.runway import cashflow
-from reporting.feed.reading import give_back, plan_for_whole_tables
+from reporting.feed.reading import give_back, plan_for_few_rows, plan_for_whole_tables
 from reporting.models import Report
 from reporting.services import keeping
 from reporting.services.abreast import made_abreast
@@ -51,6 +51,8 @@ from reporting.services.storing import Rows, publish, store_cash
 
 log = structlog.get_logger(__name__)
 TRIES = 4
+# Rows of so many customers are looked up one by one.
+FEW = 20
 # Notes on the books that narrowed books do not hold.
 _NOTES = {"invoices_without_customer", "account_other_currency"}
 
@@ -198,6 +200,8 @@ def follow(step: Step, publication: Publication) -> Written | None:
 
 def _follow(step: Step, publication: Publication) -> Written:
     books, shared = step.books, step.state.shared
+    if len(step.customers) <= FEW:
+        plan_for_few_rows()
     became = {
         number: followed(part, shared)
         for number, part in shards_of(books, shared.shards, list(step.shards))
