@@ -103,7 +103,10 @@ def _switched(
                 and price * 4 >= worth
             ):
                 apart = Fraction(max(price, worth), min(price, worth))
-                places = min(one.row.place for one in last), min(one.row.place for one in first)
+                places = [
+                    (min(one.row.day for one in plan), min(one.row.place for one in plan))
+                    for plan in (last, first)
+                ]
                 pairs.append((apart, -worth, -price, *places, old, new))
     gone: set[tuple[object, ...]] = set()
     taken: set[tuple[object, ...]] = set()
