@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -276,3 +278,11 @@ def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:
     assert CustomerFigure.objects.get(customer=ended).invoiced_minor == 1
     refreshed()
     assert CustomerFigure.objects.get(customer=ended).invoiced_minor != 1
+
+
+def test_sums_that_zlib_packed_are_read() -> None:
+    shared = Shared(shards=SHARDS, since=24_000, votes={}, delay=3)
+    told = zlib.compress(msgspec.msgpack.encode(keeping._plain(shared)), 1)
+    assert (
+        keeping.unpacked(Shared, told) == shared == keeping.unpacked(Shared, keeping.packed(shared))
+    )
