@@ -34,6 +34,24 @@ def _dated(first: str, last: str = "", of: str = "invoice") -> Q:
     return Q(**{f"{of}__date__{bound}": day for bound, day in days.items()})
 
 
+def _of_invoices(
+    asked: Question,
+    title: str,
+    lead: str,
+    parts: list[Part],
+    links: tuple[tuple[str, str], ...] = (),
+) -> Kind:
+    return Kind(
+        title,
+        lead,
+        parts,
+        invoice_columns(),
+        invoice_rows(asked),
+        lambda n: ngettext("%d invoice", "%d invoices", n) % n,
+        links=links,
+    )
+
+
 def revenue_kind(asked: Question) -> Kind:
     """What was invoiced in a month, without VAT."""
     amounts = {
@@ -53,13 +71,11 @@ def revenue_kind(asked: Question) -> Kind:
         "recurring": _("Recurring revenue invoiced in %(month)s"),
         "non_recurring": _("One-off and usage revenue invoiced in %(month)s"),
     }
-    return Kind(
+    return _of_invoices(
+        asked,
         titles[asked.figure] % asked.said,
         _("Invoices and credit notes dated in the month, without VAT."),
         [Part(pk, minor) for pk, minor in found],
-        invoice_columns(),
-        invoice_rows(asked),
-        lambda n: ngettext("%d invoice", "%d invoices", n) % n,
     )
 
 
@@ -79,13 +95,11 @@ def refund_kind(asked: Question) -> Kind:
         "overdue": _("Invoices of %(month)s that are overdue"),
     }
     parts = found.annotate(part=amount).order_by("-part", "pk").values_list("invoice_id", "part")
-    return Kind(
+    return _of_invoices(
+        asked,
         titles[asked.figure] % asked.said,
         _("By the date of the invoice, VAT included."),
         [Part(pk, minor) for pk, minor in parts],
-        invoice_columns(),
-        invoice_rows(asked),
-        lambda n: ngettext("%d invoice", "%d invoices", n) % n,
     )
 
 
@@ -115,13 +129,11 @@ def open_kind(asked: Question) -> Kind:
             found = found.filter(expected__lt=starts[place + 1])
         title = _("Money expected in the week from %(day)s") % {"day": asked.words.day(start)}
     parts = found.order_by("-open_minor", "pk").values_list("invoice_id", "open_minor")
-    return Kind(
+    return _of_invoices(
+        asked,
         title,
         _("What is still to be paid, VAT included."),
         [Part(pk, minor) for pk, minor in parts],
-        invoice_columns(),
-        invoice_rows(asked),
-        lambda n: ngettext("%d invoice", "%d invoices", n) % n,
     )
 
 
@@ -140,7 +152,8 @@ def bought_kind(asked: Question) -> Kind:
         .order_by("-part", "line__invoice_id")
         .values_list("line__invoice_id", "part")
     )
-    return Kind(
+    return _of_invoices(
+        asked,
         _("%(customer)s, %(first)s to %(last)s")
         % {
             "customer": customer.name,
@@ -149,8 +162,5 @@ def bought_kind(asked: Question) -> Kind:
         },
         _("Invoices and credit notes of the last twelve months, without VAT."),
         [Part(pk, minor) for pk, minor in parts if minor],
-        invoice_columns(),
-        invoice_rows(asked),
-        lambda n: ngettext("%d invoice", "%d invoices", n) % n,
         links=((_("Open the customer"), customer_url(asked.tenant, customer.public_id)),),
     )
