@@ -51,8 +51,8 @@ from reporting.services.storing import Rows, publish, store_cash
 
 log = structlog.get_logger(__name__)
 TRIES = 4
-# Rows of so many customers are looked up one by one.
-FEW = 20
+# So many lines are looked up one by one; each then looks through all of them.
+FEW = 1_000
 # Notes on the books that narrowed books do not hold.
 _NOTES = {"invoices_without_customer", "account_other_currency"}
 
@@ -200,23 +200,23 @@ def follow(step: Step, publication: Publication) -> Written | None:
 
 def _follow(step: Step, publication: Publication) -> Written:
     books, shared = step.books, step.state.shared
-    if len(step.customers) <= FEW:
-        plan_for_few_rows()
     became = {
         number: followed(part, shared)
         for number, part in shards_of(books, shared.shards, list(step.shards))
     }
     sums = replaced(step.state.sums, step.shards, became, shared)
     state = replace(step.state, sums=sums)
-    part = books_of(books, step.customers)
-    rows = Rows(step.customers)
-    rows.add(part, shard_measured(part, shared))
-    written = rows.write()
-    bank = money_as_published(step.body)
+    written, bank = Written(), money_as_published(step.body)
+    # The bank's rows are written whole, and so before anything is planned for few.
     if step.change.bank:
         flow = cashflow(books.bank, books.settings)
-        written += store_cash(books, flow)
-        bank = money(books, flow)
+        written, bank = store_cash(books, flow), money(books, flow)
+    part = books_of(books, step.customers)
+    if max(len(part.lines), len(part.receivables)) <= FEW:
+        plan_for_few_rows()
+    rows = Rows(step.customers)
+    rows.add(part, shard_measured(part, shared))
+    written += rows.write()
     packed = {number: keeping.packed(own) for number, own in became.items()}
     keeping.keep(state, packed)
     return written + _publish(books, state, bank, step.change, publication)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calqsync.tenancy import bulk
 from integrations.models import InvoiceLine, Product
 from reporting import feed
 from reporting.domain.choices import Settings
@@ -31,7 +32,7 @@ from reporting.models import (
     ReportPart,
     Subscription,
 )
-from reporting.services import keeping, measuring, refresh_enqueue
+from reporting.services import keeping, measuring, publishing, refresh_enqueue
 from reporting.services.measuring import Otherwise, Shared, Sums, Whole
 from tests.factories import (
     Row,
@@ -278,6 +279,31 @@ def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:
     assert CustomerFigure.objects.get(customer=ended).invoiced_minor == 1
     refreshed()
     assert CustomerFigure.objects.get(customer=ended).invoiced_minor != 1
+
+
+def test_few_lines_are_looked_up_one_by_one_after_the_bank_s_rows_are_written(
+    dealt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    copied = bulk._copy_texts
+
+    def copies(model: Any, columns: Any) -> Any:
+        done.append(model.__name__)
+        return copied(model, columns)
+
+    monkeypatch.setattr(bulk, "_copy_texts", copies)
+    monkeypatch.setattr(publishing, "plan_for_few_rows", lambda: done.append("few"))
+    followed(dealt[1], bank=True)
+    assert [one for one in done if one in {"CashFigure", "few", "LineFigure"}] == [
+        "CashFigure",
+        "few",
+        "LineFigure",
+    ]
+    done.clear()
+    monkeypatch.setattr(publishing, "FEW", 1)
+    followed(dealt[1])
+    assert "LineFigure" in done
+    assert "few" not in done
 
 
 def test_sums_that_zlib_packed_are_read() -> None:
