@@ -43,8 +43,8 @@ def made_abreast(
     os.write(giving, b"".join(place.to_bytes(_PLACE, "big") for place in range(len(numbers))))
     os.close(giving)
     results, sending = Pipe(duplex=False)
-    helper = os.fork()
-    if not helper:
+    helper = _forked()
+    if helper == 0:
         _help(make, numbers, tickets, results, sending)
     sending.close()
     waiting = set(range(len(numbers)))
@@ -57,7 +57,8 @@ def made_abreast(
             else:
                 try:
                     place, made = results.recv()
-                except EOFError:
+                # The latter where it ended amid a result.
+                except (EOFError, OSError):
                     break
             waiting.discard(place)
             yield made
@@ -67,8 +68,17 @@ def made_abreast(
     finally:
         os.close(tickets)
         results.close()
-        os.kill(helper, signal.SIGKILL)
-        os.waitpid(helper, 0)
+        if helper is not None:
+            os.kill(helper, signal.SIGKILL)
+            os.waitpid(helper, 0)
+
+
+def _forked() -> int | None:
+    """The second process, 0 within it; None where the machine has no place or memory for one."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
 
 def _two(parts: int) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 import psutil
@@ -63,6 +65,29 @@ def test_what_a_killed_helper_leaves_undone_is_done() -> None:
         return number
 
     assert sorted(made_abreast(_together(made), NUMBERS)) == list(NUMBERS)
+
+
+def test_what_a_helper_killed_amid_a_result_leaves_undone_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def half(sending: Connection, message: bytes) -> None:
+        os.write(sending.fileno(), message[: len(message) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Connection, "_send", half)
+    assert sorted(made_abreast(_together(str), NUMBERS)) == sorted(map(str, NUMBERS))
+
+
+def test_a_machine_without_room_for_a_helper_does_everything_in_one_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no place for another process")
+
+    monkeypatch.setattr(os, "fork", refused)
+    assert list(made_abreast(lambda number: (number, os.getpid()), NUMBERS)) == [
+        (number, os.getpid()) for number in NUMBERS
+    ]
 
 
 def test_an_error_is_raised_whoever_made_it_and_no_process_stays() -> None:
