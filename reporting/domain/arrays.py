@@ -20,6 +20,17 @@ def as_int64(values: object) -> Ints:
     return np.asarray(values, dtype=np.int64)
 
 
+def standing_sums(first: Ints, after: Ints, amounts: Ints, width: int) -> Ints:
+    """Sums by column, of `width` of them, of amounts that stand in columns first <= c < after.
+
+    Both lie between 0 and `width`.
+    """
+    steps = np.zeros(width + 1, dtype=np.int64)
+    np.add.at(steps, first, amounts)
+    np.subtract.at(steps, after, amounts)
+    return np.cumsum(steps)[:-1]
+
+
 # Looking combinations up in a table of all of them is several times quicker than sorting, while
 # the table has not many more places than there are rows.
 _PLACES_PER_ROW = 64

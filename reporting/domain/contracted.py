@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reporting.domain.arrays import NEVER, Flags, Ints, as_int64
+from reporting.domain.arrays import NEVER, Flags, Ints, as_int64, standing_sums
 from reporting.domain.cadence import DAY_SPAN
 from reporting.domain.findings import Findings
 from reporting.domain.growth import Calendar
@@ -47,10 +47,11 @@ def contracted_sums(
 def _signed(lines: Lines, findings: Findings, mrr: Ints, snapshot_days: Ints) -> Ints:
     """MRR invoiced by each snapshot whose service has not begun."""
     chosen: Flags = findings.counted & (lines.invoice_day < findings.start)
-    steps = np.zeros(len(snapshot_days) + 1, dtype=np.int64)
-    np.add.at(steps, np.searchsorted(snapshot_days, lines.invoice_day[chosen]), mrr[chosen])
-    np.subtract.at(steps, np.searchsorted(snapshot_days, findings.start[chosen]), mrr[chosen])
-    return np.cumsum(steps)[:-1]
+    invoiced, begun = (
+        as_int64(np.searchsorted(snapshot_days, days[chosen]))
+        for days in (lines.invoice_day, findings.start)
+    )
+    return standing_sums(invoiced, begun, mrr[chosen], len(snapshot_days))
 
 
 def _ending(lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar) -> Ints:
@@ -66,12 +67,9 @@ def _ending(lines: Lines, findings: Findings, mrr: Ints, calendar: Calendar) -> 
     # What is awaited beyond its end is no longer known to end.
     awaited = np.where(findings.late[rows], month_of(findings.end[rows]), NEVER)
     after = np.minimum(findings.to_month[rows], awaited) - start
-    width = len(months)
-    steps = np.zeros(width + 1, dtype=np.int64)
-    stands = first < after
-    np.add.at(steps, np.clip(first, 0, width)[stands], mrr[rows][stands])
-    np.subtract.at(steps, np.clip(after, 0, width)[stands], mrr[rows][stands])
-    return np.cumsum(steps)[:-1]
+    stands, width = first < after, len(months)
+    first, after = (np.clip(column[stands], 0, width) for column in (first, after))
+    return standing_sums(first, after, mrr[rows][stands], width)
 
 
 def _replaced(lines: Lines, findings: Findings, rows: Ints) -> Ints:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints
+from reporting.domain.arrays import Flags, Ints, standing_sums
 from reporting.domain.findings import Findings, Why
 from reporting.domain.lines import Lines
 from reporting.domain.rounding import E4, divide_half_away
@@ -48,12 +48,11 @@ class CustomerMonths:
 def grid(rows: Ints, first: Ints, after: Ints, amount: Ints, shape: tuple[int, int]) -> Ints:
     """Sums by row and column of amounts that stand in columns first <= c < after."""
     height, width = shape
-    steps = np.zeros(height * (width + 1), dtype=np.int64)
     begin, stop = np.clip(first, 0, width), np.clip(after, 0, width)
+    # Rows behind each other, each with a column more, in which nothing stands any longer.
     base = rows * (width + 1)
-    np.add.at(steps, base + begin, amount)
-    np.subtract.at(steps, base + stop, amount)
-    return np.cumsum(steps.reshape(height, width + 1), axis=1)[:, :width]
+    sums = standing_sums(base + begin, base + stop, amount, height * (width + 1))
+    return sums.reshape(height, width + 1)[:, :width]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

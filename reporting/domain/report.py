@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from reporting.domain.arrays import Flags, Ints, as_int64
+from reporting.domain.arrays import Flags, Ints, as_int64, standing_sums
 from reporting.domain.choices import Settings, UserWords
 from reporting.domain.cohorts import CohortSums, cohort_sums
 from reporting.domain.contracted import ContractedSums, contracted_sums
@@ -200,15 +200,11 @@ class Report:
         return self.table.customers[order], sums[order]
 
     def _by_snapshot(self, amounts: Ints) -> Ints:
-        steps = np.zeros(len(self.months) + 1, dtype=np.int64)
-        start = int(self.months[0]) if len(self.months) else 0
+        start, width = int(self.months[0]) if len(self.months) else 0, len(self.months)
         rows = np.flatnonzero(self.findings.counted)
-        width = len(self.months)
         first = np.clip(self.findings.from_month[rows] - start, 0, width)
         after = np.clip(self.findings.to_month[rows] - start, 0, width)
-        np.add.at(steps, first, amounts[rows])
-        np.subtract.at(steps, after, amounts[rows])
-        return np.cumsum(steps)[:-1]
+        return standing_sums(first, after, amounts[rows], width)
 
     def _moves(self, columns: Ints, before: Ints | None = None) -> Movements:
         return _movements(self.table, columns, before, self.settings)
