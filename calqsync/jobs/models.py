@@ -55,7 +55,8 @@ class Job(TenantOwned):
     attempts = models.PositiveIntegerField(default=0)
     deliveries = models.PositiveIntegerField(default=0)
     wanted_again = models.BooleanField(default=False)
-    # The most urgent of the wishes that came while it ran: its priority when it is run again.
+    # Of the wishes that came while it ran: the earliest time, and the most urgent priority.
+    wanted_after = models.DateTimeField(null=True)
     wanted_priority = models.PositiveSmallIntegerField(choices=Priority.choices, null=True)
     cancel_requested = models.BooleanField(default=False)
     error_class = models.CharField(max_length=120, blank=True)

@@ -13,7 +13,7 @@ import os
 import socket
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from celery import current_app
@@ -132,9 +132,9 @@ def enqueue(
 ) -> Job:
     """Have the job run at `run_after` (default: now); joins the live one if there is any.
 
-    A queued one is brought forward, a running one is run once more when it ends; with this
-    `priority` where it is the more urgent one. It is INTERACTIVE where a person waits, and by
-    default that of the job which enqueues.
+    A queued one is brought forward, a running one is run once more when it has ended and it is
+    time; with this `priority` where it is the more urgent one. It is INTERACTIVE where a person
+    waits, and by default that of the job which enqueues.
     """
     wish = doing.get() if priority is None else priority
     lane = lanes.lane_of(_QUEUES[kind], wish)
@@ -151,13 +151,14 @@ def enqueue(
     }
     if payload is not None:
         changes["payload"] = payload
-    if run_after is None:
-        running = Q(state=JobState.LEASED)
-        urgent = Least(Coalesce(F("wanted_priority"), wished), wished)
-        changes |= {
-            "wanted_again": Case(When(running, then=Value(True)), default=F("wanted_again")),
-            "wanted_priority": Case(When(running, then=urgent), default=F("wanted_priority")),
-        }
+    running = Q(state=JobState.LEASED)
+    wishes = {
+        "wanted_again": Value(True),
+        "wanted_after": Least(Coalesce(F("wanted_after"), due), due),
+        "wanted_priority": Least(Coalesce(F("wanted_priority"), wished), wished),
+    }
+    for name, value in wishes.items():
+        changes[name] = Case(When(running, then=value), default=F(name))
     job: Job
     joined = 0
     while not joined:
@@ -220,6 +221,7 @@ def cancel(*, kind: str, key: str = "") -> None:
         cancel_requested=Case(When(running, then=Value(True)), default=F("cancel_requested")),
         # What was wished for before is taken back; what is wished for from now on is not.
         wanted_again=Case(When(running, then=Value(False)), default=F("wanted_again")),
+        wanted_after=Case(When(running, then=None), default=F("wanted_after")),
         wanted_priority=Case(When(running, then=None), default=F("wanted_priority")),
     )
 
@@ -294,25 +296,49 @@ def _leave(job: ClaimedJob, **changes: Any) -> None:
     ring_next(job.queue)
 
 
+class _Wish(NamedTuple):
+    """What came while a job ran: whether it is cancelled, and whether it is wanted since then."""
+
+    cancelled: bool
+    again: bool
+    later: datetime | None
+    """When it is wanted; None for at once."""
+    priority: Priority | None
+    payload: dict[str, Any]
+
+
+_NO_WISH: dict[str, Any] = {"wanted_again": False, "wanted_after": None, "wanted_priority": None}
+
+
+def _wish(job: ClaimedJob) -> _Wish | None:
+    """The wish that its row holds, locked until the transaction ends; None where it was lost."""
+    later = Case(When(wanted_after__gt=Now(), then=F("wanted_after")))
+    names = ("cancel_requested", "wanted_again", "later", "wanted_priority", "payload")
+    row = mine(job).select_for_update().annotate(later=later).values_list(*names).first()
+    return None if row is None else _Wish(*row)
+
+
 def _leave_unserved(job: ClaimedJob, **changes: Any) -> None:
-    """Give up a run that served no wish: one that came meanwhile counts as one that comes now."""
-    row = mine(job).select_for_update()
-    wish = row.values("wanted_again", "wanted_priority", "payload").first()
-    _leave(job, wanted_again=False, wanted_priority=None, **changes)
-    if wish is not None and wish["wanted_again"]:
+    """End a run that served no wish: one that came meanwhile counts as one that comes now."""
+    wish = _wish(job)
+    if wish is not None and wish.cancelled and changes["state"] == JobState.QUEUED:
+        changes |= {"state": JobState.CANCELLED, "finished_at": Now()}
+    _leave(job, **_NO_WISH, **changes)
+    if wish is not None and wish.again:
         enqueue(
             kind=job.kind,
             key=job.key,
-            payload=wish["payload"],
-            priority=wish["wanted_priority"],
+            run_after=wish.later,
+            payload=wish.payload,
+            priority=wish.priority,
         )
 
 
-def _back(job: ClaimedJob, wait: Any, priority: int = Priority.SCHEDULED) -> dict[str, Any]:
-    """Columns of a job that is put back, in the lane of its priority."""
+def _back(job: ClaimedJob, due: Any, priority: int = Priority.SCHEDULED) -> dict[str, Any]:
+    """Columns of a job that is put back until it is `due`, in the lane of its priority."""
     return {
         "state": JobState.QUEUED,
-        "run_after": Now() + wait,
+        "run_after": due,
         "queue": lanes.lane_of(_QUEUES[job.kind], priority),
         "priority": priority,
         "admitted_at": None,
@@ -323,27 +349,37 @@ def _back(job: ClaimedJob, wait: Any, priority: int = Priority.SCHEDULED) -> dic
 
 @transaction.atomic
 def finish(job: ClaimedJob, outcome: Outcome) -> None:
-    """Record how the run ended; a job that was wanted again meanwhile is due at once."""
+    """Record how the run ended; a job that was wanted again meanwhile is due when it is wanted.
+
+    One that was cancelled meanwhile is not put back, and what is wanted since then is a new row.
+    """
     if outcome.erased:
         return
-    row = mine(job).select_for_update().values("wanted_again", "wanted_priority").first()
-    if row is None:
+    wish = _wish(job)
+    if wish is None:
         raise LostLease(job.id)
-    wait = timedelta(0) if row["wanted_again"] else outcome.again_in
     changes: dict[str, Any] = {"error": "", "error_class": ""}
-    if wait is None:
-        changes |= {"state": JobState.DONE, "finished_at": Now()}
-    else:
-        # What has more to do than one slice lets others go first.
-        more = outcome.again_in == timedelta(0)
-        usual = Priority.BACKFILL if more else Priority.SCHEDULED
-        wished = row["wanted_priority"]
-        changes |= _back(job, wait, usual if wished is None else min(usual, wished))
-        changes |= {"wanted_again": False, "wanted_priority": None}
-        changes |= {"attempts": 0 if outcome.resets else F("attempts")}
+    wait = outcome.again_in
+    if wish.cancelled or (wait is None and not wish.again):
+        state = JobState.DONE if wait is None else JobState.CANCELLED
+        _leave_unserved(job, **changes, state=state, finished_at=Now())
+        return
+    # What has more to do than one slice lets others go first.
+    usual = Priority.BACKFILL if wait == timedelta(0) else Priority.SCHEDULED
+    priority = usual if wish.priority is None else min(usual, wish.priority)
+    changes |= _back(job, _due(wait, wish), priority) | _NO_WISH
+    changes |= {"attempts": 0 if outcome.resets else F("attempts")}
     _leave(job, **changes)
-    if wait == timedelta(0) and changes["queue"] != job.queue:
+    if changes["queue"] != job.queue:
         ring_next(changes["queue"])
+
+
+def _due(wait: timedelta | None, wish: _Wish) -> Any:
+    """The earlier of when the run itself wants to go on, in `wait`, and when it is wanted."""
+    wanted = wish.later or Now()
+    if wait is None:
+        return wanted
+    return Least(Now() + wait, wanted) if wish.again else Now() + wait
 
 
 @transaction.atomic
@@ -355,7 +391,7 @@ def fail(job: ClaimedJob, *, error_class: str, error: str) -> None:
     log.error("job.given_up", job=job.id, kind=job.kind, error_class=error_class)
     said = {"error_class": error_class[:120], "error": redact(error)[:2000]}
     if revive_after := _REVIVED.get(job.kind):
-        _leave_unserved(job, **_back(job, revive_after), **said, attempts=0)
+        _leave_unserved(job, **_back(job, Now() + revive_after), **said, attempts=0)
     else:
         _leave_unserved(job, state=JobState.FAILED, finished_at=Now(), **said)
 
@@ -377,7 +413,7 @@ def retry_later(job: ClaimedJob, *, error_class: str, error: str) -> None:
         return
     _leave_unserved(
         job,
-        **_back(job, timedelta(seconds=5 * 3**job.attempts)),
+        **_back(job, Now() + timedelta(seconds=5 * 3**job.attempts)),
         attempts=F("attempts") + 1,
         error_class=error_class[:120],
         error=redact(error)[:2000],

@@ -6,6 +6,7 @@ import pytest
 from celery import current_app
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from calqsync.jobs import dispatch, runner, services
 from calqsync.jobs.models import Job, JobState, Priority
@@ -68,8 +69,6 @@ def test_a_job_is_claimed_once(tenant):
 
 
 def test_a_job_of_the_future_is_not_claimed(tenant):
-    from django.utils import timezone
-
     job = services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=1))
     assert services.claim(job.pk) is None
 
@@ -128,8 +127,6 @@ def test_a_job_wanted_again_while_it_runs_is_due_when_it_ends(tenant):
 
 
 def test_a_job_wanted_for_later_while_it_runs_is_not_due_when_it_ends(tenant):
-    from django.utils import timezone
-
     job = services.enqueue(kind=KIND)
     held = services.claim(job.pk)
     services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=1))
@@ -205,6 +202,65 @@ def test_a_job_wanted_before_it_is_cancelled_ends_and_one_wanted_afterwards_is_r
     assert services.claim(services.live_job(kind=KIND).pk).priority == Priority.SCHEDULED
 
 
+def test_a_job_cancelled_while_it_runs_is_not_put_back(tenant):
+    going_on = services.claim(services.enqueue(kind=KIND).pk)
+    services.cancel(kind=KIND)
+    services.finish(going_on, Outcome.again(timedelta(hours=6)))
+    assert services.live_job(kind=KIND) is None
+    failing = services.claim(services.enqueue(kind=KIND).pk)
+    services.cancel(kind=KIND)
+    services.retry_later(failing, error_class="Oops", error="no")
+    assert services.live_job(kind=KIND) is None
+
+
+@pytest.mark.parametrize("ends", [
+    lambda held: services.finish(held, Outcome.done()),
+    lambda held: services.finish(held, Outcome.again(timedelta(hours=6))),
+    lambda held: services.retry_later(held, error_class="Oops", error="no"),
+    lambda held: services.fail(held, error_class="Oops", error="no"),
+    services.stopped,
+])  # fmt: skip
+def test_a_job_wanted_after_it_was_cancelled_is_run_however_its_run_ends(tenant, ends):
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    services.cancel(kind=KIND)
+    services.enqueue(kind=KIND)
+    ends(held)
+    services.claim(services.live_job(kind=KIND).pk).fence()
+
+
+@pytest.mark.parametrize("ends", [
+    lambda held: services.finish(held, Outcome.done()),
+    lambda held: services.finish(held, Outcome.again(timedelta(hours=6))),
+    lambda held: services.fail(held, error_class="Oops", error="no"),
+    services.stopped,
+])  # fmt: skip
+def test_a_job_wanted_for_later_while_it_runs_is_due_then(tenant, ends):
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    now = timezone.now()
+    soon = now + timedelta(hours=1)
+    services.enqueue(kind=KIND, run_after=now + timedelta(hours=2), payload={"for": "later"})
+    services.enqueue(kind=KIND, run_after=soon)
+    ends(held)
+    waiting = services.live_job(kind=KIND)
+    assert (waiting.run_after, waiting.payload) == (soon, {"for": "later"})
+    assert services.claim(waiting.pk) is None
+
+
+def test_a_job_wanted_for_later_is_run_no_later_than_it_would_have_been(tenant):
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=6))
+    services.finish(held, Outcome.again(timedelta(0)))
+    assert services.claim(services.live_job(kind=KIND).pk) is not None
+
+
+def test_a_job_wanted_for_later_and_then_cancelled_is_over(tenant):
+    held = services.claim(services.enqueue(kind=KIND).pk)
+    services.enqueue(kind=KIND, run_after=timezone.now() + timedelta(hours=1))
+    services.cancel(kind=KIND)
+    services.stopped(held)
+    assert services.live_job(kind=KIND) is None
+
+
 def test_a_waiting_job_that_a_person_wants_goes_into_their_lane(tenant, monkeypatch):
     monkeypatch.setitem(services._QUEUES, KIND, "sync")
     job = services.enqueue(kind=KIND, priority=Priority.BACKFILL)
@@ -246,8 +302,6 @@ def test_a_failing_job_is_retried_with_growing_waits_and_then_given_up(tenant):
 
 
 def test_what_waits_behind_its_tenants_other_jobs_is_not_called_stuck(tenant):
-    from django.utils import timezone
-
     from calqsync.jobs.admin import stuck
 
     jobs = [services.enqueue(kind=KIND, key=str(number)) for number in range(3)]
