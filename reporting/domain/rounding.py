@@ -20,6 +20,16 @@ def divide_half_away(numerator: Ints, denominator: Ints | int) -> Ints:
     return as_int64(np.sign(numerator) * (quotient + (2 * rest >= bottom)))
 
 
+def in_proportion(part: int, whole_to: int, whole: int) -> int:
+    """part × whole_to ÷ whole, half away from zero; `whole` is not 0.
+
+    By Python's integers, for a product of two amounts can leave 64 bits.
+    """
+    numerator, denominator = abs(part * whole_to), abs(whole)
+    size = (2 * numerator + denominator) // (2 * denominator)
+    return size if (part > 0) == (whole_to * whole > 0) else -size
+
+
 def minor(figure_e4: int) -> int:
     """One exact figure as whole minor units, half away from zero."""
     quotient, rest = divmod(abs(int(figure_e4)), E4)

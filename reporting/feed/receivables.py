@@ -9,6 +9,7 @@ import numpy as np
 from integrations.models import Payment
 from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.receivables import Receivables
+from reporting.domain.rounding import in_proportion
 from reporting.feed.invoices import Invoices
 from reporting.feed.reading import read_columns
 
@@ -53,9 +54,8 @@ def read_receivables(invoices: Invoices) -> tuple[Receivables, Paid]:
     whole = np.where(native, total, total_acc)
     open_rows = ~invoices.settled & (np.sign(left) == np.sign(whole)) & (left != 0)
     open_gross = np.where(open_rows, left, 0)
-    # Products of two amounts can leave 64 bits, so Python's integers do these few.
     for row in np.flatnonzero(open_rows & native & (total != total_acc)).tolist():
-        open_gross[row] = _in_proportion(int(left[row]), int(total_acc[row]), int(total[row]))
+        open_gross[row] = in_proportion(int(left[row]), int(total_acc[row]), int(total[row]))
     by_money = ~open_rows & (written_off == 0) & (total_acc > 0)
     receivables = Receivables(
         invoice_id=invoices.id,
@@ -89,10 +89,3 @@ def _paid(invoices: Invoices) -> tuple[Ints, Ints, Ints, Ints, Flags]:
     other = currency[texts["currency"].codes[known]] != invoices.currency.codes[row]
     own_currency[row[other]] = False
     return paid, paid_acc, written_off, last_cash, own_currency
-
-
-def _in_proportion(part: int, whole_to: int, whole: int) -> int:
-    """part × whole_to ÷ whole, half away from zero."""
-    numerator, denominator = abs(part * whole_to), abs(whole)
-    size = (2 * numerator + denominator) // (2 * denominator)
-    return size if (part > 0) == (whole_to * whole > 0) else -size

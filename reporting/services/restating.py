@@ -59,12 +59,12 @@ class Schedules:
     after: Sequence[RecognisedMonth] = ()
 
     @classmethod
-    def of(cls, former: str | None, part: Any, *, daily: bool) -> Schedules:
-        """Of the part as it is published, and the text of what it was where that differs."""
-        if former is None or part is None:
+    def of(cls, former: Any, part: Any, *, daily: bool) -> Schedules:
+        """Of what the part was, where that differs, and of what it is; None without any line."""
+        if former is None:
             return cls(daily=daily)
         method = "daily" if daily else "monthly"
-        return cls(daily=daily, before=json.loads(former)[method], after=part[method])
+        return cls(daily=daily, before=former[method], after=part[method] if part else ())
 
 
 def restated(

@@ -10,22 +10,28 @@ from typing import NamedTuple
 import numpy as np
 
 from calqsync.tenancy.bulk import former_table
-from reporting.domain.arrays import NO_DAY, Ints, as_int64
+from reporting.domain.arrays import NO_DAY, Flags, Ints, as_int64
 from reporting.domain.periods import first_day, last_day, month_of
 from reporting.domain.recognition import Schedule, planned
 from reporting.domain.restatements import Cause, Share, shares
-from reporting.domain.rounding import divide_half_away
+from reporting.domain.rounding import in_proportion
 from reporting.models import LineFigure
 from reporting.services.causing import MANY, Document, Words, read
 from reporting.services.tracing import Traced
 
 Key = tuple[int, int, int]
 """(cause, document, word)."""
+_METRICS = ("recognised", "deferred", "accrued")
+# How many months of lines are looked at at once, in some 30 MB.
+CELLS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
-    """What each cause changed in each figure: rows of `keys` × months from `first` on."""
+    """What each cause changed in each figure: rows of `keys` × months from `first` on.
+
+    A lone cause changed all that differs, and its parts are not needed.
+    """
 
     first: int
     keys: Ints
@@ -33,10 +39,11 @@ class Recognised:
 
     def shares(self, metric: str, month: int, total: int, *, limit: int) -> list[Share]:
         """What each cause did to one figure, largest first; they add up to `total`."""
-        amounts = self.parts[metric][:, month - self.first]
         if len(self.keys) == 1:
             # Nothing else changed, whatever is not known of the former lines.
             amounts = as_int64([total])
+        else:
+            amounts = self.parts[metric][:, month - self.first]
         # Former lines of edited invoices are known by their sum: what they miss is with the rest.
         known = bool(amounts.any())
         return shares(self.keys, amounts, total, exact=True, deleted=not known, limit=limit)
@@ -50,23 +57,20 @@ def trace_recognised(traced: Traced, *, closed: range, daily: bool, words: Words
         absent=NO_DAY,
         most=MANY + 1,
     )
-    lines = _Lines(*as_int64(rows).reshape(-1, len(_Lines._fields)).T)
     if len(rows) > MANY:
-        keys = np.broadcast_to(as_int64(_everywhere(traced, words)), (len(rows), 3))
-    else:
-        keys = as_int64([_key(traced, *one, words) for one in lines.names()]).reshape(-1, 3)
+        return Recognised(first=closed[0], keys=as_int64([_everywhere(traced, words)]), parts={})
+    lines = _Lines(*as_int64(rows).reshape(-1, len(_Lines._fields)).T)
+    lines = lines.part(lines.net != 0)
+    keys = as_int64([_key(traced, *one, words) for one in lines.names()]).reshape(-1, 3)
     named, place = np.unique(keys, axis=0, return_inverse=True)
-    changed = {
-        metric: now - was
-        for (metric, now), was in zip(
-            _by_month(lines.now(daily), closed).items(),
-            _by_month(lines.former(traced.documents, daily), closed).values(),
-            strict=True,
-        )
-    }
-    parts = {metric: np.zeros((len(named), len(closed)), np.int64) for metric in changed}
-    for metric, amounts in changed.items():
-        np.add.at(parts[metric], place.reshape(-1), amounts)
+    parts = {metric: np.zeros((len(named), len(closed)), np.int64) for metric in _METRICS}
+    every, size = np.arange(len(keys)), CELLS // (len(closed) + 1)
+    for some in np.split(every, every[size::size]):
+        chosen = lines.part(some)
+        now = _by_month(chosen.now(daily), closed)
+        was = _by_month(chosen.former(traced.documents, daily), closed)
+        for metric, amounts in parts.items():
+            np.add.at(amounts, place.reshape(-1)[some], now[metric] - was[metric])
     return Recognised(first=closed[0], keys=named, parts=parts)
 
 
@@ -88,6 +92,10 @@ class _Lines(NamedTuple):
     is_served: Ints
     start: Ints
     end: Ints
+
+    def part(self, rows: Ints | Flags) -> _Lines:
+        """The chosen ones."""
+        return _Lines(*(column[rows] for column in self))
 
     def names(self) -> list[tuple[int, int, int, int]]:
         """(line, invoice, product, customer) of each."""
@@ -113,9 +121,8 @@ class _Lines(NamedTuple):
             document = documents.get(invoice)
             if document is not None and document.edited and document.cause is None:
                 month[row] = document.was_month
-                size, sign = abs(document.now_net), np.sign(document.now_net)
-                if size:
-                    net[row] = divide_half_away(net[row] * sign * document.was_net, int(size))
+                if document.now_net:
+                    net[row] = in_proportion(int(net[row]), document.was_net, document.now_net)
         moved = np.where(month == month_of(self.invoiced), self.invoiced, first_day(month))
         return planned(
             row=self.line,
@@ -155,7 +162,6 @@ _LINES = """
         UNION ALL
         SELECT n.id, n.customer_id, n.counted, n.start, n."end" WHERE f.line_id IS NULL
     ) w
-    WHERE l.net_acc_minor <> 0
     ORDER BY l.id
 """
 

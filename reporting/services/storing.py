@@ -181,10 +181,10 @@ _PARTS = """
 """
 
 
-def _store_parts(parts: Mapping[str, Any]) -> tuple[Written, str | None]:
+def _store_parts(parts: Mapping[str, Any]) -> tuple[Written, Any]:
     """Replace the parts that differ; the database is not given the others to compare.
 
-    Returns also what revenue recognition was, where it differs.
+    Returns also what revenue recognition was, where it differs; None where there was none.
     """
     stored = dict(ReportPart.objects.values_list("name", "digest"))
     bodies = {name: msgspec.json.encode(body) for name, body in parts.items()}
@@ -192,7 +192,9 @@ def _store_parts(parts: Mapping[str, Any]) -> tuple[Written, str | None]:
     different = [name for name, digest in digests.items() if stored.get(name) != digest]
     gone, former = stored.keys() - parts.keys(), None
     if gone:
-        ReportPart.objects.filter(name__in=gone).delete()
+        rows = ReportPart.objects.filter(name__in=gone)
+        former = rows.filter(name=RECOGNITION).values_list("body", flat=True).first()
+        rows.delete()
     if different:
         tenant = scope.required()
         values: list[Any] = []
@@ -201,7 +203,8 @@ def _store_parts(parts: Mapping[str, Any]) -> tuple[Written, str | None]:
         with connection.cursor() as cursor:
             rows = ", ".join(["(%s, %s, %s, %s)"] * len(different))
             cursor.execute(_PARTS.format(rows), [*values, RECOGNITION])
-            former = next((body for (body,) in cursor.fetchall() if body is not None), None)
+            was = (msgspec.json.decode(body) for (body,) in cursor.fetchall() if body is not None)
+            former = next(was, former)
     changed = sum(name in stored for name in different)
     return Written(added=len(different) - changed, changed=changed, removed=len(gone)), former
 

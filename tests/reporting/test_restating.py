@@ -336,6 +336,13 @@ class TestRecognition:
         assert (found["code"], found["params"]["number"]) == ("word", late.number)
         assert found["amount_minor"] == 110000
 
+    def test_books_without_any_line_have_earned_nothing(self, published: Any) -> None:
+        Invoice.objects.update(removed_at=NOON)
+        refreshed(LATER)
+        changed = restated()["2026-01"]
+        assert (changed["revenue"], changed["recognised"]) == (-60000, -60000)
+        assert {cause[0] for cause in causes("recognised", "2026-01")} == {"invoice_removed"}
+
     def test_many_lines_at_once_are_one_cause(
         self, published: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -347,6 +354,35 @@ class TestRecognition:
         refreshed(LATER)
         assert causes("recognised", "2025-11") == [("late_invoice", None, 20000)]
         restated()
+
+    def test_rows_without_an_amount_are_counted_among_many(
+        self, published: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Fewer may be read than there are; what those say alone is not told."""
+        from reporting.services import schedule_tracing
+
+        monkeypatch.setattr(schedule_tracing, "MANY", 3)
+        free = [Row(net="0.00", name=name) for name in ("Kivi", "Lumi", "Maa", "Niitty")]
+        for net in ("70.00", "90.00"):
+            invoice_make(published[1], "2026-01-20", [*free, Row(net=net, name="Koulutus")])
+        refreshed(LATER)
+        assert causes("recognised", "2026-01") == [("late_invoice", None, 16000)]
+
+    def test_lines_are_looked_at_in_portions(
+        self, published: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from reporting.services import schedule_tracing
+
+        monkeypatch.setattr(schedule_tracing, "CELLS", 4)
+        made = [
+            invoice_make(published[1], "2026-01-20", [Row(net=net, name="Koulutus")])
+            for net in ("70.00", "50.00", "90.00")
+        ]
+        refreshed(LATER)
+        assert causes("recognised", "2026-01") == [
+            ("late_invoice", invoice.number, amount)
+            for invoice, amount in zip((made[2], made[0], made[1]), (9000, 7000, 5000), strict=True)
+        ]
 
 
 class TestVersions:
