@@ -261,24 +261,14 @@ def _facts(tenant: Tenant, invoice: Any, words: Words) -> list[dict[str, Any]]:
         {"term": _("Customer")} | (customer if isinstance(customer, dict) else {"text": customer}),
         {"term": _("Date"), "text": words.day(invoice.date)},
         {"term": _("Due"), "text": words.day(invoice.due_date)},
-        {
-            "term": _("Net"),
-            "text": words.money(invoice.net_acc_minor, cents=True),
-            "hint": own(invoice.net_minor),
-            "num": True,
-        },
-        {
-            "term": _("VAT"),
-            "text": words.money(invoice.vat_acc_minor, cents=True),
-            "hint": own(invoice.vat_minor),
-            "num": True,
-        },
-        {
-            "term": _("Total"),
-            "text": words.money(invoice.total_acc_minor, cents=True),
-            "hint": own(invoice.total_minor),
-            "num": True,
-        },
+        *(
+            {"term": term, "text": words.money(minor, cents=True), "hint": own(native), "num": True}
+            for term, minor, native in (
+                (_("Net"), invoice.net_acc_minor, invoice.net_minor),
+                (_("VAT"), invoice.vat_acc_minor, invoice.vat_minor),
+                (_("Total"), invoice.total_acc_minor, invoice.total_minor),
+            )
+        ),
     ]
     if invoice.figured is not None:
         facts += [

@@ -12,9 +12,9 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from reporting.domain.arrays import NEVER, Ints, as_int64
+from reporting.domain.arrays import Ints, as_int64
 from reporting.domain.periods import day_number, last_day, month_of
-from reporting.domain.recognition import Schedule
+from reporting.domain.recognition import Schedule, planned
 from reporting.models import LineFigure, ReportSettings
 from reporting.selectors import frame
 from reporting.selectors.behind.kinds import (
@@ -133,18 +133,17 @@ def _schedule(found: Sequence[tuple[Any, ...]], *, daily: bool) -> Schedule:
     served = np.array(
         [bool(c and s and e and e > s) for c, s, e in zip(counted, start, end, strict=True)]
     )
-    own = as_int64([day_number(one) for one in day])
-    begins = np.where(served, as_int64([day_number(one) if one else 0 for one in start]), own)
-    stops = np.where(served, as_int64([day_number(one) if one else 0 for one in end]), own + 1)
-    first, parts = begins, stops - begins
-    if not daily:
-        first, parts = month_of(begins), np.maximum(month_of(stops) - month_of(begins), 1)
-    return Schedule(
+
+    def days(column: Sequence[date | None]) -> Ints:
+        return as_int64([day_number(one) if one else 0 for one in column])
+
+    return planned(
         row=np.arange(len(found)),
         net=as_int64(net),
-        first=first,
-        parts=parts,
-        invoiced=month_of(as_int64([day_number(one) for one in invoiced])),
-        at_once=np.where(served, NEVER, own),
+        served=served,
+        start=days(start),
+        end=days(end),
+        day=days(day),
+        invoiced=month_of(days(invoiced)),
         daily=daily,
     )
