@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -76,6 +76,49 @@ def test_what_a_helper_killed_amid_a_result_leaves_undone_is_done(
 
     monkeypatch.setattr(Connection, "_send", half)
     assert sorted(made_abreast(_together(str), NUMBERS)) == sorted(map(str, NUMBERS))
+
+
+def test_a_signal_ends_a_helper_and_runs_no_handler_of_the_first_process() -> None:
+    first, (reading, writing) = os.getpid(), os.pipe()
+
+    def made(number: int) -> int:
+        if os.getpid() != first:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return number
+
+    former = signal.signal(signal.SIGTERM, lambda *_: os.write(writing, b"x"))
+    try:
+        assert sorted(made_abreast(_together(made), NUMBERS)) == list(NUMBERS)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        os.close(writing)
+    assert os.read(reading, 1) == b""
+
+
+def test_a_helper_whose_first_process_is_gone_ends_with_its_next_result() -> None:
+    reading, writing = os.pipe()
+    first = os.fork()
+    if not first:
+        first = os.getpid()
+
+        def made(_number: int) -> bytes:
+            if os.getpid() == first:
+                os.kill(first, signal.SIGKILL)
+            os.write(writing, os.getpid().to_bytes(8, "big"))
+            # More than a pipe holds.
+            return bytes(1 << 20)
+
+        try:
+            list(made_abreast(_together(made), NUMBERS))
+        finally:
+            os._exit(0)
+    os.waitpid(first, 0)
+    with suppress(psutil.NoSuchProcess):
+        helper = psutil.Process(int.from_bytes(os.read(reading, 8), "big"))
+        try:
+            helper.wait(timeout=60)
+        finally:
+            helper.kill()
 
 
 def test_a_machine_without_room_for_a_helper_does_everything_in_one_process(

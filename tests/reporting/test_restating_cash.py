@@ -78,6 +78,15 @@ def test_a_removed_payment_restates_money_in(kuura: Any, published: Any) -> None
     assert codes("money_in", "2026-02") == [("event_removed", -9900)]
 
 
+def test_a_late_transfer_between_own_accounts_is_neither_money_in_nor_out(published: Any) -> None:
+    event = event_make(BankStatement.objects.get(start="2026-02-01"), "2026-02-20", -30000)
+    event.counterparty_iban = published[4].iban
+    event.save()
+    refreshed(LATER)
+    assert restated() == {"2026-02": {"balance": -30000, "own_transfers": -30000}}
+    assert codes("own_transfers", "2026-02") == [("event_added", -30000)]
+
+
 def test_an_event_of_another_amount_and_month_is_taken_from_the_one_and_given_to_the_other(
     published: Any,
 ) -> None:

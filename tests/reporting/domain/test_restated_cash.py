@@ -52,6 +52,16 @@ def test_a_bank_that_opens_as_before_takes_back_what_came_late():
     assert found["balance", 2] == {}
 
 
+def test_a_bank_that_opens_as_before_keeps_what_came_late_after_that():
+    key, other = (Cause.EVENT_ADDED, 7, -1), (Cause.EVENT_ADDED, 8, -1)
+    before = {1: State(10, 110), 2: State(0, 110)}
+    after = {1: State(15, 115), 2: State(3, 113)}
+    moved = [Moved(1, key, "operating", 5, 1), Moved(2, other, "operating", 3, 1)]
+    found = parts_by_month(moved, before, after, last=2, stated=stated)
+    assert found["unexplained", 2] == {key: -5}
+    assert found["balance", 2] == {other: 3}
+
+
 def test_a_bank_that_closes_as_before_takes_back_what_came_late_in_the_month_itself():
     key = (Cause.EVENT_ADDED, 7, -1)
     before, after = {1: State(10, 110)}, {1: State(15, 110)}
