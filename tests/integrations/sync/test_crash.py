@@ -37,8 +37,9 @@ def kuusi() -> Company:
 
 @pytest.fixture
 def slow(kuusi: Company, settings: Any) -> Iterator[Handle]:
-    """A sandbox that takes its time, so that there is a middle to be killed in."""
-    with start_server([kuusi], **CLIENT, latency=0.1) as handle:
+    """A sandbox that takes its time after the first batches: the middle to be killed in."""
+    with start_server([kuusi], **CLIENT) as handle:
+        handle.fault("slow", path="^/payments/paymentevents", after=3, times=None, seconds=5)
         settings.PROCOUNTOR_BASE_URL = handle.base_url
         settings.PROCOUNTOR_CLIENT_ID = CLIENT["client_id"]
         settings.PROCOUNTOR_CLIENT_SECRET = CLIENT["client_secret"]
@@ -117,6 +118,7 @@ def test_an_import_killed_half_way_ends_with_the_books_of_an_undisturbed_one(
                 books.request()
             until(half_way)
             kill(worker)
+        slow.clear_faults()
         stored = len(books.all(Invoice))
         assert 0 < stored < everything
         assert books.run().state == RunState.RUNNING
