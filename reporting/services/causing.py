@@ -128,8 +128,8 @@ _LINES = """
         ((f.start, f."end") IS NOT DISTINCT FROM (n.start, n."end"))::int,
         coalesce(f.source IN ('row_dates', 'delivery', 'text')
             AND n.source IN ('row_dates', 'delivery', 'text'), false)::int,
-        coalesce(f.counted AND NOT n.counted
-            AND o.age IN ('up_to_30', 'up_to_60', 'up_to_90', 'over_90'), false)::int
+        coalesce(f.counted AND (NOT n.counted OR n.to_month < f.to_month)
+            AND o.open_minor > 0 AND o.due + %(patience)s::int < %(as_of)s::date, false)::int
     FROM {former} f
     JOIN integrations_invoiceline l ON l.tenant_id = %(tenant)s AND l.id = f.line_id
     LEFT JOIN reporting_linefigure n ON n.tenant_id = %(tenant)s AND n.line_id = f.line_id
@@ -141,17 +141,24 @@ _LINES = """
 """
 
 
-def lines_of(customers: list[int]) -> Lines:
-    rows = read(_LINES.format(former=former_table(LineFigure)), customers=customers)
+def lines_of(customers: list[int], *, as_of: str, patience: int | None) -> Lines:
+    """The lines of these customers that differ; `patience` is as in `Words`, on the day `as_of`."""
+    rows = read(
+        _LINES.format(former=former_table(LineFigure)),
+        customers=customers,
+        as_of=as_of,
+        patience=patience,
+    )
     return Lines(*np.array(rows, dtype=np.int64).reshape(-1, len(Lines._fields)).T)
 
 
 class Words:
     """What people said, or took back, since the last publication began."""
 
-    def __init__(self, edits: Sequence[Edit], overdue: bool) -> None:
+    def __init__(self, edits: Sequence[Edit], patience: int | None) -> None:
         self.told = [{"edit": str(edit.public_id), "act": edit.act} for edit in edits]
-        self.overdue = overdue
+        self.patience = patience
+        """So many days after it fell due an unpaid invoice still counts; None without a limit."""
         self.settings = -1
         self.lines: dict[int, int] = {}
         self.products: dict[int, int] = {}
@@ -164,8 +171,9 @@ class Words:
     @classmethod
     def since(cls, moment: datetime) -> Words:
         edits = Edit.objects.filter(Q(at__gt=moment) | Q(undone_at__gt=moment)).order_by("pk")
-        overdue = ReportSettings.objects.exclude(overdue_days=None).exists()
-        return cls(list(edits), overdue)
+        return cls(
+            list(edits), ReportSettings.objects.values_list("overdue_days", flat=True).first()
+        )
 
     def _hear(self, place: int, table: str, rows: Mapping[str, Any], edit: Edit) -> None:
         if table == "settings":
@@ -217,10 +225,10 @@ def _key(line: Any, document: Document | None, words: Words) -> tuple[int, int, 
         return Cause.WORD, line.invoice, said
     if words.settings >= 0:
         return Cause.SETTINGS, -1, words.settings
-    return _own_cause(line, words), line.invoice, -1
+    return _own_cause(line), line.invoice, -1
 
 
-def _own_cause(line: Any, words: Words) -> Cause:
+def _own_cause(line: Any) -> Cause:
     """Why a line of a document that was there before, and still is, counts in another way."""
     counted = line.was_to > 0 and line.now_to > 0
     amount = counted and line.same_days and line.was_mrr != line.now_mrr
@@ -228,7 +236,7 @@ def _own_cause(line: Any, words: Words) -> Cause:
         return Cause.INVOICE_EDITED
     if line.dated and not line.same_days:
         return Cause.INVOICE_EDITED
-    if words.overdue and line.overdue:
+    if line.overdue:
         return Cause.OVERDUE
     if line.was_late and not line.is_late:
         return Cause.GRACE_ENDED

@@ -103,7 +103,11 @@ def trace(before: Published, after: Published, *, closed: range, words: Words) -
     became = _history([row.now for row in people], months)
     places = {row.customer: place for place, row in enumerate(people)}
     of_documents = (row.customer for row in changed.values())
-    lines = lines_of(sorted({*places, *(one for one in of_documents if one is not None)}))
+    lines = lines_of(
+        sorted({*places, *(one for one in of_documents if one is not None)}),
+        as_of=after.body["as_of"],
+        patience=words.patience,
+    )
     keys = keys_of(lines, changed, words)
     effects = _by_account(_effects(lines, keys, places, months), people, accounts, was, became)
     effects = _unmoved(effects, len(people), rest_key(words))
