@@ -56,6 +56,11 @@ def test_few_parts_stay_in_one_process() -> None:
     assert {*made_abreast(lambda _number: os.getpid(), NUMBERS[: FEW - 1])} == {os.getpid()}
 
 
+def test_nothing_is_forked_beside_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    assert {*made_abreast(lambda _number: os.getpid(), NUMBERS)} == {os.getpid()}
+
+
 def test_what_a_killed_helper_leaves_undone_is_done() -> None:
     first = os.getpid()
 

@@ -13,14 +13,22 @@ from reporting.models import (
     InvoiceFigure,
     LineFigure,
     Report,
+    ReportSettings,
     ReportVersion,
     Restatement,
     Subscription,
 )
 from tests.conftest import Cast
-from tests.factories import Row, connection_make, customer_make, invoice_make, monthly_make
+from tests.factories import (
+    Row,
+    connection_make,
+    customer_make,
+    invoice_make,
+    monthly_make,
+    payment_make,
+)
 from tests.reporting.conftest import NOON, refreshed
-from tests.reporting.restated import causes, of, restated
+from tests.reporting.restated import causes, index, of, restated
 
 LATER = NOON + timedelta(hours=1)
 
@@ -137,6 +145,19 @@ def test_grace_that_runs_out_names_the_last_invoice(kuura: Any) -> None:
     assert restated()["2026-02"]["customers"] == -1
 
 
+def test_what_is_unpaid_too_long_names_its_invoice(books: Any) -> None:
+    ReportSettings.objects.create(overdue_days=30)
+    unpaid = year(customer_make(books[0], "Kuusi Oy"), Product.objects.get(), due="2025-12-10")
+    paid = payment_make(unpaid, "2025-12-10", "1200.00")
+    refreshed()
+    paid.removed_at = LATER
+    paid.save()
+    refreshed(LATER)
+    assert causes("mrr", "2026-01") == [("overdue", unpaid.number, -10000)]
+    # It counted until thirty days after it fell due.
+    assert "2025-12" not in restated()
+
+
 def test_the_invoice_that_was_awaited_explains_what_it_replaces(kuura: Any) -> None:
     connection = connection_make()
     customer, january = customer_make(connection), ("2026-01-01", "2026-02-01")
@@ -206,6 +227,16 @@ def test_an_account_deleted_with_its_books_leaves_its_share_behind(published: An
     restated()
 
 
+def test_an_edited_one_off_is_not_told_for_recurring_rows_that_are_gone(published: Any) -> None:
+    fee = InvoiceLine.objects.get(name="Käyttöönotto")
+    fee.net_minor = fee.net_acc_minor = 45000
+    fee.save()
+    Invoice.objects.filter(customer=published[1], date="2026-02-01")._raw_delete("default")
+    refreshed(LATER)
+    assert causes("mrr", "2026-02") == [("documents_deleted", None, -10000)]
+    restated()
+
+
 def test_a_customer_lifted_to_zero_loses_no_more_than_it_had(published: Any) -> None:
     credit = invoice_make(
         published[2],
@@ -227,6 +258,32 @@ def test_while_the_first_import_loads_nothing_is_restated(books: Any) -> None:
     refreshed(LATER)
     assert Report.objects.get().body["complete_back_to"] is None
     assert not Restatement.objects.exists()
+
+
+def test_books_that_are_loaded_again_restate_nothing(published: Any) -> None:
+    """Months from before what is complete are hidden meanwhile, and not empty."""
+    Connection.objects.update(first_import_at=None, complete_back_to=date(2026, 1, 15))
+    refreshed(LATER)
+    assert Report.objects.get().body["complete_back_to"]
+    assert not Restatement.objects.exists()
+
+
+def test_figures_in_another_currency_are_not_restated(published: Any) -> None:
+    report = Report.objects.get()
+    report.body["currency"] = "SEK"
+    report.save()
+    year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+    refreshed(LATER)
+    assert not Restatement.objects.exists()
+
+
+def test_the_mrr_of_the_newest_month_is_written_last_for_lists_begin_with_it(
+    published: Any,
+) -> None:
+    year(customer_make(published[0], "Kuusi Oy"), Product.objects.get())
+    refreshed(LATER)
+    newest = Restatement.objects.order_by("-pk").values_list("metric", "month")[:2]
+    assert list(newest) == [("mrr", index("2026-02")), ("customers", index("2026-02"))]
 
 
 class TestRevenue:
@@ -253,6 +310,21 @@ class TestRevenue:
             "2026-01": {"non_recurring": -5000, "recognised": -5000, "revenue": -5000}
         }
         assert causes("revenue", "2026-01") == [("invoice_edited", line.invoice.number, -5000)]
+
+    def test_an_invoice_deleted_outright_is_not_laid_to_another_one(self, published: Any) -> None:
+        invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
+        refreshed(LATER)
+        Restatement.objects.all().delete()
+        line = InvoiceLine.objects.get(name="Koulutus")
+        line.net_minor = line.net_acc_minor = 8000
+        line.save()
+        fee = InvoiceLine.objects.get(name="Käyttöönotto").invoice
+        Invoice.objects.filter(pk=fee.pk)._raw_delete("default")
+        refreshed(LATER + timedelta(hours=1))
+        assert causes("revenue", "2026-01") == [
+            ("documents_deleted", None, -50000),
+            ("invoice_edited", line.invoice.number, 1000),
+        ]
 
     def test_an_invoice_dated_anew_leaves_one_month_for_the_other(self, published: Any) -> None:
         fee = InvoiceLine.objects.get(name="Käyttöönotto").invoice
@@ -319,6 +391,29 @@ class TestRecognition:
         refreshed(LATER)
         assert causes("recognised", "2026-01") == [("invoice_edited", fee.number, -50000)]
         assert causes("recognised", "2025-12") == [("invoice_edited", fee.number, 50000)]
+
+    def test_what_it_was_earned_in_is_not_laid_to_what_came_meanwhile(self, published: Any) -> None:
+        fee = InvoiceLine.objects.get(name="Käyttöönotto").invoice
+        fee.date = date(2025, 12, 20)
+        fee.save()
+        late = invoice_make(published[1], "2026-01-20", [Row(net="70.00", name="Koulutus")])
+        refreshed(LATER)
+        assert causes("recognised", "2026-01") == [
+            ("invoice_edited", fee.number, -50000),
+            ("late_invoice", late.number, 7000),
+        ]
+
+    def test_a_period_that_the_next_invoice_ends_sooner_is_that_invoice_s_doing(
+        self, books: Any
+    ) -> None:
+        customer = customer_make(books[0], "Kuusi Oy")
+        row = Row(net="1200.00", name="Vuosilisenssi", unit="YEAR")
+        invoice_make(customer, "2025-02-20", [row])
+        refreshed()
+        late = invoice_make(customer, "2026-01-30", [row])
+        refreshed(LATER)
+        assert restated()["2025-03"]["recognised"] == 909
+        assert causes("recognised", "2025-03") == [("late_invoice", late.number, 909)]
 
     def test_a_word_says_over_which_months_a_line_is_earned(
         self, published: Any, cast: Cast

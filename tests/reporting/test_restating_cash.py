@@ -120,6 +120,53 @@ def test_a_statement_with_many_events_is_one_cause(published: Any) -> None:
     restated()
 
 
+def test_events_of_a_statement_that_was_there_are_told_one_by_one(published: Any) -> None:
+    statement = BankStatement.objects.get(start="2026-02-01")
+    for day, minor in (("2026-02-20", -3000), ("2026-02-21", -2000)):
+        event_make(statement, day, minor)
+    refreshed(LATER)
+    assert codes("burn", "2026-02") == [("event_added", 3000), ("event_added", 2000)]
+
+
+def test_the_one_event_of_a_statement_is_told_by_itself(published: Any) -> None:
+    moved = [("2026-02-03", "-30.00")]
+    statement_make(published[4], "2026-02-01", "2026-02-28", "7500.00", moved)
+    refreshed(LATER)
+    assert codes("burn", "2026-02") == [("event_added", 3000)]
+
+
+def test_where_several_statements_begin_none_is_named(published: Any) -> None:
+    statement_make(published[4], "2026-02-15", "2026-02-28", "7500.00", [])
+    refreshed(LATER)
+    Restatement.objects.all().delete()
+    BankStatement.objects.filter(start="2026-02-15").update(start_minor=760000)
+    refreshed(LATER + timedelta(hours=1))
+    assert codes("balance", "2026-02") == [("balance_stated", 10000)]
+    assert of("balance", "2026-02").causes[0]["params"] == {}
+
+
+def test_what_older_statements_leave_unexplained_is_what_the_bank_states(published: Any) -> None:
+    older = [("2025-11-03", "-100.00"), ("2025-11-04", "-200.00")]
+    statement_make(published[4], "2025-11-01", "2025-11-30", "10340.00", older)
+    refreshed(LATER)
+    assert restated() == {"2025-12": {"unexplained": -4000}}
+    assert codes("unexplained", "2025-12") == [("balance_stated", -4000)]
+
+
+def test_what_an_account_makes_a_transfer_of_is_the_account_s_doing(published: Any) -> None:
+    event = event_make(BankStatement.objects.get(start="2026-02-01"), "2026-02-20", -30000)
+    event.counterparty_iban = "FI7944052020036082"
+    event.save()
+    refreshed(LATER)
+    Restatement.objects.all().delete()
+    account = account_make(published[0], event.counterparty_iban)
+    for start, end in (("2025-12-01", "2025-12-31"), ("2026-01-01", "2026-02-28")):
+        statement_make(account, start, end, "0.00", [])
+    refreshed(LATER + timedelta(hours=1))
+    assert restated() == {"2026-02": {"burn": -30000, "money_out": -30000, "own_transfers": -30000}}
+    assert codes("own_transfers", "2026-02") == [("account_added", -30000)]
+
+
 def test_what_a_person_calls_financing_names_the_word(published: Any, cast: Cast) -> None:
     event = event_make(BankStatement.objects.get(start="2026-02-01"), "2026-02-20", 500000)
     refreshed(LATER)
