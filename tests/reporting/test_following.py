@@ -281,6 +281,14 @@ def test_following_one_customer_writes_nothing_of_others(dealt: Any) -> None:
     assert CustomerFigure.objects.get(customer=ended).invoiced_minor != 1
 
 
+def test_sums_of_shards_without_books_are_not_kept(dealt: Any) -> None:
+    """A customer who comes into one later would be measured against them."""
+    KeptSums.objects.create(shard=10_000, body=b"")
+    refreshed()
+    assert KeptSums.objects.filter(shard=keeping.ALL).exists()
+    assert not KeptSums.objects.filter(shard=10_000).exists()
+
+
 def test_few_lines_are_looked_up_one_by_one_after_the_bank_s_rows_are_written(
     dealt: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
