@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from django.conf import settings as configured
+from django.utils import timezone
 
+from calqsync.tenancy import scope
+from integrations.models import Connection, Credential
 from integrations.procountor.limits import NoLimit
 from integrations.sandbox import Company, Handle, build_company, start_server
 from tests.conftest import SignedInClient
 
+NOW = timezone.now()
 ANCHOR = date(2026, 11, 1)
 CALLBACK = "/integrations/procountor/callback/"
 LOGIN = {"username": "maija.malli", "password": "malli-2026", "action": "login"}
@@ -101,3 +105,19 @@ def walker(user: Any, tenant: Any) -> Walker:
     client = SignedInClient()
     client.force_login(user)
     return Walker(tenant.slug, client)
+
+
+@pytest.fixture
+def eu(cast: Any) -> Connection:
+    """A connection whose last import is two hours old, with one gap in its rights."""
+    with scope.tenant(cast.tenant.pk):
+        one = Connection.objects.create(
+            name="EU account",
+            company_id="1",
+            company_name="Kuusi Data Oy",
+            business_id="2458113-1",
+            data_as_of=NOW - timedelta(hours=2),
+            rights={"gaps": [{"code": "x", "severity": "degrades", "words": "Bank: no access"}]},
+        )
+        Credential.objects.create(connection=one, kind="api_key", secret=b"sealed")
+    return one
