@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,6 +11,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings as configured
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -236,3 +239,17 @@ def wait_for_a_lock():
                 return
             cursor.execute("SELECT pg_sleep(0.01)")
     raise AssertionError("nobody waits")
+
+
+@pytest.fixture
+def server() -> redis.Redis:
+    """The Valkey that gives the limiter's turns."""
+    return redis.Redis.from_url(configured.REDIS_URL)
+
+
+@pytest.fixture
+def name(server: redis.Redis) -> Iterator[str]:
+    """A limiter's name that nobody else uses; what is kept under it is deleted afterwards."""
+    made = f"test-{uuid.uuid4().hex}"
+    yield made
+    server.delete(*server.keys(f"procountor:{{{made}}}:*") or ["none"])

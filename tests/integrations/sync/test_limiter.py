@@ -1,24 +1,18 @@
-"""No second ever holds more requests than allowed, whoever asks and whatever is lost.
+"""No second ever holds more requests than allowed, whoever asks.
 
 Most of it is played on a clock of the test's own: many callers of one real Valkey, none asleep.
 """
 
-import heapq
 import os
 import random
 import subprocess
 import sys
-import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 
 import pytest
-import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from integrations.procountor.errors import RateLimited
-from integrations.sandbox.faults import Meter
 from integrations.sync.limiter import (
     ALONE_SECONDS,
     ANSWERS,
@@ -26,6 +20,7 @@ from integrations.sync.limiter import (
     Quickest,
     SharedLimiter,
 )
+from tests.integrations.sync.callers import Clock, Play, crowded
 
 # A process that asks for turns, and has the server write down when they are.
 CALLER = """
@@ -44,119 +39,6 @@ def ask():
 threads = [threading.Thread(target=ask) for _ in range(4)]
 [t.start() for t in threads], [t.join() for t in threads]
 """
-
-
-class Clock:
-    """Time that passes only in sleeps."""
-
-    def __init__(self, now=1000.0):
-        self.now = now
-        self.slept = []
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-@pytest.fixture
-def server():
-    return redis.Redis.from_url(settings.REDIS_URL)
-
-
-@pytest.fixture
-def name(server):
-    made = f"test-{uuid.uuid4().hex}"
-    yield made
-    server.delete(*server.keys(f"procountor:{{{made}}}:*") or ["none"])
-
-
-def unreachable():
-    return redis.Redis(port=1, socket_connect_timeout=0.05, retry=Retry(NoBackoff(), 0))
-
-
-class Play:
-    """Callers of one limiter on the test's clock, as events in the order of time.
-
-    `turns` are (time, tenant); `calls` counts the questions asked.
-    """
-
-    def __init__(self, server, name, rate=20.0):
-        self.clock = Clock(1_700_000_000.0)
-        self.server, self.name = server, name
-        self.server_ahead = 0.0
-        self.limiter = SharedLimiter(
-            server, name=name, rate=rate, clock=self.clock, server_clock=self.server_time
-        )
-        self.rate, self.turns, self.calls, self.waits = rate, [], 0, defaultdict(list)
-        self._events, self._count = [], 0
-        self._late = random.Random(5)
-        # What a server without memory does first is not what most of these are about.
-        self.limiter.ask("first")
-        self.clock.now += 3
-
-    def server_time(self):
-        return self.clock.now + self.server_ahead
-
-    def caller(self, tenant, *, wants, latency=0.2, interactive=False, at=0.0, dies=False):
-        """One thread that needs so many requests one after the other."""
-        state = {"tenant": tenant, "left": wants, "latency": latency, "i": interactive}
-        state |= {"dies": dies, "waiter": None, "since": 0.0}
-        self._push(self.clock.now + at, state)
-
-    def _push(self, at, state):
-        self._count += 1
-        heapq.heappush(self._events, (at, self._count, state))
-
-    def run(self, seconds=60.0):
-        until = self.clock.now + seconds
-        while self._events and self._events[0][0] <= until:
-            at, _, state = heapq.heappop(self._events)
-            self.clock.now = max(self.clock.now, at)
-            self._step(state)
-        return self
-
-    def _step(self, state):
-        if state["waiter"] is None:
-            self._count += 1
-            state["waiter"], state["since"] = f"w{self._count}", self.clock.now
-        self.calls += 1
-        given, wait, _turn = self.limiter.ask(
-            state["waiter"], state["tenant"], interactive=state["i"]
-        )
-        if not given and state["dies"]:
-            return
-        at = self.clock.now + wait
-        if given:
-            self.turns.append((at, state["tenant"]))
-            self.waits[state["tenant"]].append(at - state["since"])
-            state["waiter"], state["left"] = None, state["left"] - 1
-            at += state["latency"]
-        # Nobody wakes on the dot.
-        at += self._late.random() * 0.004
-        if state["left"]:
-            self._push(at, state)
-
-    def share_used(self):
-        """The part of the permitted rate that was used from the first turn to the last."""
-        times = sorted(at for at, _ in self.turns)
-        return (len(times) - 1) / (times[-1] - times[0]) / self.rate
-
-    def crowded(self):
-        return crowded([at for at, _ in self.turns], int(self.rate))
-
-    def of(self, tenant):
-        return [at for at, whose in self.turns if whose == tenant]
-
-
-def crowded(times, limit):
-    """How often a sliding second held more requests than the limit, as the sandbox counts."""
-    meter = Meter(limit)
-    for at in sorted(times):
-        meter.admit(at)
-    return meter.violations
 
 
 @pytest.fixture
@@ -413,84 +295,6 @@ def test_a_server_that_became_slower_for_good_is_not_held_to_be_late_for_ever():
     late = [quickest.beyond(0.5) for _ in range(3 * ANSWERS)]
     assert late[0] > 0.4
     assert late[-1] == 0
-
-
-class Alone:
-    """Processes that go on while the server is away, on one clock."""
-
-    def __init__(self, count, rate, clock):
-        self.clock = clock
-        self.processes = [
-            SharedLimiter(unreachable(), name="nobody", rate=rate, clock=clock)
-            for _ in range(count)
-        ]
-
-    def run(self, seconds, *, threads=4):
-        """When each of their requests goes."""
-        events = [
-            (self.clock.now + k / 1000, k, process)
-            for k, process in enumerate(p for p in self.processes for _ in range(threads))
-        ]
-        heapq.heapify(events)
-        sent, until = [], self.clock.now + seconds
-        while events and events[0][0] <= until:
-            self.clock.now, k, process = heapq.heappop(events)
-            given, wait, _ = process.ask("w")
-            if given:
-                sent.append(self.clock.now)
-            heapq.heappush(events, (self.clock.now + max(wait, 0.01), k, process))
-        return sent
-
-
-@pytest.mark.parametrize(("count", "rate"), [(8, 15), (15, 15), (16, 20), (16, 60), (8, 8)])
-def test_q17_without_the_server_all_processes_together_stay_below_the_rate(count, rate):
-    sent = Alone(count, rate, Clock()).run(12)
-    assert crowded(sent, rate) == 0
-    assert len(sent) > 3 * count, "they go on, though slowly"
-
-
-def test_q17b_the_moments_of_losing_and_finding_the_server_are_safe_too(server, name):
-    play = Play(server, name)
-    for _ in range(30):
-        play.caller("a", wants=1000, latency=0.01)
-    play.run(4)
-    before = [at for at, _ in play.turns]
-    alone = Alone(8, 20, play.clock).run(5)
-    # Back, with its memory or without: the first that comes back makes everybody wait.
-    play.turns.clear()
-    play.limiter._was_alone = True
-    play.run(8)
-    after = [at for at, _ in play.turns]
-    assert min(len(before), len(alone), len(after)) > 10
-    assert crowded(before + alone + after, 20) == 0
-    assert min(after) > max(alone) + 1
-
-
-def test_q17c_where_no_share_would_be_safe_nothing_is_sent():
-    clock = Clock()
-    one = SharedLimiter(unreachable(), name="nobody", rate=1, clock=clock, sleep=clock.sleep)
-    with pytest.raises(RateLimited):
-        one.acquire("t")
-
-
-def test_a_pause_holds_without_the_server_as_well():
-    clock = Clock()
-    one = SharedLimiter(unreachable(), name="nobody", rate=20, clock=clock, sleep=clock.sleep)
-    one.penalise(7)
-    assert one.acquire() >= 7
-
-
-def test_the_server_is_asked_again_after_a_while(server, name):
-    clock = Clock()
-    there = SharedLimiter(server, name=name, rate=20, clock=clock)
-    one = SharedLimiter(unreachable(), name=name, rate=20, clock=clock, sleep=clock.sleep)
-    assert not one.ask("w")[0]
-    one._ask_script = there._ask_script
-    asked = one.ask("w")
-    assert asked[1] <= ALONE_SECONDS, "still alone, and told when to ask again"
-    clock.now += ALONE_SECONDS
-    assert one.ask("w")[2] > 1.5, "back: everybody who may be alone is waited for"
-    assert server.exists(f"procountor:{{{name}}}:gather")
 
 
 def test_nothing_is_asked_for_while_the_gate_is_shut(server, name):
