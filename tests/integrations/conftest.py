@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from django.conf import settings as configured
+from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from calqsync.tenancy import scope
@@ -27,6 +28,16 @@ LIMITED = {"username": "risto.rajattu", "password": "malli-2026", "action": "log
 @pytest.fixture(scope="session")
 def companies() -> list[Company]:
     return [build_company("kuusi", anchor=ANCHOR), build_company("aalto-us", anchor=ANCHOR)]
+
+
+@pytest.fixture
+def kuusi(companies: list[Company]) -> Company:
+    return companies[0]
+
+
+@pytest.fixture
+def aalto(companies: list[Company]) -> Company:
+    return companies[1]
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +104,11 @@ class Walker:
 
 def state_of(url: str) -> str:
     return parse_qs(urlsplit(url).query)["state"][0]
+
+
+def said(response: Any) -> str:
+    """The messages that the next page shows."""
+    return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 @pytest.fixture

@@ -28,11 +28,6 @@ def exchanges(procountor):
     return count
 
 
-@pytest.fixture
-def kuusi(companies):
-    return companies[0]
-
-
 def nothing_was_kept(cast):
     with scope.tenant(cast.tenant.pk):
         return not ConnectFlow.objects.exclude(secret=None).exists()
