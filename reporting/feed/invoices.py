@@ -107,7 +107,7 @@ def _turns(columns: dict[str, NDArray[Any]]) -> Ints:
     """`Invoices.turn`; only the numbers of invoices that share their day are read."""
     turn = np.zeros(len(columns["id"]), dtype=np.int64)
     days = columns["customer"] * DAY_SPAN + columns["day"]
-    ordered = np.sort(days)
+    ordered = np.sort(days[columns["customer"] >= 0])
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if not twice.size:
         return turn

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from calqsync.tenancy import scope
 from integrations.models import InvoiceLine
@@ -261,7 +262,7 @@ def test_invoices_of_a_customers_day_stand_as_they_are_numbered_there(kuura: Any
         invoice_make(customer, "2026-01-02", rows, external_id=number)
         for number in ("1000", "98", "99")
     )
-    alone = invoice_make(other, "2026-01-02", rows, external_id="1")
+    alone = invoice_make(other, "2026-01-02", rows, external_id="5000")
     lines = books_of(kuura).lines
     order = np.argsort(lines.place)
     own = order[lines.customer_id[order] == customer.pk]
@@ -271,6 +272,22 @@ def test_invoices_of_a_customers_day_stand_as_they_are_numbered_there(kuura: Any
     assert lines.net[own].tolist() == 3 * [1000, 2000]
     apart = lines.invoice_id == alone.pk
     assert lines.place[apart].tolist() == lines.line_id[apart].tolist()
+
+
+def test_numbers_are_asked_for_where_a_customer_has_invoices_of_one_day_alone(kuura: Any) -> None:
+    customer = customer_make(connection_make())
+    for day in ("2026-01-02", "2026-01-03"):
+        invoice_make(customer, day, [Row(net="10.00")])
+        nobodys = invoice_make(customer, "2026-01-04", [Row(net="10.00")])
+        nobodys.customer = None
+        nobodys.save()
+    with CaptureQueriesContext(connection) as asked:
+        books_of(kuura)
+    assert not [query for query in asked if "id, external_id" in query["sql"]]
+    invoice_make(customer, "2026-01-03", [Row(net="10.00")])
+    with CaptureQueriesContext(connection) as asked:
+        books_of(kuura)
+    assert [query for query in asked if "id, external_id" in query["sql"]]
 
 
 def test_a_merged_customers_own_word_gives_way_to_its_targets(kuura: Any) -> None:
