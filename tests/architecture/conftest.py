@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import TransactionTestCase, override_settings
 
+from tests.architecture import building
 from tests.architecture import world as worlds
 from tests.conftest import superuser_connection
 
@@ -39,7 +40,7 @@ def committed_world(
     with django_db_blocker.unblock():
         try:
             with override_settings(**_QUICK):
-                built = worlds.build()
+                built = building.build()
             yield built
         finally:
             TransactionTestCase._fixture_teardown(None)  # type: ignore[attr-defined, arg-type]
