@@ -50,6 +50,8 @@ class Cause(IntEnum):
     STATEMENT_REMOVED = 17
     BALANCE_STATED = 18
     """The bank states another balance than its statements and events said before."""
+    PAID = 19
+    """Paid after it had been unpaid for too long: the invoice counts again, from its start."""
 
 
 # What only follows from something else, where something else is there to follow from.

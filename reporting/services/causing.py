@@ -111,6 +111,7 @@ class Lines(NamedTuple):
     same_days: Ints
     dated: Ints
     overdue: Ints
+    paid: Ints
 
 
 _LINES = """
@@ -129,7 +130,9 @@ _LINES = """
         coalesce(f.source IN ('row_dates', 'delivery', 'text')
             AND n.source IN ('row_dates', 'delivery', 'text'), false)::int,
         coalesce(f.counted AND (NOT n.counted OR n.to_month < f.to_month)
-            AND o.open_minor > 0 AND o.due + %(patience)s::int < %(as_of)s::date, false)::int
+            AND o.open_minor > 0 AND o.due + %(patience)s::int < %(as_of)s::date, false)::int,
+        coalesce(n.counted AND NOT n.late AND n.to_month > f.to_month
+            AND o.open_minor <= 0 AND o.due + %(patience)s::int < %(as_of)s::date, false)::int
     FROM {former} f
     JOIN integrations_invoiceline l ON l.tenant_id = %(tenant)s AND l.id = f.line_id
     LEFT JOIN reporting_linefigure n ON n.tenant_id = %(tenant)s AND n.line_id = f.line_id
@@ -238,6 +241,8 @@ def _own_cause(line: Any) -> Cause:
         return Cause.INVOICE_EDITED
     if line.overdue:
         return Cause.OVERDUE
+    if line.paid and line.same_days:
+        return Cause.PAID
     if line.was_late and not line.is_late:
         return Cause.GRACE_ENDED
     return Cause.REREAD

@@ -145,7 +145,7 @@ def test_grace_that_runs_out_names_the_last_invoice(kuura: Any) -> None:
     assert restated()["2026-02"]["customers"] == -1
 
 
-def test_what_is_unpaid_too_long_names_its_invoice(books: Any) -> None:
+def test_what_is_unpaid_too_long_names_its_invoice_and_so_does_its_payment(books: Any) -> None:
     ReportSettings.objects.create(overdue_days=30)
     unpaid = year(customer_make(books[0], "Kuusi Oy"), Product.objects.get(), due="2025-12-10")
     paid = payment_make(unpaid, "2025-12-10", "1200.00")
@@ -155,6 +155,11 @@ def test_what_is_unpaid_too_long_names_its_invoice(books: Any) -> None:
     refreshed(LATER)
     assert causes("mrr", "2026-01") == [("overdue", unpaid.number, -10000)]
     # It counted until thirty days after it fell due.
+    assert "2025-12" not in restated()
+    Restatement.objects.all().delete()
+    payment_make(unpaid, "2026-03-14", "1200.00")
+    refreshed(LATER + timedelta(hours=1))
+    assert causes("mrr", "2026-01") == [("paid", unpaid.number, 10000)]
     assert "2025-12" not in restated()
 
 
