@@ -99,7 +99,7 @@ def _databases() -> Iterator[tuple[str, str]]:
     call_command("migrate", database="owner", verbosity=0)
     try:
         with copy_of(empty, "filled") as filled:
-            from tests.tenancy.test_isolation_sql import make_world
+            from tests.tenancy.sql_world import make_world
 
             conftest._use_database(filled)
             make_world()

@@ -10,7 +10,7 @@ from calqsync.tenancy.isolation import roles
 from calqsync.tenancy.isolation.catalog import tenant_models
 from calqsync.tenancy.isolation.rls import composite_keys
 
-FILE = "tests/tenancy/test_isolation_sql.py"
+FILES = ["tests/tenancy/test_isolation_sql.py", "tests/tenancy/test_isolation_sql_roles.py"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Damage:
 
     @property
     def tests(self) -> list[str]:
-        return [FILE, *(["-k", self.word] if self.word else [])]
+        return [*FILES, *(["-k", self.word] if self.word else [])]
 
 
 def damages(cursor: Any) -> list[Damage]:

@@ -19,9 +19,8 @@ from integrations.sync.bulk import insert_missing, upsert
 from tests.factories import connection_make, customer_make, product_make
 from tests.integrations.sync.test_bulk import product
 from tests.tenancy.rows import FUTURE
-from tests.tenancy.test_isolation_sql import TABLES, contents, world
+from tests.tenancy.sql_world import TABLES, contents
 
-__all__ = ["world"]  # a fixture, found by its name here
 MODELS = sorted(tenant_models(), key=lambda model: model._meta.db_table)
 
 
@@ -106,10 +105,7 @@ OPERATIONS = {
 @limits(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_i19g_no_operation_of_the_orm_reaches_the_other_tenant(
-    world,  # noqa: F811
-    django_db_blocker,
-    model,
-    data,
+    world, django_db_blocker, model, data
 ):
     manager = data.draw(st.sampled_from(["objects", "unscoped", "_base_manager"]))
     chosen = data.draw(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=4))

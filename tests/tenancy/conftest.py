@@ -1,0 +1,22 @@
+"""The two tenants that the tests of isolation by SQL and by the ORM work with."""
+
+import os
+
+import pytest
+
+from tests.conftest import _empty_all_tables
+from tests.tenancy.sql_world import World, make_world
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup, django_db_blocker, database_name):
+    """A and B with a row in every table, committed for all tests of a file."""
+    kept = os.environ.get("CALQSYNC_TEST_DATABASE")  # its rows were made before it was damaged
+    with django_db_blocker.unblock():
+        if not kept:
+            make_world()
+        found = World(database_name)
+        yield found
+        found.close()
+        if not kept:
+            _empty_all_tables(None)
