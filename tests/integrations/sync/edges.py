@@ -11,10 +11,12 @@ from django.utils import timezone
 from billing.services import trial_extend
 from calqsync.tenancy import scope
 from integrations.models import Invoice
+from reporting.models import Report
 from tests.integrations.sync.conftest import Books
 from tests.model.books import books as shown
 from tests.model.books import differences
 from tests.model.ledger import Tables, expected
+from tests.reporting.conftest import refreshed
 
 REGISTERS = ("partners", "products", "accounts", "statements")
 
@@ -65,3 +67,18 @@ def full(books: Books, truth: Any) -> Any:
 def numbers(books: Books, **conditions: Any) -> list[int]:
     """The numbers of sales invoices in the books."""
     return [int(one.external_id) for one in books.all(Invoice, **conditions)]
+
+
+def euros(books: Books) -> list[int]:
+    """Issued invoices of this company in euros, by number."""
+    return numbers(books, issued=True, currency="EUR")
+
+
+def figures(books: Books) -> Any:
+    """The report that a worker makes of the books."""
+
+    def make() -> Any:
+        refreshed(books.now())
+        return Report.objects.latest("pk").body
+
+    return in_tenant(books, make)
