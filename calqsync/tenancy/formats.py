@@ -24,6 +24,7 @@ NONE = "–"
 MINUS = "\u2212"
 PLUS = "+"
 NO_BREAK = "\u00a0"
+WORD_JOINER = "\u2060"
 
 # Dates in English are written day first, as everywhere in the Nordic countries.
 _LOCALES = {"en": "en_GB", "fi": "fi_FI", "sv": "sv_FI"}
@@ -54,7 +55,10 @@ def money(
     value = _major(minor, currency, cents=cents)
     before, after = _around_money(currency, language or "en")
     digits = decimals_of(currency) if cents else 0
-    return f"{_sign(value, signed)}{before}{_decimal(abs(value), digits, language)}{after}"
+    sign = _sign(value, signed)
+    # A line may end between a sign and a currency's, and would leave the sign behind.
+    joined = f"{sign}{WORD_JOINER}" if sign and before else sign
+    return f"{joined}{before}{_decimal(abs(value), digits, language)}{after}"
 
 
 def amount(

@@ -32,7 +32,7 @@ _EVERYWHERE = {"account_added", "account_left_out", "settings", "documents_delet
 def news(
     *, tenant: Tenant, about: About, words: Words, now: datetime, aggregates_only: bool
 ) -> list[dict[str, str]]:
-    """ "March 2026 was restated by −240.00 €: credit note 1187", newest first, with the list.
+    """ "MRR of March 2026 was restated by −240.00 €: credit note 1187", newest first, with the list.
 
     Months after each other that changed by the same amount for the same reason are one line.
     """
@@ -90,20 +90,10 @@ def _line(teller: Teller, run: Sequence[Restatement]) -> str:
         "last": teller.words.month(frame.month_text(last.month), long=True),
         "first": teller.words.month(frame.month_text(first.month), long=True),
     }
-    differ = len({change_of(row) for row in run}) > 1
-    return _sentence(last.metric in MRR, several=len(run) > 1, differ=differ) % values
-
-
-def _sentence(plain: bool, *, several: bool, differ: bool) -> str:
-    """What is said of one month or several: of MRR plainly, of any other figure by its name."""
-    if plain and differ:
-        return _("%(first)s to %(last)s were restated: %(why)s")
-    if plain and several:
-        return _("%(first)s to %(last)s were restated by %(by)s each: %(why)s")
-    if plain:
-        return _("%(last)s was restated by %(by)s: %(why)s")
-    if differ:
-        return _("%(figure)s, %(first)s to %(last)s, was restated: %(why)s")
-    if several:
-        return _("%(figure)s, %(first)s to %(last)s, was restated by %(by)s each: %(why)s")
-    return _("%(figure)s of %(last)s was restated by %(by)s: %(why)s")
+    if len({change_of(row) for row in run}) > 1:
+        said = _("%(figure)s, %(first)s to %(last)s, was restated: %(why)s")
+    elif len(run) > 1:
+        said = _("%(figure)s, %(first)s to %(last)s, was restated by %(by)s each: %(why)s")
+    else:
+        said = _("%(figure)s of %(last)s was restated by %(by)s: %(why)s")
+    return said % values

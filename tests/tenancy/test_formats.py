@@ -20,20 +20,20 @@ def test_english_amounts_have_the_sign_in_front():
 
 
 @pytest.mark.parametrize(
-    ("language", "text"), [("en", "\u2212€12.00"), ("fi", "\u221212,00\u00a0€")]
+    ("language", "text"), [("en", "\u2212\u2060€12.00"), ("fi", "\u221212,00\u00a0€")]
 )
 def test_a_negative_amount_has_a_real_minus_sign(language, text):
     assert formats.money(-1200, "EUR", language=language) == text
 
 
 def test_a_gain_shows_a_plus_only_where_asked():
-    assert formats.money(100, "EUR", signed=True) == "+€1.00"
+    assert formats.money(100, "EUR", signed=True) == "+\u2060€1.00"
     assert formats.money(0, "EUR", signed=True) == "€0.00"
     assert formats.money(100, "EUR") == "€1.00"
 
 
 @pytest.mark.parametrize(
-    ("minor", "text"), [(1234549, "€12,345"), (1234550, "€12,346"), (-50, "\u2212€1"), (-49, "€0")]
+    ("minor", "text"), [(1234549, "€12,345"), (1234550, "€12,346"), (-50, "\u2212\u2060€1"), (-49, "€0")]
 )
 def test_whole_units_round_half_away_from_zero(minor, text):
     assert formats.money(minor, "EUR", cents=False) == text

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from calqsync.tenancy import scope
+from calqsync.tenancy.formats import WORD_JOINER
 from tests.conftest import Cast, SignedInClient
 from tests.factories import (
     Row,
@@ -89,7 +90,8 @@ def shop(cast: Cast) -> Iterator[Any]:
 
 
 def text(response: Any) -> str:
-    return str(response.content.decode())
+    """The page, without what keeps a sign on the line of its amount."""
+    return str(response.content.decode()).replace(WORD_JOINER, "")
 
 
 def file_of(client: Client, url: str) -> list[dict[str, str]]:

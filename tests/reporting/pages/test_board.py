@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from calqsync.tenancy.formats import WORD_JOINER
 from reporting.models import Report, Restatement
 from reporting.selectors import frame
 from reporting.selectors.frame import Words
@@ -93,7 +94,7 @@ def test_the_sentence_says_every_movement_and_adds_up() -> None:
         "fx_minor": -10_000,
         "mrr_minor": 930_000,
     }
-    said = why([month], "2026-02", words).replace("\u00a0", " ")
+    said = why([month], "2026-02", words).replace("\u00a0", " ").replace(WORD_JOINER, "")
     assert said == (
         "MRR rose by €1,300 to €9,300: +€1,500 new (3 customers); +€200 expansion (1 customer);"
         " −€300 churn (1 customer); −€100 FX."
@@ -104,7 +105,7 @@ def test_changes_that_a_company_tolerates_stand_in_the_sentence() -> None:
     names = ("new", "reactivation", "expansion", "contraction", "churn", "fx")
     month: dict[str, Any] = {"month": "2026-02", "start_minor": 800_000, "mrr_minor": 804_000}
     month |= {"tolerated_minor": 4_000, **{f"{name}_minor": 0 for name in names}}
-    said = why([month], "2026-02", Words("EUR", UTC, "en")).replace("\u00a0", " ")
+    said = why([month], "2026-02", Words("EUR", UTC, "en")).replace(WORD_JOINER, "")
     assert said == "MRR rose by €40 to €8,040: +€40 changes too small to count."
 
 
@@ -124,9 +125,8 @@ def test_closed_months_that_changed_since_the_report_before_are_told(
     changed(datetime(2026, 2, 10, tzinfo=UTC), "2026-01", 7_600)
     changed(datetime(2026, 1, 10, tzinfo=UTC), "2025-12", 5_000)
     (line,) = page_of(vera, cast).context["page"].restated
-    assert "January 2026 was restated by −€24.00: credit note 1187" in line["text"].replace(
-        "\u00a0", " "
-    )
+    told = line["text"].replace(WORD_JOINER, "")
+    assert "MRR of January 2026 was restated by −€24.00: credit note 1187" in told
     (earlier,) = page_of(vera, cast, "?month=2026-01").context["page"].restated
     assert "December 2025" in earlier["text"]
 

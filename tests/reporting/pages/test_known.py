@@ -97,7 +97,7 @@ def test_a_version_of_an_older_program_opens_with_what_it_knew(vera, cast, credi
 
 def test_the_dashboard_says_which_month_was_restated_and_why(vera, cast, credited):
     page = text(vera.get(cast.url("")))
-    assert "January 2026 was restated by −€49.99: credit note 1187" in page
+    assert "MRR of January 2026 was restated by −€49.99: credit note 1187" in page
     listed = text(vera.get(cast.url("restatements/?metric=mrr")))
     assert "Credit note 1187" in listed
     row = Restatement.objects.get(metric="mrr")
@@ -162,5 +162,5 @@ def test_what_another_account_adds_to_every_month_is_one_line(vera, cast, shop):
         )
     page = text(vera.get(cast.url("")))
     assert page.count("account added") == 1
-    assert "January 2026 to March 2026 were restated: account added" in page
+    assert "MRR, January 2026 to March 2026, was restated: account added" in page
     assert "since its end" not in text(vera.get(cast.url("growth/")))

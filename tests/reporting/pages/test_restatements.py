@@ -42,7 +42,7 @@ def changed(shop: Any) -> BankEvent:
 
 def test_the_financial_page_tells_of_revenue(vera, cast, changed):
     page = text(vera.get(cast.url("")))
-    assert "Revenue of January 2026 was restated by +€70.00: invoice that came later 1188" in page
+    assert "Revenue of January 2026 was restated by +€70.00: added invoice 1188" in page
     assert page.count("was restated by") == 1, "revenue and its parts are one line"
 
 
@@ -55,7 +55,7 @@ def test_the_cash_page_tells_of_cash_on_a_kept_page_too(vera, cast, changed):
     said = "Closing balance of February 2026 was restated by −€25.00"
     for _again in range(2):
         page = text(vera.get(cast.url("cashflow/")))
-        assert f"{said}: bank event that came later 15 Feb 2026" in page
+        assert f"{said}: added bank event 15 Feb 2026" in page
     Restatement.objects.all().delete()
     assert said not in text(vera.get(cast.url("cashflow/")))
 
@@ -98,7 +98,7 @@ def test_a_program_asks_for_one_figure_and_is_told_its_currency(cast, changed):
 
 def test_an_investor_reads_the_kind_of_a_cause_and_not_the_day(as_person, cast, changed):
     page = text(as_person("ivan").get(cast.url("cashflow/")))
-    assert "restated by −€25.00: bank event that came later</a>" in page
+    assert "restated by −€25.00: added bank event</a>" in page
 
 
 def test_twelve_queries_are_enough(vera, cast, changed):
