@@ -1,4 +1,4 @@
-"""A member of support staff with a second step, and grants by which they look in."""
+"""A member of support staff with a second step, grants by which they look in, and the log."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.models import Membership, SupportGrant, Tenant, User
+from calqsync.tenancy.models import AuditEvent, Membership, SupportGrant, Tenant, User
 from calqsync.tenancy.support import grants
+from tests.conftest import SignedInClient
 
 
 @transaction.atomic
@@ -46,3 +47,16 @@ def grant_expire(grant: SupportGrant) -> None:
     with transaction.atomic(), scope.tenant(grant.tenant_id):
         ago = timezone.now() - timedelta(seconds=1)
         SupportGrant.objects.filter(pk=grant.pk).update(expires_at=ago)
+
+
+def signed_in(user: User) -> SignedInClient:
+    """A browser of this person."""
+    client = SignedInClient()
+    client.force_login(user)
+    return client
+
+
+def audited(tenant: Tenant, **wanted: Any) -> list[AuditEvent]:
+    """Rows of the company's log with these values, in the order of time."""
+    with transaction.atomic(), scope.tenant(tenant.pk):
+        return list(AuditEvent.objects.filter(**wanted).order_by("pk"))

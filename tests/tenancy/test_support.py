@@ -9,21 +9,12 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, ProgrammingError, transaction
+from django.db import ProgrammingError, transaction
 from django.urls import resolve
 from django.utils import timezone
 
 from calqsync.tenancy import scope
-from calqsync.tenancy.models import (
-    ApiToken,
-    AuditEvent,
-    Membership,
-    Role,
-    SupportGrant,
-    Tenant,
-    User,
-)
+from calqsync.tenancy.models import ApiToken, Membership, Role, Tenant, User
 from calqsync.tenancy.support import grants
 from calqsync.tenancy.support.routing import SupportReadsOnly
 from calqsync.tenancy.tokens.scopes import FIGURES
@@ -38,7 +29,6 @@ from integrations.models import (
     SyncStream,
 )
 from tests.architecture.routes import pages
-from tests.conftest import SignedInClient
 from tests.factories import (
     account_make,
     connection_make,
@@ -49,7 +39,7 @@ from tests.factories import (
     statement_make,
 )
 from tests.reporting.conftest import refreshed
-from tests.staff import grant_expire, grant_make, staff_make
+from tests.staff import audited, grant_expire, grant_make, signed_in, staff_make
 
 # Committed, because support reads over a database connection of its own.
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "support"])
@@ -102,15 +92,7 @@ def grant(world):
 
 @pytest.fixture
 def sam(world):
-    client = SignedInClient()
-    client.force_login(world.sam)
-    return client
-
-
-def signed_in(user):
-    client = SignedInClient()
-    client.force_login(user)
-    return client
+    return signed_in(world.sam)
 
 
 def filled(pattern, slug):
@@ -119,11 +101,6 @@ def filled(pattern, slug):
     return re.sub(
         r"<(\w+):\w+>", lambda m: {"uuid": str(uuid4()), "int": "1"}.get(m[1], "mrr"), path
     )
-
-
-def audited(tenant, **wanted):
-    with transaction.atomic(), scope.tenant(tenant.pk):
-        return list(AuditEvent.objects.filter(**wanted).order_by("pk"))
 
 
 class TestTheDoor:
@@ -343,91 +320,3 @@ NOT_LINKED = {
 }
 # Lists that a page links only where they hold something: the walk begins at them, too.
 LINKED_WHERE_THERE_IS_ONE = ["restatements/", "quality/subscriptions/", "quality/credits/"]
-
-
-FOR_EVER = timezone.now() + timedelta(days=365)
-
-
-class TestGrants:
-    def ask(self, world, **values):
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            person = values.pop("person", world.cast.vera)
-            asked = {"staff": world.sam, "reason": "Why", "ticket": "T-2", "now": timezone.now()}
-            asked |= {"asked_by": Membership.objects.get(user=person)} | values
-            return grants.grant_request(**asked)
-
-    def consent(self, world):
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            Tenant.objects.filter(pk=world.tenant.pk).update(support_consent_required=True)
-
-    def answer(self, world, act, grant, by, now=None):
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            return act(grant=grant, by=by, now=now or timezone.now())
-
-    def test_i23_with_consent_required_nothing_opens_until_an_admin_approves(self, world, sam):
-        self.consent(world)
-        grant = self.ask(world)
-        assert grant.expires_at is None
-        assert sam.get(world.cast.url("")).status_code == 404
-        self.answer(world, grants.grant_approve, grant, world.cast.ann)
-        assert sam.get(world.cast.url("")).status_code == 200
-        assert [e.actor for e in audited(world.tenant, act="support.approved")] == [world.cast.ann]
-
-    def test_a_refused_request_opens_nothing_and_cannot_be_approved(self, world, sam):
-        self.consent(world)
-        grant = self.ask(world)
-        self.answer(world, grants.grant_refuse, grant, world.cast.alice)
-        with pytest.raises(ValidationError):
-            self.answer(world, grants.grant_approve, grant, world.cast.ann)
-        assert sam.get(world.cast.url("")).status_code == 404
-
-    def test_a_request_that_nobody_answered_is_too_old_after_a_day(self, world):
-        self.consent(world)
-        grant = self.ask(world)
-        later = timezone.now() + grants.REQUEST_LIFE
-        with pytest.raises(ValidationError):
-            self.answer(world, grants.grant_approve, grant, world.cast.ann, now=later)
-        assert grants.state(grant, now=later) == "lapsed"
-
-    def test_i23_staff_give_no_grant_to_themselves_or_each_other(self, world):
-        self.consent(world)
-        grant = self.ask(world)
-        other = staff_make("sue")
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            for staff in (world.sam, other):
-                Membership.objects.create(user=staff, role=Role.OWNER)
-        for staff in (world.sam, other):
-            with pytest.raises(grants.NotForStaff):
-                self.answer(world, grants.grant_approve, grant, staff)
-        assert signed_in(world.sam).post(
-            world.cast.url(f"settings/security/support/{grant.public_id}/"), {"act": "approve"}
-        ).status_code in {302, 403}
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            assert SupportGrant.objects.get(pk=grant.pk).expires_at is None
-
-    def test_only_staff_can_ask_and_only_for_a_member_who_is_no_staff(self, world):
-        with pytest.raises(ValidationError, match="Only support staff"):
-            self.ask(world, staff=world.cast.mallory)
-        other = staff_make("sue")
-        with transaction.atomic(), scope.tenant(world.tenant.pk):
-            Membership.objects.create(user=other, role=Role.VIEWER)
-        with pytest.raises(ValidationError, match="Choose a member"):
-            self.ask(world, person=other)
-        with pytest.raises(ValidationError, match="need no grant"):
-            self.ask(world, staff=other)
-
-    def test_two_clicks_make_one_grant(self, world):
-        self.ask(world)
-        with pytest.raises(ValidationError, match="have a grant"):
-            self.ask(world)
-
-    def test_i23_the_database_keeps_no_grant_that_lasts(self, world, grant):
-        with pytest.raises(IntegrityError, match="grant_ends"):
-            grant_make(world.tenant, staff_make("sue"), world.cast.vera, expires_at=FOR_EVER)
-
-    def test_an_ended_grant_is_closed_at_once(self, world, sam, grant):
-        self.answer(world, grants.grant_end, grant, world.cast.alice)
-        assert sam.get(world.cast.url("")).status_code == 404
-        assert len(audited(world.tenant, act="support.ended")) == 1
-        self.answer(world, grants.grant_end, grant, world.cast.alice)
-        assert len(audited(world.tenant, act="support.ended")) == 1
