@@ -16,7 +16,8 @@ BALANCES = frozenset({"balance", "opening", "unexplained", "account-"})
 OPEN = frozenset({"open", "open-", "expected-"})
 # Rates by the customers that they divide, and changes below the tolerance.
 RATES = frozenset(
-    {"gross_churn", "net_churn", "nrr", "grr", "nrr_12", "grr_12", "quick_ratio", "tolerated"}
+    {"customer_churn", "gross_churn", "net_churn", "quick_ratio", "tolerated"}
+    | {"nrr", "grr", "nrr_12", "grr_12"}
 )
 # One customer: the lines that changed its MRR in the month, and its last twelve months' invoices.
 CUSTOMER = frozenset({"change-", "bought-"})

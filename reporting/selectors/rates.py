@@ -33,7 +33,7 @@ def rates(over: str = "") -> dict[str, Rate]:
     return {**_churn(start), **_retention(over or _("month"), start), **_over_a_year()}
 
 
-def _row(label: str, name: str, kind: str, reason: str, figure: str = "") -> Row:
+def _row(label: str, name: str, kind: str, reason: str) -> Row:
     return Row(
         label=label,
         field=f"{name}_ppm",
@@ -41,7 +41,7 @@ def _row(label: str, name: str, kind: str, reason: str, figure: str = "") -> Row
         kind=kind,
         line=True,
         reason=reason,
-        figure=figure or name,
+        figure=name,
         compared=True,
     )
 
@@ -50,7 +50,7 @@ def _churn(start: str) -> dict[str, Rate]:
     """What was lost in a month; without a value for the reason `start`."""
     return {
         "customer_churn": Rate(
-            _row(_("Customer churn"), "customer_churn", "churn", start, "churn-customers"),
+            _row(_("Customer churn"), "customer_churn", "churn", start),
             _(
                 "Customers who left in the month, of those at its start. Who joined and left, or"
                 " left and came back, within the month does not count."

@@ -159,7 +159,7 @@ def _remainder(rows: Sequence[RecognisedMonth]) -> Row:
 def _chart(
     months: Months, id: str, title: str, note: str, table: dict[str, Any], rows: Sequence[Row]
 ) -> dict[str, Any]:
-    owed = Row(label=_("Deferred"), field="deferred_minor", kind="mrr", line=True, axis="right")
+    owed = Row(label=_("Deferred"), field="deferred_minor", kind="mrr", line=True)
     return months.chart(
         id=id,
         type="bars",
@@ -168,8 +168,6 @@ def _chart(
         note=note,
         height="l",
         rows=[rows[1], owed],
-        data_axis_left=_("Recognised"),
-        data_axis_right=_("Deferred"),
         table_shown=True,
         table=table,
     )

@@ -32,7 +32,7 @@ _EVERYWHERE = {"account_added", "account_left_out", "settings", "documents_delet
 def news(
     *, tenant: Tenant, about: About, words: Words, now: datetime, aggregates_only: bool
 ) -> list[dict[str, str]]:
-    """ "MRR of March 2026 was restated by −240.00 €: credit note 1187", newest first, with the list.
+    """ "MRR of March 2026 was restated by −240.00 €: credit note 1187", and a way to the list.
 
     Months after each other that changed by the same amount for the same reason are one line.
     """

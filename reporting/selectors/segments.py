@@ -94,7 +94,7 @@ class _Segments:
         self.all = [
             _One(
                 one["key"],
-                _named(one, self.by, read.words.language),
+                segment_name(one, self.by, read.words.language),
                 {"by": self.by, "key": one["key"]},
                 _months(one, found["months"], complete),
             )
@@ -355,7 +355,8 @@ def _summed(label: str, all: Sequence[_One], **more: Any) -> Row:
     )
 
 
-def _named(one: Segment, by: Dimension, language: str | None) -> str:
+def segment_name(one: Segment, by: Dimension, language: str | None) -> str:
+    """What the segment is called: its own name, or what rows that are no segment are."""
     if one["key"] == REST:
         return _rest()
     if one["key"] == ADJUSTMENT:

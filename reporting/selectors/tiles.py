@@ -154,7 +154,7 @@ def _churn_tile(tenant: Tenant, body: Body, words: Words, months: list[Month]) -
         "id": "churn",
         "name": _("Customer churn"),
         "value": words.rate(value),
-        "url": behind(tenant, "churn-customers", now["rates_month"]) if now["rates_month"] else "",
+        "url": behind(tenant, "customer_churn", now["rates_month"]) if now["rates_month"] else "",
         "reason": "" if value is not None else _("Needs a complete month with customers."),
         "note": _("in %(month)s") % {"month": words.month(now["rates_month"], long=True)}
         if now["rates_month"]

@@ -33,7 +33,8 @@ def test_a_gain_shows_a_plus_only_where_asked():
 
 
 @pytest.mark.parametrize(
-    ("minor", "text"), [(1234549, "€12,345"), (1234550, "€12,346"), (-50, "\u2212\u2060€1"), (-49, "€0")]
+    ("minor", "text"),
+    [(1234549, "€12,345"), (1234550, "€12,346"), (-50, "\u2212\u2060€1"), (-49, "€0")],
 )
 def test_whole_units_round_half_away_from_zero(minor, text):
     assert formats.money(minor, "EUR", cents=False) == text

@@ -87,7 +87,7 @@ class _Inputs:
                     self._row(
                         self._said(_("Customer churn"), month["month"]),
                         self.words.rate(month["customer_churn_ppm"]),
-                        "churn-customers" if month["churned_customers"] else "",
+                        "customer_churn" if month["churned_customers"] else "",
                         month["month"],
                     )
                     for month in self.asked.body["months"]
@@ -127,7 +127,7 @@ def inputs_kind(asked: Question) -> Kind:
             yield label, [value], url
 
     return Kind(
-        _("%(rate)s of %(month)s") % {"rate": names, **asked.said},
+        _("%(rate)s: %(month)s") % {"rate": names, **asked.said},
         formula,
         [Part(row, 0) for row in found.of(asked.figure)],
         [column("input", _("Made of")), {"key": "value", "label": _("Value"), "numeric": True}],

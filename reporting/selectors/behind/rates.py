@@ -23,6 +23,7 @@ _KEPT = {Movement.EXPANSION, *_LOSSES}
 # Retention follows the money, whatever a small change or a pause is called.
 _RETAINED = {*_KEPT, Movement.TOLERATED, Movement.PAUSE}
 TOLERATED = "tolerated"
+CUSTOMER_CHURN = "customer_churn"
 
 
 def _lost(step: Step) -> int:
@@ -43,6 +44,10 @@ def _kept_at_most(step: Step) -> int:
     return step.before + lost if step.before else 0
 
 
+def _left(step: Step) -> int:
+    return step.change if step.kind == Movement.CHURN else 0
+
+
 def _gained_and_lost(step: Step) -> int:
     return step.change if step.kind in _GAINS | _LOSSES else 0
 
@@ -61,6 +66,7 @@ def _stands(step: Step) -> int:
 
 # What each customer adds to the upper half of the rate, and how many months it looks back.
 _PARTS: dict[str, tuple[Callable[[Step], int], int]] = {
+    CUSTOMER_CHURN: (_left, 1),
     "gross_churn": (_lost, 1),
     "net_churn": (_lost_net, 1),
     "nrr": (_kept, 1),
@@ -73,13 +79,16 @@ _PARTS: dict[str, tuple[Callable[[Step], int], int]] = {
     TOLERATED: (_tolerated, 1),
 }
 FIGURES = frozenset(_PARTS)
-_ENDS = frozenset({"nrr", "grr"})
+# What a period of so many months is called.
+_OVER: dict[int, Callable[[], str]] = {3: lambda: _("quarter"), 12: lambda: _("year")}
+_ENDS = frozenset({"nrr", "grr", CUSTOMER_CHURN})
 
 
 def rate_kind(asked: Question) -> Kind:
     """The customers behind one rate of a period; their sum is what the rate divides.
 
-    Retention compares the two ends of a period, also where its movements are those of its months.
+    Retention and customer churn compare the two ends of a period, also where its movements are
+    those of its months. Who stayed for nothing and then left is counted, at an amount of 0.
     """
     figure, words, over = asked.figure, asked.words, stretch(asked)
     amount, back = _PARTS[figure]
@@ -88,14 +97,18 @@ def rate_kind(asked: Question) -> Kind:
     else:
         found = over.whole(words.currency) if figure in _ENDS else over.steps(words.currency)
     parts = [(step, amount(step)) for step in found]
-    parts = [(step, exact) for step, exact in parts if exact]
+    counted = {Movement.CHURN} if figure == CUSTOMER_CHURN else set()
+    parts = [(step, exact) for step, exact in parts if exact or step.kind in counted]
     parts.sort(key=lambda pair: (-abs(pair[1]), pair[0].pk))
     total = rounding.minor(sum(exact for _step, exact in parts))
     if figure == TOLERATED:
         total = over.row["tolerated_minor"]
-    title, value, divided = _said(figure, over, found, words)
+    if figure == CUSTOMER_CHURN:
+        title, value, divided = _customers_said(asked, over, len(parts))
+    else:
+        title, value, divided = _said(figure, over, found, words)
     return Kind(
-        _("%(rate)s of %(month)s") % {"rate": title, "month": over.name},
+        _("%(rate)s: %(month)s") % {"rate": title, "month": over.name},
         divided % {"sum": words.money(total, cents=True)},
         shared(parts, total),
         [column("customer", _("Customer")), *step_columns()],
@@ -103,6 +116,19 @@ def rate_kind(asked: Question) -> Kind:
         lambda n: ngettext("%d customer", "%d customers", n) % n,
         headline=value,
     )
+
+
+def _customers_said(asked: Question, over: Stretch, left: int) -> tuple[str, str, str]:
+    """As `_said`, of customers: how many left, of how many at the start."""
+    words, before = asked.words, frame.month_text(over.first - 1)
+    row = next((row for row in asked.body["months"] if row["month"] == before), None)
+    text = _("%(left)s who left ÷ %(base)s customers at the end of %(month)s; %%(sum)s of MRR") % {
+        "left": words.count(left),
+        "base": words.count(row["customers"] if row else 0),
+        "month": words.month(before, long=True),
+    }
+    rate = rates()[CUSTOMER_CHURN].row.label
+    return rate, words.rate(over.row["customer_churn_ppm"]), text
 
 
 def _said(figure: str, over: Stretch, found: Sequence[Step], words: Words) -> tuple[str, str, str]:
@@ -140,4 +166,5 @@ def _said(figure: str, over: Stretch, found: Sequence[Step], words: Words) -> tu
         "base": words.money(base, cents=True),
         "month": words.month(when, long=True),
     }
-    return rates()[figure].row.label, words.rate(row[f"{figure}_ppm"]), text
+    named = rates(_OVER.get(over.length, str)())[figure]
+    return named.row.label, words.rate(row[f"{figure}_ppm"]), text

@@ -30,6 +30,8 @@ from reporting.selectors.behind.kinds import (
     shared,
 )
 from reporting.selectors.behind.tables import counted_from, line_spans, moved_between, paused
+from reporting.selectors.movements import movement_names
+from reporting.selectors.segments import segment_name
 
 FIGURES = frozenset({"mrr", "customers", "fx", *MOVEMENTS})
 # Where a line finds what it is grouped by.
@@ -56,8 +58,11 @@ def segment_kind(asked: Question) -> Kind:
     if segment is None or asked.month not in found["months"]:
         raise Http404
     row = segment["months"][found["months"].index(asked.month)]
-    name = segment["name"] or _("Without one")
-    title = _("%(segment)s, %(month)s") % {"segment": name, **asked.said}
+    title = _("%(segment)s: %(figure)s of %(month)s") % {
+        "segment": segment_name(segment, found["dimension"], asked.words.language),
+        "figure": {"customers": _("Customers"), **movement_names()}[asked.figure],
+        **asked.said,
+    }
     if key == ADJUSTMENT:
         return _lifted(asked, row, title)
     lines = _lines_of(dimension, segment, found)
