@@ -1,10 +1,11 @@
-"""The two tenants that the tests of isolation by SQL and by the ORM work with."""
+"""Two tenants for the tests of isolation by SQL and by the ORM, and a clock that can be moved."""
 
 import os
 
 import pytest
 
 from tests.conftest import _empty_all_tables
+from tests.tenancy.people import Clock
 from tests.tenancy.sql_world import World, make_world
 
 
@@ -20,3 +21,9 @@ def world(django_db_setup, django_db_blocker, database_name):
         found.close()
         if not kept:
             _empty_all_tables(None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of this process and of its database rows, which a test moves forward."""
+    return Clock(monkeypatch)

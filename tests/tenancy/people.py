@@ -16,6 +16,7 @@ from django.utils import timezone
 
 PASSWORD = "correct horse battery"
 LOGIN = "/accounts/login/"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 class Clock:
@@ -44,6 +45,14 @@ def sign_in(client: Client, email: str, password: str = PASSWORD, **extra: Any) 
 def is_in(client: Client) -> bool:
     """Whether the next request of this browser is somebody's."""
     return client.get("/account/").status_code == 200
+
+
+def browser(user: Any, agent: str = FIREFOX, **extra: Any) -> Client:
+    """A browser in which this person is signed in."""
+    client = Client(headers={"User-Agent": agent}, **extra)
+    sign_in(client, user.email)
+    assert is_in(client)
+    return client
 
 
 def with_app(user: Any) -> str:

@@ -14,7 +14,6 @@ from calqsync.local.home import free_port
 from calqsync.tenancy.models import User
 from calqsync.tenancy.web.cache import SteadyRedisCache
 from tests.tenancy.people import (
-    Clock,
     confirmed,
     digits,
     is_in,
@@ -24,11 +23,6 @@ from tests.tenancy.people import (
 )
 
 TOO_MANY = "Too many attempts"
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    return Clock(monkeypatch)
 
 
 @pytest.fixture
