@@ -32,6 +32,9 @@ _LOCK_WAIT = "20s"
 IDLE = timedelta(days=30)
 REFRESH_LIFE = timedelta(days=180)
 _LOCK_NOT_AVAILABLE = "55P03"
+# Held from the question for new tokens until the answer is kept: who ends this process waits for
+# it, for an old token that was traded and a new one that nobody kept end the connection.
+renewing = threading.Lock()
 
 
 def auth(
@@ -175,6 +178,18 @@ def _renewed(
     now: Callable[[], datetime],
 ) -> TokenPair | None:
     """Trade the refresh token for new ones; None when somebody was quicker."""
+    with renewing:
+        return _traded(connection, secret, seal=seal, api=api, now=now)
+
+
+def _traded(
+    connection: Connection,
+    secret: str,
+    *,
+    seal: Sealer,
+    api: ProcountorAuth,
+    now: Callable[[], datetime],
+) -> TokenPair | None:
     earlier = renewals.unanswered(connection, of=secret)
     renewals.asked(connection, token=secret, now=now())
     try:

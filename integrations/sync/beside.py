@@ -2,8 +2,8 @@
 
 Python computes in one thread at a time, and an import is bound by it: what is read, decoded, mapped
 and sealed here leaves the writer nothing but references to put in front. The process is a copy
-of the worker's, so it starts at once; it has no connection to the database and no lease, keeps to
-the same limits, and ends with the pipe to the writer, however that goes away.
+of the worker's, so it starts at once; it has none of its connections and no lease, keeps to the
+same limits, and ends with the pipe to the writer, however that goes away.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ from integrations.sync.prepared import InvoiceLines, PaymentLine, Prepared, Prep
 from integrations.sync.reading import Batch, Fetched, billed_batches, read_ahead
 from integrations.sync.settling import Events
 from integrations.sync.windows import Window
+from integrations.sync.work import SliceOver
 
 log = structlog.get_logger(__name__)
 
 # Below so many invoices threads of the worker are as fast.
 WORTH = 1_000
-# Seconds that a process has for its last requests when the writer is gone.
-GRACE = 5.0
+# Seconds that a process has for its last requests when the writer is gone, and for a key that it
+# renews, the wait for a turn included.
+GRACE, RENEWAL = 5.0, 60.0
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 _HEAD = struct.Struct("!cQ")
@@ -126,19 +128,33 @@ def _spent(usage: Usage) -> tuple[int, int, int, float, float]:
 class Beside:
     """Batches of a first import from `window` on, read by another process; iterate once.
 
-    `usage` counts its requests as its own. Close it before the slice ends.
+    `usage` counts its requests as its own. Raises OSError where the system allows no process, and
+    while iterated SliceOver when there is nothing at `deadline`, which is monotonic. Close it
+    before the slice ends.
     """
 
     def __init__(
-        self, connection: Connection, window: Window, *, seal: Sealer, usage: Usage
+        self,
+        connection: Connection,
+        window: Window,
+        *,
+        seal: Sealer,
+        usage: Usage,
+        deadline: float,
     ) -> None:
         self._connection, self._seal, self._usage = connection, seal, usage
+        self._deadline = deadline
         self._book = mmap.mmap(-1, _BOOK.size)
         self._counted = _BOOK.unpack_from(self._book)
         self._source, sink = os.pipe()
         leash, self._leash = os.pipe()
         _widen(sink)
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            for end in (self._source, sink, leash, self._leash):
+                os.close(end)
+            raise
         if self._pid == 0:
             _begin(sink, leash, lambda: self._read(window))
         os.close(sink)
@@ -153,7 +169,7 @@ class Beside:
                 # From a copy of this very process.
                 raise pickle.loads(body)  # noqa: S301 # nosec B301
             fetched = self._fetched(_decode(body))
-            known = bool(select.select([self._source], [], [], 0)[0])
+            known = self._here(0)
             if known:
                 kind, size = self._head()
             # What was read before a failure is written first.
@@ -169,7 +185,7 @@ class Beside:
         os.close(self._source)
         os.close(self._leash)
         self._source = -1
-        late = time.monotonic() + GRACE + 1
+        late = time.monotonic() + GRACE + RENEWAL
         while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > late:
                 os.kill(self._pid, signal.SIGKILL)
@@ -186,11 +202,18 @@ class Beside:
         body = bytearray(size)
         left = memoryview(body)
         while left:
+            # However long the other is silent, the worker is given back in time.
+            if not self._here(max(0.0, self._deadline - time.monotonic())):
+                raise SliceOver
             got = os.readv(self._source, [left])
             if not got:
                 raise Lost
             left = left[got:]
         return body
+
+    def _here(self, seconds: float) -> bool:
+        """Whether there is something to read, or will be so soon."""
+        return bool(select.select([self._source], [], [], seconds)[0])
 
     def _count(self) -> None:
         now = _BOOK.unpack_from(self._book)
@@ -343,7 +366,8 @@ def _let_go(kept: set[int]) -> None:
 def _held_by(leash: int) -> None:
     os.read(leash, 1)
     time.sleep(GRACE)
-    os._exit(1)
+    with access.renewing:
+        os._exit(1)
 
 
 def _hand_over(sink: int, frames: Callable[[], Iterator[bytes]]) -> None:

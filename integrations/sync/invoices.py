@@ -74,8 +74,15 @@ def begin_beside(work: Work) -> None:
     if not work.direct or work.stream(Stream.INVOICES).complete:
         return
     window, expected = _place(work)
-    if expected >= WORTH:
-        work.beside = Beside(work.connection, window, seal=work.seal, usage=work.usage)
+    if expected < WORTH:
+        return
+    try:
+        work.beside = Beside(
+            work.connection, window, seal=work.seal, usage=work.usage, deadline=work.deadline
+        )
+    except OSError as error:
+        # No memory or no process left for it: threads of the worker need neither.
+        log.warning("sync.no_reader", error=str(error))
 
 
 def _reader(work: Work) -> Any:

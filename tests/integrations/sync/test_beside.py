@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import date
+from threading import Event
 from typing import Any
 
 import psutil
@@ -20,6 +22,7 @@ from integrations.sync import bank, beside, evidence, invoices
 from integrations.sync.erased import identity_mark, neutral_name
 from integrations.sync.reading import Ahead
 from integrations.sync.windows import Window
+from integrations.sync.work import SliceOver
 from tests.integrations.sync.conftest import spoil
 from tests.integrations.sync.edges import imported, wrong
 from tests.model.bookkeeping import pihla
@@ -49,12 +52,12 @@ def begun(monkeypatch):
     return pids
 
 
-def read_beside(books: Any) -> beside.Beside:
+def read_beside(books: Any, *, deadline: float = math.inf) -> beside.Beside:
     with scope.tenant(books.connection.tenant_id), transaction.atomic():
         seal = sealer()
     with scope.tenant(books.connection.tenant_id):
         window = Window.newest(date(2026, 11, 1))
-        return beside.Beside(books.connection, window, seal=seal, usage=Usage())
+        return beside.Beside(books.connection, window, seal=seal, usage=Usage(), deadline=deadline)
 
 
 def broken(monkeypatch: Any, breaks: Any) -> None:
@@ -119,6 +122,29 @@ def test_an_import_goes_on_when_its_reading_process_dies(books, truth, monkeypat
     imported(books)
     assert wrong(books, truth) == []
     assert len(begun) == 1
+
+
+def test_an_import_needs_no_process_that_the_system_does_not_give(books, truth, monkeypatch, begun):
+    def refused() -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    open_before = psutil.Process().num_fds()
+    monkeypatch.setattr(os, "fork", refused)
+    imported(books)
+    assert wrong(books, truth) == []
+    assert begun == []
+    assert psutil.Process().num_fds() <= open_before
+
+
+def test_a_silent_process_holds_the_worker_no_longer_than_its_slice(books, monkeypatch, begun):
+    monkeypatch.setattr(beside, "GRACE", 0.0)
+    broken(monkeypatch, Event().wait)
+    reading = read_beside(books, deadline=0.0)
+    with pytest.raises(SliceOver):
+        for _ in reading:
+            pass
+    reading.close()
+    assert not psutil.pid_exists(reading._pid)
 
 
 def test_statements_that_could_not_be_read_ahead_are_read_in_their_turn(books, truth, monkeypatch):

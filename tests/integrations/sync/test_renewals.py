@@ -5,6 +5,7 @@ The sandbox rotates refresh tokens: each works once, and a second use revokes th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,9 +21,10 @@ from calqsync.tenancy.services import token_hash
 from integrations.models import Credential, TokenRenewal
 from integrations.procountor.auth import ProcountorAuth
 from integrations.procountor.errors import KeyRevoked, RenewalLost, TryLater
-from integrations.procountor.limits import NoLimit
+from integrations.procountor.limits import NoLimit, Usage
 from integrations.sandbox import Handle, start_server
-from integrations.sync import access, renewals
+from integrations.sync import access, beside, renewals
+from integrations.sync.windows import Window
 from tests.integrations import refreshing
 from tests.integrations.sync.conftest import CLIENT, Books, connect
 
@@ -71,6 +73,15 @@ def secret(books: Books) -> str:
 
 def asked(sandbox: Handle) -> int:
     return sum(line.path.endswith("/oauth/token") for line in sandbox.requests)
+
+
+def until_asked(sandbox: Handle) -> None:
+    """Until another process holds the lock and waits for the answer."""
+    for _ in range(200):
+        if asked(sandbox):
+            return
+        time.sleep(0.05)
+    pytest.fail("the process never asked")
 
 
 def renewals_kept(books: Books) -> list[TokenRenewal]:
@@ -149,6 +160,18 @@ def test_t3c_what_is_kept_on_the_way_is_sealed(books, rotating, database_name):
     assert kept.replaces == token_hash(secret(books))
 
 
+def test_t3d_a_reading_process_that_is_sent_away_renews_to_the_end(books, rotating, monkeypatch):
+    monkeypatch.setattr(beside, "GRACE", 0.0)
+    rotating.fault("slow", path="oauth/token", seconds=1)
+    with scope.tenant(books.connection.tenant_id), transaction.atomic():
+        seal = sealer()
+    window = Window.newest(timezone.now().date())
+    reading = beside.Beside(books.connection, window, seal=seal, usage=Usage(), deadline=math.inf)
+    until_asked(rotating)
+    reading.close()
+    assert works(books)
+
+
 def test_t4_the_loser_of_two_reads_again_and_goes_on(books, rotating, monkeypatch):
     """The row lock was lost with its database connection, so both asked with the same token."""
     mine, real = secret(books), ProcountorAuth.refresh
@@ -182,12 +205,7 @@ def test_t4b_a_token_refused_for_good_is_dead_only_when_nobody_was_quicker(books
 def test_t7_a_lock_whose_holder_is_killed_is_free_at_once(books, rotating, database_name):
     rotating.fault("slow", path="oauth/token", seconds=30)
     holder = processes(books, database_name)
-    for _ in range(200):  # until the process holds the lock and waits for the answer
-        if asked(rotating):
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail("the process never asked")
+    until_asked(rotating)
     with pytest.raises(TryLater):
         _fresh_within(books, "200ms")
     _kill(holder)
