@@ -5,19 +5,25 @@ Shares add up to a figure whatever they are shares of: here the exact amounts ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reporting import parts
 from reporting.domain import rounding
+from reporting.domain.contracted import KNOWN_MONTHS
+from reporting.domain.periods import add_months_date
 from reporting.domain.rounding import E4
+from reporting.domain.segments import ADJUSTMENT
 from reporting.models import ReportPart, ReportSettings, Subscription, SubscriptionDecision
 from reporting.selectors.behind import contracted, growth, kind_of, segmented
 from reporting.selectors.behind.kinds import Question
-from reporting.selectors.frame import published, words_for
+from reporting.selectors.frame import PPM, published, words_for
 from tests.factories import Row, connection_make, customer_make, invoice_make, product_make
 from tests.reporting.conftest import refreshed
 
@@ -78,17 +84,18 @@ def told(kuura: Any) -> Any:
         customer_make(connection, name)
         for name in ("Aalto", "Berg", "Cedar", "Dune", "Elm", "Fagus", "Gran", "Hus")
     )
-    billed(steady, one, range(15), "99.99")
+    billed(steady, one, range(7), "99.99")
+    billed(steady, one, range(7, 15), "100.05")
     billed(pausing, one, [0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14], "50.01")
     billed(partly, one, [0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14], "50.01")
     billed(partly, other, range(15), "10.00")
     billed(freed, one, range(6), "33.33")
     billed(freed, one, range(6, 11), "0.00")
-    for start, end in (("2024-03-20", "2025-03-20"), ("2025-03-18", "2026-03-18")):
-        row = Row(net="1199.99", product=other, service=(start, end))
-        invoice_make(ending, "2025-01-10" if start < "2025" else start, [row])
+    year = Row(net="1199.99", product=other, service=("2025-03-20", "2026-03-20"))
+    invoice_make(ending, "2025-03-18", [year])
+    # Invoiced ahead, and as long before the old one's end as is allowed.
     renewed = Row(net="1299.99", product=other, service=("2026-03-17", "2027-03-17"))
-    invoice_make(ending, "2026-03-01", [renewed])
+    invoice_make(ending, "2026-02-20", [renewed])
     billed(leaving, one, range(15), "20.00")
     billed(both, one, [2, 3, 4], "40.00")
     billed(both, other, [3, 4, 5, 11], "15.00")
@@ -113,31 +120,46 @@ def asked(tenant: Any, figure: str, month: str, **query: str) -> Question:
     return Question(tenant=tenant, figure=figure, month=month, body=body, words=words, query=query)
 
 
-def rows_of(view: str, way: str) -> list[Any]:
-    if not view:
-        return published().body["months"]
-    return ReportPart.objects.get(name=view).body[way]
+def periods() -> Iterator[tuple[Any, dict[str, str]]]:
+    """Every row of months, quarters and years, with the address that asks for it."""
+    for row in published().body["months"]:
+        yield row, {}
+    for view in (parts.QUARTERS, parts.YEARS):
+        for way, rows in ReportPart.objects.get(name=view).body.items():
+            for row in rows:
+                yield row, {"view": view, "way": way}
 
 
-@pytest.mark.parametrize("way", ["reclassified", "summed"])
-@pytest.mark.parametrize("view", ["", parts.QUARTERS, parts.YEARS])
-def test_rows_behind_a_movement_are_what_it_is_made_of(
-    told: Any, apart: list[str], view: str, way: str
-) -> None:
+def test_rows_behind_a_movement_are_what_it_is_made_of(told: Any, apart: list[str]) -> None:
     wrong = {}
-    for row in rows_of(view, way):
-        query = {"view": view, "way": way} if view else {}
+    for row, query in periods():
         for figure in MOVED:
             kind_of(asked(told, figure, row["month"], **query))
             if apart:
-                wrong[row["month"], figure] = apart.copy()
+                wrong[row["month"], figure, *query.values()] = apart.copy()
                 apart.clear()
         for figure, field in COUNTS.items():
             many = len(kind_of(asked(told, figure, row["month"], **query)).parts)
             if many != row[field]:
-                wrong[row["month"], figure] = [f"{many} are not {row[field]}"]
+                wrong[row["month"], figure, *query.values()] = [f"{many} are not {row[field]}"]
     assert wrong == {}
-    assert any(row["paused_minor"] for row in rows_of(view, way)) or view == parts.YEARS
+    for field in ("paused_minor", "tolerated_minor", "fx_minor"):
+        assert any(row[field] for row, _query in periods()), field
+
+
+def test_rows_behind_a_rate_are_what_it_divides(told: Any) -> None:
+    wrong = {}
+    for row, query in periods():
+        for figure in ("gross_churn", "net_churn", "nrr", "grr"):
+            made = kind_of(asked(told, figure, row["month"], **query)).parts
+            share, start = row[f"{figure}_ppm"], row["start_minor"]
+            if share is None:
+                continue
+            above = sum(part.minor for part in made)
+            # Each movement is rounded by itself where the rate is published.
+            if abs(Fraction(above, start) - Fraction(share, PPM)) > Fraction(4, start):
+                wrong[row["month"], figure, *query.values()] = (above, start, share)
+    assert wrong == {}
 
 
 def test_rows_behind_what_is_contracted_are_what_it_is_made_of(told: Any, apart: list[str]) -> None:
@@ -153,14 +175,18 @@ def test_rows_behind_what_is_contracted_are_what_it_is_made_of(told: Any, apart:
     assert any(row["contracted_minor"] for row in months)
 
 
-@pytest.mark.parametrize("dimension", ["product", "currency"])
-def test_rows_behind_a_segment_are_what_it_is_made_of(
-    told: Any, apart: list[str], dimension: str
-) -> None:
+def test_rows_behind_a_segment_are_what_it_is_made_of(told: Any, apart: list[str]) -> None:
     wrong = {}
-    part = ReportPart.objects.get(name=f"{parts.SEGMENTS}.{dimension}").body
+    for dimension in ("product", "currency"):
+        part = ReportPart.objects.get(name=f"{parts.SEGMENTS}.{dimension}").body
+        wrong |= _wrong_in(told, apart, dimension, part)
+    assert wrong == {}
+
+
+def _wrong_in(told: Any, apart: list[str], dimension: str, part: Any) -> dict[Any, list[str]]:
+    wrong = {}
     for segment in part["segments"]:
-        if segment["key"] == "adjustment":
+        if segment["key"] == ADJUSTMENT:
             continue
         for month, row in zip(part["months"], segment["months"], strict=True):
             for figure in sorted(segmented.FIGURES):
@@ -170,4 +196,11 @@ def test_rows_behind_a_segment_are_what_it_is_made_of(
                 if apart:
                     wrong[segment["name"], month, figure] = apart.copy()
                     apart.clear()
-    assert wrong == {}
+    return wrong
+
+
+@given(st.dates(date(2020, 1, 1), date(2032, 12, 31)))
+def test_an_end_is_known_from_twelve_months_before_it(when: date) -> None:
+    until = contracted._known_until(when)
+    assert add_months_date(until, -KNOWN_MONTHS) <= when
+    assert add_months_date(until + timedelta(days=1), -KNOWN_MONTHS) > when
