@@ -186,8 +186,11 @@ def connection_document(request: TenantRequest, public_id: UUID, document: UUID)
     text, unreadable = "", ""
     try:
         text = quarantine.rejection_open(rejection=found, by=request.user)
-    except SecretUnreadable as error:
-        unreadable = _(error.advice)
+    except SecretUnreadable:
+        unreadable = _(
+            "Our copy of the document can no longer be read. Retry asks Procountor for it again;"
+            " where that does not help, write to support."
+        )
     reason = reason_of(found.reason)
     facts = [
         {"term": _("Kind"), "text": found.get_stream_display()},

@@ -98,9 +98,12 @@ def _bar(
 
 
 def _ticks(words: Words, scale: _Scale, end: datetime, *, open_: bool) -> list[dict[str, str]]:
+    first = words.time_in(scale.start, scale.start)
     last = _("now") if open_ else words.time_in(end, scale.start)
+    if last == first:
+        last = _("%(length)s later") % {"length": words.length(end - scale.start)}
     return [
-        {"x": "0%", "anchor": "start", "text": words.time_in(scale.start, scale.start)},
+        {"x": "0%", "anchor": "start", "text": first},
         {"x": "100%", "anchor": "end", "text": last},
     ]
 

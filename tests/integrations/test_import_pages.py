@@ -123,6 +123,14 @@ class TestOneRun:
         )
         assert not [one for one in svg.iter() if one.get("style")]
 
+    def test_a_run_within_one_minute_says_how_long_it_took_at_its_end(self, cast, eu):
+        with scope.tenant(cast.tenant.pk):
+            run = run_of(eu)
+            SyncRun.objects.update(finished_at=run.started_at + timedelta(seconds=1))
+        ticks = [one.text for one in self.picture(cast, eu, run).iter("text")][-2:]
+        assert re.fullmatch(r"\d\d:\d\d", ticks[0])
+        assert ticks[1] == "1 s later"
+
     def test_a_stream_that_an_earlier_import_read_has_no_bar(self, cast, eu):
         with scope.tenant(cast.tenant.pk):
             run = run_of(eu, mode="first")

@@ -137,6 +137,8 @@ class TestRejected:
             Rejection.objects.update(raw=b"broken")
         page = get(cast, "connection_document", eu.public_id, document.public_id)
         assert "Why it was rejected" in page
+        assert "Retry asks Procountor for it again" in page
+        assert "Reconnect" not in page
         assert "<pre></pre>" not in page
 
     def test_pages_cost_the_same_however_many_there_are(self, cast, eu):
