@@ -145,6 +145,19 @@ def test_grace_that_runs_out_names_the_last_invoice(kuura: Any) -> None:
     assert restated()["2026-02"]["customers"] == -1
 
 
+def test_a_paid_invoice_that_no_other_follows_is_not_called_unpaid(kuura: Any) -> None:
+    ReportSettings.objects.create(overdue_days=10)
+    last = invoice_make(
+        customer_make(connection_make()),
+        "2026-01-01",
+        [Row(net="100.00", service=("2026-01-28", "2026-02-28"))],
+    )
+    payment_make(last, "2026-01-05", "100.00")
+    refreshed(datetime(2026, 3, 2, 10, tzinfo=UTC))
+    refreshed(datetime(2026, 5, 2, 10, tzinfo=UTC))
+    assert causes("mrr", "2026-02") == [("grace_ended", last.number, -10000)]
+
+
 def test_what_is_unpaid_too_long_names_its_invoice_and_so_does_its_payment(books: Any) -> None:
     ReportSettings.objects.create(overdue_days=30)
     unpaid = year(customer_make(books[0], "Kuusi Oy"), Product.objects.get(), due="2025-12-10")
