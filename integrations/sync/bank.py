@@ -28,8 +28,9 @@ _EMPTY_SPANS = 4
 _BEGINNING = date(1990, 1, 1)
 
 
-# Statements of so many spans wait in memory for those of a first import to be written.
-_AHEAD = 12
+# Statements of a first import wait in memory to be written: of so many spans, or until their
+# documents have so many bytes. What was made of them takes several times as much.
+_AHEAD, _AHEAD_BYTES = 12, 16_000_000
 
 
 class Span(NamedTuple):
@@ -43,7 +44,17 @@ class Span(NamedTuple):
 def begin_bank(work: Work) -> None:
     """Read statements while invoices are written, which the worker waits for."""
     if not work.stream(Stream.BANK).complete:
-        work.bank_ahead = Ahead(_spans(work), most=_AHEAD, name="procountor-bank")
+        work.bank_ahead = Ahead(_fitting(_spans(work)), most=_AHEAD, name="procountor-bank")
+
+
+def _fitting(spans: Iterator[Span]) -> Iterator[Span]:
+    """The first spans, to the one that fills what may be read ahead."""
+    room = _AHEAD_BYTES
+    for span in spans:
+        yield span
+        room -= sum(len(document.raw) for page in span.pages for document in page.documents)
+        if room <= 0:
+            return
 
 
 def bank(work: Work) -> None:

@@ -164,6 +164,21 @@ def test_statements_that_could_not_be_read_ahead_are_read_in_their_turn(books, t
     assert wrong(books, truth) == []
 
 
+def test_no_more_statements_are_read_ahead_than_memory_is_for(books, truth, monkeypatch):
+    monkeypatch.setattr(bank, "_AHEAD_BYTES", 1)
+    written: list[int] = []
+    write = bank._write
+
+    def watched(work: Any, spans: Any) -> None:
+        written.append(sum(bool(span.pages) for span in spans))
+        write(work, spans)
+
+    monkeypatch.setattr(bank, "_write", watched)
+    imported(books)
+    assert wrong(books, truth) == []
+    assert max(written) == 1
+
+
 def test_a_process_that_nobody_reads_from_ends(books):
     reading = read_beside(books)
     reading.close()
