@@ -73,11 +73,13 @@ def ask(books: Books) -> None:
 
 
 def kill_first_imports(
-    reachable: Bookkeeper, truth: Any, *, times: int, commits: bool = False
+    reachable: Bookkeeper, truth: Any, *, times: int, commits: bool = False, helped: bool = False
 ) -> None:
+    """With `helped` a process beside the worker reads, which has not always got equally far."""
+    orphans: list[int] | None = [] if helped else None
     calm = newcomer(reachable.company, reachable.sandbox)
     ask(calm)
-    moments = slice_in_a_child(calm, die_at=None, commits=commits)
+    moments = slice_in_a_child(calm, die_at=None, commits=commits, orphans=orphans)
     assert moments is not None
     assert calm.run().state == "complete"
     wanted = rows(truth, calm), counts(truth, calm)
@@ -86,10 +88,11 @@ def kill_first_imports(
     for moment in dice.sample(range(1, moments + 1), min(times, moments)):
         killed = newcomer(reachable.company, reachable.sandbox)
         ask(killed)
-        died = slice_in_a_child(killed, die_at=moment, commits=commits) is None
+        end = slice_in_a_child(killed, die_at=moment, commits=commits, orphans=orphans)
         assert take_over(killed, truth) == "complete"
         assert (rows(truth, killed), counts(truth, killed)) == wanted, f"killed at {moment}"
-        assert died, f"there was no moment {moment}"
+        assert helped or end is None, f"there was no moment {moment}"
+    assert orphans is None or len(orphans) > times / 10
 
 
 def kill_updates(reachable: Bookkeeper, truth: Any, *, times: int) -> None:
@@ -123,6 +126,12 @@ def test_q7_a_first_import_killed_anywhere_ends_as_an_undisturbed_one(
     reachable: Bookkeeper, truth: Any, transactional_db: None
 ) -> None:
     kill_first_imports(reachable, truth, times=FEW)
+
+
+def test_q7e_a_first_import_killed_while_its_helper_reads_ends_so_too_and_the_helper_with_it(
+    reachable: Bookkeeper, truth: Any, transactional_db: None
+) -> None:
+    kill_first_imports(reachable, truth, times=FEW, helped=True)
 
 
 def test_s27c_sync_now_takes_up_an_import_whose_workers_died_too_often(
@@ -159,6 +168,14 @@ def test_q7b_a_first_import_killed_at_a_hundred_moments(
     reachable: Bookkeeper, truth: Any, transactional_db: None
 ) -> None:
     kill_first_imports(reachable, truth, times=MANY)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("commits", [False, True])
+def test_q7f_a_first_import_killed_at_many_moments_while_its_helper_reads(
+    reachable: Bookkeeper, truth: Any, transactional_db: None, commits: bool
+) -> None:
+    kill_first_imports(reachable, truth, times=MANY // 2, commits=commits, helped=True)
 
 
 def test_q7c_an_update_killed_anywhere_ends_as_an_undisturbed_one(
