@@ -48,8 +48,7 @@ class _Rows:
 
     def __init__(self, read: Reading, found: Economics) -> None:
         no_margin = found["gross_margin_bp"] is None
-        margin = _("Needs your gross margin: enter it under Settings, Figures.")
-        cost = _("Needs the acquisition cost of the month: enter it under Settings, Figures.")
+        margin, cost = _entered(read)
         fresh = _("No new customers in the month, so there is nothing to divide by.")
         won = cost + " " + _("It also needs new customers.")
         self.arpa = _row(
@@ -217,14 +216,33 @@ def _revenue(months: Months, rows: _Rows) -> dict[str, Any]:
 def _to_enter(read: Reading) -> dict[str, Any]:
     """What to enter, where the books cannot tell what a customer costs and is worth."""
     url = read.settings_url()
+    text = _(
+        "Your books do not say your gross margin or what winning customers cost. Enter both,"
+        " and LTV, CAC and payback have values."
+    )
+    if not url:
+        text = _(
+            "LTV, CAC and payback have values once the company has entered its gross margin and"
+            " what winning customers costs."
+        )
     return {
         "title": _("What a customer is worth and costs"),
-        "text": _(
-            "Your books do not say your gross margin or what winning customers cost. Enter both,"
-            " and LTV, CAC and payback have values."
-        ),
+        "text": text,
         "links": [{"label": _("Enter them"), "url": url}] if url else [],
     }
+
+
+def _entered(read: Reading) -> tuple[str, str]:
+    """Why there is no figure without a gross margin and a cost; where to go, for who may."""
+    if not read.settings_url():
+        return (
+            _("Needs the gross margin, which the company has not entered."),
+            _("Needs the acquisition cost of the month, which the company has not entered."),
+        )
+    return (
+        _("Needs your gross margin: enter it under Settings, Figures."),
+        _("Needs the acquisition cost of the month: enter it under Settings, Figures."),
+    )
 
 
 def _definitions() -> dict[str, Any]:

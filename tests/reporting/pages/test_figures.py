@@ -286,6 +286,18 @@ def test_a_figure_that_needs_something_entered_says_what(
     assert tiles["ltv"]["value"] == tiles["cac"]["value"] == "–"
     assert "gross margin" in tiles["ltv"]["reason"]
     assert "acquisition cost" in tiles["cac"]["reason"]
+    assert "under Settings" in tiles["ltv"]["reason"]
+
+
+def test_who_may_not_enter_it_is_not_sent_to_the_settings(
+    as_person: Any, cast: Cast, made: Any
+) -> None:
+    body = made["economics"]
+    body["gross_margin_bp"] = None
+    parts_make(economics=body)
+    page = text(as_person("ivan").get(cast.url("unit-economics/")))
+    assert "Needs the gross margin, which the company has not entered." in page
+    assert "under Settings" not in page
 
 
 def test_refunds_and_overdue_are_shares_of_what_was_invoiced(
