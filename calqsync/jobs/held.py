@@ -20,6 +20,8 @@ from calqsync.jobs.models import Job, JobState, Priority
 from calqsync.tenancy import scope
 
 log = structlog.get_logger(__name__)
+# The thread that renews a lease, by its name; it has a connection of its own.
+HEARTBEAT = "heartbeat"
 # What is enqueued on behalf of a person who waits is waited for as well.
 doing: ContextVar[int] = ContextVar("priority of the running job", default=Priority.SCHEDULED)
 
@@ -127,7 +129,7 @@ def lease() -> Any:
 def kept(job: ClaimedJob) -> Iterator[None]:
     """Renew the lease from a thread with its own connection while the with-block runs."""
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(job, stop), daemon=True, name="heartbeat")
+    thread = threading.Thread(target=_beat, args=(job, stop), daemon=True, name=HEARTBEAT)
     thread.start()
     before = doing.set(
         Priority.INTERACTIVE if job.priority == Priority.INTERACTIVE else Priority.SCHEDULED

@@ -17,12 +17,16 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
+from calqsync.jobs.held import HEARTBEAT
+
 log = structlog.get_logger(__name__)
 Made = TypeVar("Made")
 # Fewer parts are done sooner than a process is forked.
 FEW = 8
 # A number's place, as both processes take the next one from one pipe, which holds so much at once.
 _PLACE, _HELD = 4, 4096
+# Seconds without a result after which a helper counts as lost; a part takes less than one.
+PATIENCE = 60.0
 # What a worker answers to in its own ways, and a helper simply ends by.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -54,6 +58,8 @@ def made_abreast(
             place = None if ready else _taken(tickets)
             if place is not None:
                 made = make(numbers[place])
+            elif not results.poll(PATIENCE):
+                break
             else:
                 try:
                     place, made = results.recv()
@@ -82,8 +88,12 @@ def _forked() -> int | None:
 
 
 def _two(parts: int) -> bool:
-    """Whether a second process would be sooner, and safe: a thread may hold what a fork needs."""
-    if not FEW <= parts <= _HELD // _PLACE or threading.active_count() > 1:
+    """Whether a second process would be sooner, and safe: a thread may hold what a fork needs.
+
+    The heartbeat of the job is one that does not: nothing but its own connection.
+    """
+    others = {one.name for one in threading.enumerate() if one is not threading.current_thread()}
+    if not FEW <= parts <= _HELD // _PLACE or others - {HEARTBEAT}:
         return False
     return len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else False
 

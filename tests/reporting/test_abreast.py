@@ -14,6 +14,9 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from calqsync.jobs.held import ClaimedJob, kept
+from calqsync.jobs.models import Priority
+from reporting.services import abreast
 from reporting.services.abreast import FEW, made_abreast
 
 Made = TypeVar("Made")
@@ -22,8 +25,10 @@ NUMBERS = range(100, 100 + 3 * FEW)
 
 @pytest.fixture(autouse=True)
 def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no threads but those that a test starts."""
+    here, known = set(threading.enumerate()) - {threading.current_thread()}, threading.enumerate
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(threading, "enumerate", lambda: [one for one in known() if one not in here])
 
 
 def _together(make: Callable[[int], Made]) -> Callable[[int], Made]:
@@ -56,9 +61,46 @@ def test_few_parts_stay_in_one_process() -> None:
     assert {*made_abreast(lambda _number: os.getpid(), NUMBERS[: FEW - 1])} == {os.getpid()}
 
 
-def test_nothing_is_forked_beside_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "active_count", lambda: 2)
-    assert {*made_abreast(lambda _number: os.getpid(), NUMBERS)} == {os.getpid()}
+def test_nothing_is_forked_beside_another_thread() -> None:
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    try:
+        assert {*made_abreast(lambda _number: os.getpid(), NUMBERS)} == {os.getpid()}
+    finally:
+        over.set()
+        other.join()
+
+
+def test_both_processes_work_for_a_job_whose_lease_is_kept() -> None:
+    job = ClaimedJob(
+        id=1,
+        tenant_id=1,
+        kind="tests.any",
+        key="",
+        queue="report",
+        priority=Priority.SCHEDULED,
+        payload={},
+        epoch=1,
+        attempts=0,
+    )
+    with kept(job):
+        done = set(made_abreast(_together(lambda _number: os.getpid()), NUMBERS))
+    assert len(done) == 2
+
+
+def test_what_a_helper_that_stands_still_leaves_undone_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(abreast, "PATIENCE", 0.1)
+    first = os.getpid()
+
+    def made(number: int) -> int:
+        if os.getpid() != first:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return number
+
+    assert sorted(made_abreast(_together(made), NUMBERS)) == list(NUMBERS)
 
 
 def test_what_a_killed_helper_leaves_undone_is_done() -> None:
