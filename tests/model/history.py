@@ -50,8 +50,11 @@ class History:
         """A run ended well: what it must have seen is the oldest that may be shown."""
         to = window_to.astimezone(HELSINKI).strftime("%Y-%m-%dT%H:%M:%S")
         for number, states in self.states.items():
+            gone = states[-1].row is None
             for place, state in enumerate(states):
-                if state.since < window_to and _visible(state, mode, to):
+                # What was deleted since may have been gone before the run came to it.
+                unseen = gone and state.row is not None
+                if state.since < window_to and not unseen and _visible(state, mode, to):
                     self.floors[number] = max(place, self.floors.get(number, 0))
 
     def objections(self, shown: dict[str, Row], *, whole: bool) -> list[str]:

@@ -324,7 +324,8 @@ def world(
             yield World(machines, handle, truth)
 
 
-def _play(world: World, *, machines: int, steps: int) -> None:
+def _play(world: World, *, machines: int, steps: int, least: int) -> None:
+    """Machines of up to `steps` steps each, `least` in all: some are cut short by chance."""
     Imports.world, Imports.steps, Imports.failures = world, 0, []
     once = settings(
         max_examples=machines + 1,  # the first one only takes the simplest choice each time
@@ -342,13 +343,13 @@ def _play(world: World, *, machines: int, steps: int) -> None:
         if Imports.failures:
             raise Imports.failures[0] from None
         raise
-    assert Imports.steps > machines * steps
+    assert Imports.steps >= least
 
 
 def test_s0_after_any_edits_runs_and_faults_the_books_equal_the_ledger(world: World) -> None:
-    _play(world, machines=5, steps=40)
+    _play(world, machines=5, steps=40, least=200)
 
 
 @pytest.mark.nightly
 def test_s0b_after_two_thousand_steps_the_books_equal_the_ledger(world: World) -> None:
-    _play(world, machines=40, steps=50)
+    _play(world, machines=50, steps=50, least=2_000)

@@ -118,15 +118,19 @@ class Office:
         )
 
     def settled(self) -> bool:
-        """Whether nothing is being imported now; a run that waits for Procountor is not.
+        """Whether nothing is being imported now; a run that waits for Procountor is not, nor is
+        one that was given up for a while after its workers died.
 
         What was asked of a waiting run shows in its job alone until a worker takes it.
         """
-        called = self._one(
-            "SELECT count(*) FROM jobs_job WHERE kind = 'integrations.sync' AND key = %s::text"
-            " AND (state = 'leased' OR state = 'queued' AND run_after <= now())"
+        called, given_up = self._row(
+            "SELECT count(*) FILTER (WHERE state = 'leased' OR run_after <= now()),"
+            " count(*) FILTER (WHERE state = 'queued' AND run_after > now()"
+            " AND error_class = 'WorkerLost')"
+            " FROM jobs_job WHERE state IN ('queued', 'leased')"
+            " AND kind = 'integrations.sync' AND key = %s::text"
         )
-        return not called and self.state() not in ("queued", "running")
+        return not called and (bool(given_up) or self.state() not in ("queued", "running"))
 
     def holder(self) -> str:
         """Which process holds the job."""
