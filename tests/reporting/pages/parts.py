@@ -78,7 +78,7 @@ def segments(months: list[Any], dimension: str, count: int = 2) -> dict[str, Any
         "segments": [
             {
                 "key": key,
-                "name": key and f"Zq7 {key}",
+                "name": key and f"Zq7xv2k {key}",
                 "months": [_share(row, place, count) for row in months],
             }
             for place, key in enumerate(keys)

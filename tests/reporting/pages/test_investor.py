@@ -38,27 +38,27 @@ OPEN = {"financial", "growth", "cashflow", "retention", "segments", "economics",
 OPEN |= {"overdue", "api_figures", "settings_data"}
 OPEN |= {"restatements", "board", "settings_tokens", "token_create", "token_revoke"}
 # In every name and number of the books below.
-MARK = "zq7"
+MARK = "zq7xv2k"
 
 
 @pytest.fixture
 def marked(cast: Cast) -> Any:
     """Books in which every name, number and account carries the mark, with computed figures."""
     with scope.tenant(cast.tenant.pk):
-        eu = connection_make("Zq7 account", company_name="Zq7 Oy", business_id="ZQ7-1")
-        us = connection_make("Zq7 dollars", currency="USD")
-        product = product_make(eu, "Zq7 platform", code="ZQ7-P")
-        steady, left = customer_make(eu, "Zq7 Aalto"), customer_make(eu, "Zq7 Berg")
-        customer_make(us, "Zq7 Cedar")
+        eu = connection_make("Zq7xv2k account", company_name="Zq7xv2k Oy", business_id="ZQ7XV2K-1")
+        us = connection_make("Zq7xv2k dollars", currency="USD")
+        product = product_make(eu, "Zq7xv2k platform", code="ZQ7XV2K-P")
+        steady, left = customer_make(eu, "Zq7xv2k Aalto"), customer_make(eu, "Zq7xv2k Berg")
+        customer_make(us, "Zq7xv2k Cedar")
         months = ["2025-11", "2025-12", "2026-01", "2026-02", "2026-03"]
-        for invoice in monthly_make(steady, product, months, number="ZQ7-1001")[:3]:
+        for invoice in monthly_make(steady, product, months, number="ZQ7XV2K-1001")[:3]:
             payment_make(invoice, invoice.due_date.isoformat(), "100.00")
-        monthly_make(left, product, months[:3], net="50.00", number="ZQ7-1002")
-        credited = [Row(net="-70.00", name="Zq7 refund")]
-        invoice_make(left, "2026-02-05", credited, number="ZQ7-1003")
-        account = account_make(eu, "FI00ZQ70000000001", bank_name="Zq7 bank")
-        account_make(us, "US00ZQ70000000002", bank_name="Zq7 bank", currency="USD")
-        said = {"counterparty": "Zq7 landlord", "counterparty_iban": "FI00ZQ70000000003"}
+        monthly_make(left, product, months[:3], net="50.00", number="ZQ7XV2K-1002")
+        credited = [Row(net="-70.00", name="Zq7xv2k refund")]
+        invoice_make(left, "2026-02-05", credited, number="ZQ7XV2K-1003")
+        account = account_make(eu, "FI00ZQ7XV2K0000000001", bank_name="Zq7xv2k bank")
+        account_make(us, "US00ZQ7XV2K0000000002", bank_name="Zq7xv2k bank", currency="USD")
+        said = {"counterparty": "Zq7xv2k landlord", "counterparty_iban": "FI00ZQ7XV2K0000000003"}
         for month, last, balance in [("2026-01", "31", "9000.00"), ("2026-02", "28", "7500.00")]:
             day = f"{month}-10"
             statement_make(
