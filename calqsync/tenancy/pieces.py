@@ -7,14 +7,14 @@ of the page, with a place for each piece and for the tokens of an answer (docs/i
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
+import zstandard
 from django.conf import settings
 from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
@@ -72,7 +72,8 @@ class Pieces:
     def text(self, name: str, made: Callable[[], str]) -> str:
         """What to write for the piece of this name, which is made if need be."""
         if not self.kept:
-            self._texts[name] = made()
+            # Plain text, as it is when it was kept.
+            self._texts[name] = str.__str__(made())
         return f"{self._mark}piece:{name};" if self._mark else self._texts[name]
 
     def framed(self, request: HttpRequest, template: str, shown: Mapping[str, Any]) -> HttpResponse:
@@ -117,7 +118,7 @@ class Pieces:
             self._frame = self._opened(found.get(self._frame_key), self._frame_bound_to) or []
 
     def _sealed(self, value: Any, bound_to: str) -> bytes:
-        packed = zlib.compress(json.dumps(value).encode(), 1)
+        packed = zstandard.compress(msgspec.msgpack.encode(value), 1)
         return self._sealer_of().seal(packed, connection_id=0, field=bound_to)
 
     def _opened(self, sealed: bytes | None, bound_to: str) -> Any:
@@ -128,7 +129,7 @@ class Pieces:
             packed = self._sealer_of().open(sealed, connection_id=0, field=bound_to)
         except SecretUnreadable:
             return None
-        return json.loads(zlib.decompress(packed))
+        return msgspec.msgpack.decode(zstandard.decompress(packed))
 
     def _sealer_of(self) -> Sealer:
         if self._sealer is None:
