@@ -148,7 +148,8 @@ def _token(
     if held.kind == GrantKind.REFRESH_TOKEN:
         if renewals.answers(connection).exists():
             return None
-        pair = _renewed(connection, secret, seal=seal, api=api, now=now)
+        with renewing:
+            pair = _renewed(connection, secret, seal=seal, api=api, now=now)
         if pair is None:
             return None
         token = pair.access
@@ -178,18 +179,6 @@ def _renewed(
     now: Callable[[], datetime],
 ) -> TokenPair | None:
     """Trade the refresh token for new ones; None when somebody was quicker."""
-    with renewing:
-        return _traded(connection, secret, seal=seal, api=api, now=now)
-
-
-def _traded(
-    connection: Connection,
-    secret: str,
-    *,
-    seal: Sealer,
-    api: ProcountorAuth,
-    now: Callable[[], datetime],
-) -> TokenPair | None:
     earlier = renewals.unanswered(connection, of=secret)
     renewals.asked(connection, token=secret, now=now())
     try:
