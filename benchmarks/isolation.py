@@ -108,11 +108,8 @@ def _without_isolation(bare: Any) -> Iterator[None]:
 
     bound = connections["default"]
     connections["default"] = bare
-    nothing = mock.DEFAULT
     try:
-        with mock.patch.multiple(
-            scope, _tell_open_transactions=nothing, tell_new_transaction=nothing
-        ):
+        with mock.patch.object(scope, "current_settings", return_value=("", "", "")):
             yield
     finally:
         connections["default"] = bound
@@ -173,9 +170,9 @@ def _task(tenant: Any) -> Callable[[], float]:
 def _compared(name: str, asked: Callable[[], float], bare: Any) -> dict[str, float]:
     """Median with and without isolation; the difference is the median over the pairs.
 
-    `settings` is how often the database was told the scope: a round trip each.
+    `settings` is how often the database was told the scope, along with a statement.
     """
-    from calqsync.tenancy import scope
+    from calqsync.tenancy.backend.cursors import Connection
 
     with_it: list[float] = []
     without: list[float] = []
@@ -188,7 +185,15 @@ def _compared(name: str, asked: Callable[[], float], bare: Any) -> dict[str, flo
                     spent = asked()
             if turn >= WARM:  # caches are filled by then
                 (with_it if bound else without).append(spent * 1000)
-    with mock.patch.object(scope, "tell", wraps=scope.tell) as told:
+    told: list[str] = []
+    untold = Connection.untold
+
+    def noted(connection: Connection) -> tuple[str, tuple[str, str, str]]:
+        sql, wanted = untold(connection)
+        told.extend(["set_config"] * ("set_config" in sql))
+        return sql, wanted
+
+    with mock.patch.object(Connection, "untold", noted):
         asked()
     added = statistics.median(a - b for a, b in zip(with_it, without, strict=True))
     isolated, plain = statistics.median(with_it), statistics.median(without)
@@ -197,5 +202,5 @@ def _compared(name: str, asked: Callable[[], float], bare: Any) -> dict[str, flo
         f"{name}_without_ms": round(plain, 2),
         f"{name}_added_ms": round(added, 3),
         f"{name}_ratio": round(isolated / plain, 3),
-        f"{name}_settings": told.call_count,
+        f"{name}_settings": len(told),
     }

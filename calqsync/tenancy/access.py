@@ -32,6 +32,8 @@ class TenantRequest(HttpRequest):
     user: User
     tenant: Tenant
     membership: Membership
+    # The person's companies, by name; for support the one that it looks into.
+    tenants: list[Tenant]
     # By which a member of support staff looks in; None for members.
     support_grant: SupportGrant | None
     htmx: Any
@@ -142,12 +144,14 @@ def _landed(request: TenantRequest, response: HttpResponse) -> HttpResponse:
 def _entered(request: TenantRequest, slug: str) -> Iterator[None]:
     """Put the member's company in scope; a member of staff enters by a grant, as support."""
     request.support_grant = None
-    found = _membership(request.user, slug)
+    memberships = _memberships(request.user)
+    found = next((one for one in memberships if one.tenant.slug == slug), None)
     if found is None:
         with looking.looking_in(request, slug):
             yield
         return
     request.membership, request.tenant = found, found.tenant
+    request.tenants = [one.tenant for one in memberships]
     with scope.tenant(found.tenant_id):
         yield
 
@@ -156,25 +160,26 @@ _MEMBER = """
     SELECT t.*, m.id AS member_id, m.public_id AS member_public_id, m.role AS member_role,
         m.created_at AS member_since
     FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
-    WHERE m.user_id = %s AND t.slug = %s
+    WHERE m.user_id = %s ORDER BY t.name
 """
 
 
-def _membership(user: User, slug: str) -> Membership | None:
-    """The person's membership in the company of this slug, which comes with it.
+def _memberships(user: User) -> list[Membership]:
+    """The person's memberships with their companies, by name: a page names them all.
 
     For every page: without the ORM's way to the same query, which costs more than the query.
     """
-    found: Any = next(iter(Tenant.objects.raw(_MEMBER, [user.pk, slug])), None)
-    if found is None:
-        return None
+    return [_member(user, row) for row in Tenant.objects.raw(_MEMBER, [user.pk])]
+
+
+def _member(user: User, row: Any) -> Membership:
     member = Membership(
-        pk=found.member_id,
-        tenant=found,
+        pk=row.member_id,
+        tenant=row,
         user=user,
-        public_id=found.member_public_id,
-        role=found.member_role,
-        created_at=found.member_since,
+        public_id=row.member_public_id,
+        role=row.member_role,
+        created_at=row.member_since,
     )
-    member._state.adding, member._state.db = False, found._state.db
+    member._state.adding, member._state.db = False, row._state.db
     return member

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, resolve, reverse
 from django.utils.translation import gettext_lazy as _
 
-from calqsync.tenancy import scope
 from calqsync.tenancy.models import Membership, Role, Tenant
 
 
@@ -114,11 +113,11 @@ def around(request: HttpRequest) -> Around:
     """Read once a request, whoever asks first."""
     found: Around | None = getattr(request, "around", None)
     if found is None:
-        user, theme = request.user, request.COOKIES.get("theme", "")
+        theme = request.COOKIES.get("theme", "")
         found = Around(
-            tenants=_tenants(request, user),
+            tenants=request.tenants,  # type: ignore[attr-defined]
             notice=next((n for make in notices if (n := make(request))), None),
-            email=getattr(user, "email", ""),
+            email=request.user.email,  # type: ignore[union-attr]
             theme=theme if theme in {"dark", "light"} else "",
         )
         request.around = found  # type: ignore[attr-defined]
@@ -174,15 +173,6 @@ def page_name(name: str) -> str:
 def roles_of(membership: Membership) -> frozenset[str]:
     """The roles whose rights the member has."""
     return frozenset(role.value for role in Role if membership.may(role))
-
-
-def _tenants(request: HttpRequest, user: Any) -> list[Tenant]:
-    """The person's companies; for support the one that it looks into."""
-    if getattr(request, "support_grant", None):
-        return [request.tenant]  # type: ignore[attr-defined]
-    with scope.user(user.pk):
-        # As it stands: made anew by the ORM for every page, it costs four times as much.
-        return list(Tenant.objects.raw("SELECT id, name, slug FROM tenancy_tenant ORDER BY name"))
 
 
 @cache

@@ -1,8 +1,8 @@
 """Which tenant (and which person) the running code acts for.
 
-The scope lives in a context variable and is copied to the database as transaction-local
-settings, where row-level security reads it. Nothing falls back to a "last used" tenant: code
-that reads tenant rows with no tenant in scope fails.
+The scope lives in a context variable, and is copied to the database as transaction-local settings
+(`calqsync/tenancy/backend`), where row-level security reads it. Nothing falls back to a "last
+used" tenant: code that reads tenant rows with no tenant in scope fails.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connections
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 
 class NoTenant(RuntimeError):
@@ -47,13 +46,9 @@ class Scope:
 
 # The connection of the support role.
 SUPPORT = "support"
-_NOBODY = Scope()
-_scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=_NOBODY)
+NOBODY = Scope()
+_scope: ContextVar[Scope] = ContextVar("calqsync_scope", default=NOBODY)
 _one_state: ContextVar[bool] = ContextVar("calqsync_one_state", default=False)
-_SQL = (
-    "SELECT set_config('app.tenant', %s, true), set_config('app.user', %s, true),"
-    " set_config('app.token', %s, true)"
-)
 
 
 def current() -> int | None:
@@ -67,6 +62,11 @@ def required() -> int:
     if tenant_id is None:
         raise NoTenant("no tenant is in scope")
     return tenant_id
+
+
+def current_settings(alias: str) -> tuple[str, str, str]:
+    """What transactions of this connection are told: tenant, person and token, "" for none."""
+    return _scope.get().settings(alias)
 
 
 def tenant(tenant_id: int) -> Any:
@@ -102,7 +102,7 @@ def is_looking_in() -> bool:
 
 def nothing() -> Any:
     """Act for nobody: what a worker does between two jobs."""
-    return _pushed(_NOBODY)
+    return _pushed(NOBODY)
 
 
 @contextmanager
@@ -118,44 +118,15 @@ def one_state() -> Iterator[None]:
         _one_state.reset(before)
 
 
+def is_one_state() -> bool:
+    """Whether a transaction that begins now shall see the rows of one moment."""
+    return _one_state.get()
+
+
 @contextmanager
 def _pushed(scope: Scope) -> Iterator[None]:
-    if scope == _scope.get():  # every open transaction has been told
-        yield
-        return
     before = _scope.set(scope)
     try:
-        _tell_open_transactions()
         yield
     finally:
         _scope.reset(before)
-        _tell_open_transactions()
-
-
-def _tell_open_transactions() -> None:
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block and connection.connection is not None:
-            tell(connection)
-
-
-def tell(connection: Any) -> None:
-    """Copy the scope into the connection's running transaction."""
-    _tell(connection, _SQL)
-
-
-def _tell(connection: Any, sql: str) -> None:
-    raw = connection.connection
-    # A failed transaction accepts no statement; rolling it back restores the old setting.
-    if raw.closed or raw.info.transaction_status == TRANSACTION_STATUS_INERROR:
-        return
-    with raw.cursor() as cursor:
-        cursor.execute(sql, _scope.get().settings(connection.alias))
-
-
-def tell_new_transaction(connection: Any) -> None:
-    """As `tell`, for a transaction that just began and so has no settings yet."""
-    # The level comes before any query, which telling is; both are one way to the database.
-    if _one_state.get():
-        _tell(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;" + _SQL)
-    elif _scope.get() != _NOBODY:
-        tell(connection)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connection
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from calqsync.tenancy.models import Tenant, User
 
-# What is done of the first steps, in one query.
+# Whether the list is put away, and which of the steps are done: (connected, imported, reviewed,
+# shared), in one query.
 _DONE = """
-    SELECT t.id, s.checklist_done_at IS NOT NULL AS put_away,
+    SELECT s.checklist_done_at IS NOT NULL,
         EXISTS (
             SELECT FROM integrations_connection c
-            WHERE c.tenant_id = t.id AND c.disconnected_at IS NULL
-        ) AS connected,
-        EXISTS (SELECT FROM reporting_report r WHERE r.tenant_id = t.id) AS imported,
+            WHERE c.tenant_id = %(tenant)s AND c.disconnected_at IS NULL
+        ),
+        EXISTS (SELECT FROM reporting_report r WHERE r.tenant_id = %(tenant)s),
         s.subscriptions_reviewed_at IS NOT NULL OR EXISTS (
-            SELECT FROM reporting_subscriptiondecision d WHERE d.tenant_id = t.id
-        ) AS reviewed,
+            SELECT FROM reporting_subscriptiondecision d WHERE d.tenant_id = %(tenant)s
+        ),
         EXISTS (
-            SELECT FROM tenancy_membership m WHERE m.tenant_id = t.id AND m.user_id <> %(reader)s
-        ) OR EXISTS (SELECT FROM tenancy_invitation i WHERE i.tenant_id = t.id) AS shared
-    FROM tenancy_tenant t LEFT JOIN reporting_reportsettings s ON s.tenant_id = t.id
-    WHERE t.id = %(tenant)s
+            SELECT FROM tenancy_membership m
+            WHERE m.tenant_id = %(tenant)s AND m.user_id <> %(reader)s
+        ) OR EXISTS (SELECT FROM tenancy_invitation i WHERE i.tenant_id = %(tenant)s)
+    FROM (SELECT) one LEFT JOIN reporting_reportsettings s ON s.tenant_id = %(tenant)s
 """
 
 
@@ -33,31 +35,33 @@ def checklist(*, tenant: Tenant, by: User) -> dict[str, Any] | None:
 
     `by` is the member who reads: a company of one person has invited nobody.
     """
-    found: Any = Tenant.objects.raw(_DONE, {"tenant": tenant.pk, "reader": by.pk})[0]
-    if found.put_away:
+    with connection.cursor() as cursor:
+        cursor.execute(_DONE, {"tenant": tenant.pk, "reader": by.pk})
+        put_away, connected, imported, reviewed, shared = cursor.fetchone()
+    if put_away:
         return None
     steps = [
         (
             _("Connect Procountor"),
-            found.connected,
+            connected,
             reverse("integrations", args=[tenant.slug]),
             _("Log in at Procountor, choose the company, give the connection a name."),
         ),
         (
             _("Look at the import"),
-            found.imported,
+            imported,
             reverse("integrations", args=[tenant.slug]),
             _("Counts should match what you see in Procountor."),
         ),
         (
             _("Review subscriptions"),
-            found.reviewed,
+            reviewed,
             reverse("subscriptions_review", args=[tenant.slug]),
             _("Confirm what recurs, reject what does not."),
         ),
         (
             _("Invite a colleague"),
-            found.shared,
+            shared,
             reverse("settings_team", args=[tenant.slug]),
             _("Your accountant or co-founder sees the same figures."),
         ),

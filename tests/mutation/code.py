@@ -10,6 +10,7 @@ ROLES = "tests/tenancy/test_isolation_roles.py"
 LAYERS = "tests/tenancy/test_isolation_layers.py"
 SQL = "tests/tenancy/test_isolation.py"
 CONNECTIONS = "tests/tenancy/test_isolation_connections.py"
+STATEMENTS = "tests/tenancy/test_isolation_statements.py"
 TASKS = "tests/tenancy/test_isolation_tasks.py"
 PROCESSES = "tests/tenancy/test_isolation_processes.py"
 _DOOR = re.compile(
@@ -52,7 +53,7 @@ FIXED = [
     ),
     Edit(
         "membership check", "the door asks for the member", "calqsync/tenancy/access.py",
-        "WHERE m.user_id = %s AND", "WHERE (m.user_id = %s OR TRUE) AND",
+        "WHERE m.user_id = %s ORDER", "WHERE (m.user_id = %s OR TRUE) ORDER",
         (LAYERS, "-k", "door"),
     ),
     Edit(
@@ -68,18 +69,28 @@ FIXED = [
         "        _scope.reset(before)\n", "        pass\n", (SQL, TASKS),
     ),
     Edit(
-        "scope", "the database hears of a scope that ends", "calqsync/tenancy/scope.py",
-        "        _scope.reset(before)\n        _tell_open_transactions()\n",
-        "        _scope.reset(before)\n", (CONNECTIONS,),
+        "scope", "a running transaction hears of a new scope",
+        "calqsync/tenancy/backend/cursors.py",
+        "if wanted == self.told:", "if self.told not in (_NOBODY, None):", (CONNECTIONS,),
     ),
     Edit(
-        "scope", "the tenant is local to a transaction", "calqsync/tenancy/scope.py",
-        "set_config('app.tenant', %s, true)", "set_config('app.tenant', %s, false)",
+        "scope", "what a savepoint undoes is told anew", "calqsync/tenancy/backend/cursors.py",
+        "            connection.told = None\n", "            pass\n", (STATEMENTS,),
+    ),
+    Edit(
+        "scope", "a server's cursor is told before it reads", "calqsync/tenancy/backend/cursors.py",
+        "    def fetchall(self) -> Any:\n        self.connection.tell()\n",
+        "    def fetchall(self) -> Any:\n", (STATEMENTS,),
+    ),
+    Edit(
+        "scope", "the tenant is local to a transaction", "calqsync/tenancy/backend/cursors.py",
+        "set_config('app.tenant', {}, true)", "set_config('app.tenant', {}, false)",
         (CONNECTIONS,),
     ),
     Edit(
-        "scope", "each transaction is told its tenant", "calqsync/tenancy/backend/base.py",
-        "scope.tell_new_transaction(self)", "pass", (CONNECTIONS,),
+        "scope", "each transaction is told its tenant", "calqsync/tenancy/backend/cursors.py",
+        "return level + _SETTINGS.format(*map(_quoted, wanted)), wanted",
+        "return level, wanted", (CONNECTIONS,),
     ),
     Edit(
         "task's scope", "a task opens its tenant", "calqsync/jobs/runner.py",

@@ -144,7 +144,7 @@ def test_support_reads_the_directory_but_no_books_without_a_grant(committed_cast
             Customer.unscoped.using("support").update(name="changed")
 
 
-def test_only_the_scope_tells_the_database_a_tenant():
+def test_only_cursors_tell_the_database_a_tenant():
     """A setting made elsewhere could outlive its transaction."""
     root = Path(__file__).parents[2]
     said = re.compile(r"set_config\(\s*'app\.|\bSET\s+(?:LOCAL|SESSION)?\s*app\.", re.IGNORECASE)
@@ -155,4 +155,4 @@ def test_only_the_scope_tells_the_database_a_tenant():
     ]
     assert len(files) > 100
     found = {str(file.relative_to(root)) for file in files if said.search(file.read_text())}
-    assert found == {"calqsync/tenancy/scope.py"}
+    assert found == {"calqsync/tenancy/backend/cursors.py"}

@@ -1,13 +1,44 @@
-"""Django's PostgreSQL backend, told the tenant as the first statement of every transaction."""
+"""Django's PostgreSQL backend, whose transactions are told the scope (`cursors`)."""
+
+import select
+import time
+from typing import Any
 
 from django.db.backends.postgresql import base
 
 from calqsync.tenancy import scope
+from calqsync.tenancy.backend.cursors import Connection
+
+# For so many seconds no network between the two forgets a connection that was in use.
+ANSWERED = 10.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self) -> dict[str, Any]:
+        params = {"connection_factory": Connection, **super().get_connection_params()}
+        # A connection makes its own cursors.
+        del params["cursor_factory"]
+        return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        made = super().get_new_connection(conn_params)
+        made.alias = self.alias
+        return made
+
+    def is_usable(self) -> bool:
+        """Whether the server is still there; not asked where it answered a moment ago.
+
+        A server that has ended since then closed the connection, which can be read by now.
+        """
+        lately = time.monotonic() - ANSWERED
+        if self.connection and not self.connection.closed and self.connection.answered > lately:
+            poll = select.poll()
+            poll.register(self.connection.fileno(), select.POLLIN)
+            if not poll.poll(0):
+                return True
+        return bool(super().is_usable())
+
     def _set_autocommit(self, autocommit: bool) -> None:
         super()._set_autocommit(autocommit)  # type: ignore[misc]
         if not autocommit:
-            with self.wrap_database_errors:
-                scope.tell_new_transaction(self)
+            self.connection.one_state = scope.is_one_state()

@@ -39,7 +39,7 @@ def looking_in(request: Any, slug: str) -> Iterator[None]:
         grant = grants.live_grant(staff=user, slug=slug)
     if grant is None:
         raise Http404
-    request.support_grant, request.tenant = grant, grant.tenant
+    request.support_grant, request.tenant, request.tenants = grant, grant.tenant, [grant.tenant]
     request.membership = Membership(user_id=user.pk, tenant_id=grant.tenant_id, role=Role.VIEWER)
     with (
         scope.looking_in(grant.tenant_id),

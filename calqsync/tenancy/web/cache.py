@@ -11,7 +11,7 @@ import structlog
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,17 @@ class PlainSerializer:
         return json.loads(data[1:]) if data[:1] == b"j" else int(data)
 
 
+class OneClient(RedisCacheClient):
+    """Django's client of one server, which is made once instead of once a question."""
+
+    _one: Any = None
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> Any:
+        if self._one is None:
+            self._one = super().get_client(key, write=write)
+        return self._one
+
+
 class SteadyRedisCache(RedisCache):
     """Redis; while it is away, a memory of this process alone.
 
@@ -52,6 +63,7 @@ class SteadyRedisCache(RedisCache):
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         options = {"serializer": PlainSerializer, **params.get("OPTIONS", {})}
         super().__init__(server, {**params, "OPTIONS": options})
+        self._class = OneClient
         own = {key: value for key, value in params.items() if key != "OPTIONS"}
         self._own = self.stand_in(f"stand-in for {server}", own)
         self._away_until = 0.0
