@@ -11,7 +11,7 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse
@@ -21,6 +21,7 @@ from django.views.decorators.http import require_safe
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.accounts import sign_in
+from calqsync.tenancy.context import Company
 from calqsync.tenancy.models import Membership, Role, SupportGrant, Tenant, User
 from calqsync.tenancy.support import looking
 from calqsync.tenancy.web import limits
@@ -33,7 +34,7 @@ class TenantRequest(HttpRequest):
     tenant: Tenant
     membership: Membership
     # The person's companies, by name; for support the one that it looks into.
-    tenants: list[Tenant]
+    tenants: list[Company]
     # By which a member of support staff looks in; None for members.
     support_grant: SupportGrant | None
     htmx: Any
@@ -144,42 +145,49 @@ def _landed(request: TenantRequest, response: HttpResponse) -> HttpResponse:
 def _entered(request: TenantRequest, slug: str) -> Iterator[None]:
     """Put the member's company in scope; a member of staff enters by a grant, as support."""
     request.support_grant = None
-    memberships = _memberships(request.user)
-    found = next((one for one in memberships if one.tenant.slug == slug), None)
+    found, tenants = _memberships(request.user, slug)
     if found is None:
         with looking.looking_in(request, slug):
             yield
         return
-    request.membership, request.tenant = found, found.tenant
-    request.tenants = [one.tenant for one in memberships]
+    request.membership, request.tenant, request.tenants = found, found.tenant, tenants
     with scope.tenant(found.tenant_id):
         yield
 
 
-_MEMBER = """
-    SELECT t.*, m.id AS member_id, m.public_id AS member_public_id, m.role AS member_role,
-        m.created_at AS member_since
-    FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
-    WHERE m.user_id = %s ORDER BY t.name
+# Of the company that is asked for, all there is to know; of the others what leads to them.
+_MEMBERSHIPS = """
+    SELECT t.name, t.slug, m.id, m.public_id, m.role, m.created_at, asked.*
+    FROM tenancy_membership m
+    JOIN tenancy_tenant t ON t.id = m.tenant_id
+    LEFT JOIN LATERAL (SELECT t.* WHERE t.slug = %(slug)s) asked ON true
+    WHERE m.user_id = %(user)s ORDER BY t.name
 """
 
 
-def _memberships(user: User) -> list[Membership]:
-    """The person's memberships with their companies, by name: a page names them all.
+def _memberships(user: User, slug: str) -> tuple[Membership | None, list[Company]]:
+    """(the person's membership in the company of this slug, all the person's companies by name).
 
-    For every page: without the ORM's way to the same query, which costs more than the query.
+    For every page: without the ORM's way to the same rows, which costs more than the query.
     """
-    return [_member(user, row) for row in Tenant.objects.raw(_MEMBER, [user.pk])]
-
-
-def _member(user: User, row: Any) -> Membership:
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBERSHIPS, {"user": user.pk, "slug": slug})
+        rows = cursor.fetchall()
+        names = [column.name for column in cursor.description[6:]]
+    companies = [Company(*row[:2]) for row in rows]
+    row = next((row for row in rows if row[1] == slug), None)
+    if row is None:
+        return None, companies
+    member_id, public_id, role, created_at = row[2:6]
+    held = dict(zip(names, row[6:], strict=True))
+    fields = {field.attname: held[field.column] for field in Tenant._meta.concrete_fields}
     member = Membership(
-        pk=row.member_id,
-        tenant=row,
+        pk=member_id,
+        tenant=Tenant.from_db(connection.alias, list(fields), list(fields.values())),
         user=user,
-        public_id=row.member_public_id,
-        role=row.member_role,
-        created_at=row.member_since,
+        public_id=public_id,
+        role=role,
+        created_at=created_at,
     )
-    member._state.adding, member._state.db = False, row._state.db
-    return member
+    member._state.adding, member._state.db = False, connection.alias
+    return member, companies

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, resolve, reverse
@@ -41,10 +41,17 @@ class Notice:
         return self.text
 
 
+class Company(NamedTuple):
+    """A company that the reader can go to."""
+
+    name: str
+    slug: str
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     tenant: Tenant | None
-    tenants: list[Tenant]
+    tenants: list[Company]
     nav: list[NavGroup]
     notice: Notice | None
     user: Any
@@ -96,7 +103,7 @@ notices: list[Callable[[HttpRequest], Notice | None]] = []
 class Around:
     """What the frame of a company's page shows beside company, address, role and language."""
 
-    tenants: list[Tenant]
+    tenants: list[Company]
     notice: Notice | None
     email: str
     # "dark" or "light" where the browser does not follow the system.
@@ -105,8 +112,7 @@ class Around:
     @property
     def facts(self) -> tuple[object, ...]:
         """Equal for equal frames."""
-        names = [(tenant.name, tenant.slug) for tenant in self.tenants]
-        return (names, self.notice, self.email, self.theme)
+        return (self.tenants, self.notice, self.email, self.theme)
 
 
 def around(request: HttpRequest) -> Around:

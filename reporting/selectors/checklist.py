@@ -33,7 +33,8 @@ _DONE = """
 def checklist(*, tenant: Tenant, by: User) -> dict[str, Any] | None:
     """The four first steps with what is done; None once all are, or once put away.
 
-    `by` is the member who reads: a company of one person has invited nobody.
+    `by` is the member who reads: a company of one person has invited nobody. The tenant must be in
+    scope, and not be looked into by support, to which nothing would seem done.
     """
     with connection.cursor() as cursor:
         cursor.execute(_DONE, {"tenant": tenant.pk, "reader": by.pk})

@@ -53,7 +53,7 @@ FIXED = [
     ),
     Edit(
         "membership check", "the door asks for the member", "calqsync/tenancy/access.py",
-        "WHERE m.user_id = %s ORDER", "WHERE (m.user_id = %s OR TRUE) ORDER",
+        "WHERE m.user_id = %(user)s ORDER", "WHERE (m.user_id = %(user)s OR TRUE) ORDER",
         (LAYERS, "-k", "door"),
     ),
     Edit(
@@ -75,21 +75,27 @@ FIXED = [
     ),
     Edit(
         "scope", "what a savepoint undoes is told anew", "calqsync/tenancy/backend/cursors.py",
-        "            connection.told = None\n", "            pass\n", (STATEMENTS,),
+        'None if self.statusmessage == "ROLLBACK" else wanted', "wanted or connection.told",
+        (STATEMENTS,),
+    ),
+    Edit(
+        "scope", "what ended before its answer was read is told anew",
+        "calqsync/tenancy/backend/cursors.py",
+        "        connection.told = None\n", "        pass\n", (STATEMENTS,),
     ),
     Edit(
         "scope", "a server's cursor is told before it reads", "calqsync/tenancy/backend/cursors.py",
-        "    def fetchall(self) -> Any:\n        self.connection.tell()\n",
+        "    def fetchall(self) -> Any:\n        self._tell()\n",
         "    def fetchall(self) -> Any:\n", (STATEMENTS,),
     ),
     Edit(
         "scope", "the tenant is local to a transaction", "calqsync/tenancy/backend/cursors.py",
-        "set_config('app.tenant', {}, true)", "set_config('app.tenant', {}, false)",
+        "set_config('app.tenant', %b, true)", "set_config('app.tenant', %b, false)",
         (CONNECTIONS,),
     ),
     Edit(
         "scope", "each transaction is told its tenant", "calqsync/tenancy/backend/cursors.py",
-        "return level + _SETTINGS.format(*map(_quoted, wanted)), wanted",
+        "return level + _SETTINGS % tuple(map(self._quoted, wanted)), wanted",
         "return level, wanted", (CONNECTIONS,),
     ),
     Edit(

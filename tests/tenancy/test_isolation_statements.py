@@ -1,12 +1,15 @@
 """Whatever is sent to the database, and however, runs in the scope of the code that sends it."""
 
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from psycopg2 import extensions, sql
+from psycopg2 import ProgrammingError, extensions, sql
+from psycopg2.extras import DictCursor
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.backend import base
@@ -109,7 +112,9 @@ def test_copying_a_table_is_told_the_scope(both):
         with scope.tenant(both.b):
             one.copy_to(io.StringIO(), "told")
             # Past the cursors that tell: what the transaction was told by then.
-            with cursor(cursor_factory=extensions.cursor) as bare:
+            with extensions.connection.cursor(
+                connection.connection, cursor_factory=extensions.cursor
+            ) as bare:
                 bare.execute("SELECT current_setting('app.tenant')")
                 assert bare.fetchone() == (str(both.b),)
 
@@ -121,8 +126,42 @@ def test_no_way_of_the_driver_to_send_a_statement_is_left_as_it_was():
         if callable(value) and (not name.startswith("_") or name == "__next__")
     }
     assert len(methods) > 10
-    assert methods - SILENT - FETCHING <= set(vars(Cursor))
-    assert methods & FETCHING | {"execute"} <= set(vars(NamedCursor))
+    assert methods - SILENT - FETCHING <= ours(Cursor)
+    # Which the driver refuses to a cursor of the server.
+    refused = {"callproc", "executemany"}
+    assert methods - SILENT - refused <= ours(NamedCursor)
+
+
+def ours(kind):
+    """The methods that a kind of cursor does not leave to the driver."""
+    between = kind.__mro__[: kind.__mro__.index(extensions.cursor)]
+    return {name for one in between for name in vars(one)}
+
+
+def test_what_the_driver_refuses_to_a_cursor_of_the_server_is_still_refused(both):
+    with scope.tenant(both.a), transaction.atomic(), cursor(name="rows") as one:
+        with pytest.raises(ProgrammingError):
+            one.callproc("now")
+        with pytest.raises(ProgrammingError):
+            one.executemany("SELECT %s", [(1,)])
+
+
+@pytest.mark.parametrize(
+    "options", [{"cursor_factory": DictCursor}, {"name": "rows", "withhold": True}]
+)
+def test_a_cursor_that_would_not_be_told_is_refused(both, options):
+    with scope.tenant(both.a), transaction.atomic(), pytest.raises(TypeError):
+        cursor(**options)
+
+
+def test_no_module_but_the_backend_makes_cursors_of_the_driver():
+    root = Path(__file__).parents[2]
+    rooms = ("calqsync", "billing", "integrations", "reporting")
+    files = [file for room in rooms for file in (root / room).rglob("*.py")]
+    assert len(files) > 100
+    made = re.compile(r"\bextensions\.cursor|cursor_factory|import cursor\b")
+    found = {str(file.relative_to(root)) for file in files if made.search(file.read_text())}
+    assert found == {f"calqsync/tenancy/backend/{name}.py" for name in ("base", "cursors")}
 
 
 def test_a_cursor_of_the_server_reads_in_the_scope_of_who_fetches(both):
@@ -142,6 +181,76 @@ def test_what_a_savepoint_undoes_is_told_anew(both):
             transaction.savepoint_rollback(savepoint)
             assert seen() == ["B"]
         assert seen() == ["A"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["rollback to s", " ROLLBACK TO s", "/* back */ ROLLBACK TO s", "SELECT 1; ROLLBACK TO s"],
+)
+def test_a_rollback_is_noticed_however_it_is_written(both, said):
+    with scope.tenant(both.a), transaction.atomic(), cursor() as one:
+        one.execute("SAVEPOINT s")
+        with scope.tenant(both.b):
+            assert seen() == ["B"]
+            one.execute(said)
+            assert seen() == ["B"]
+
+
+class Interrupted(Exception):
+    """What a signal raises while an answer is read."""
+
+
+def test_what_ended_before_its_answer_was_read_is_told_anew(both, monkeypatch):
+    with scope.tenant(both.a), transaction.atomic():
+        assert seen() == ["A"]
+        with scope.tenant(both.b), cursor() as one:
+            asking = OneThatIsInterrupted(one.connection)
+            with pytest.raises(Interrupted):
+                asking.execute(NAMES)
+        assert seen() == ["A"]
+
+
+class OneThatIsInterrupted(Cursor):
+    @property
+    def statusmessage(self):
+        """What is looked at once the server has answered."""
+        raise Interrupted
+
+
+def test_what_a_value_asks_while_it_is_adapted_stays_in_its_own_scope(both):
+    class Asks:
+        def __conform__(self, _protocol):
+            with scope.tenant(both.b):
+                return extensions.QuotedString(seen()[0])
+
+    with scope.tenant(both.a), transaction.atomic(), cursor() as one:
+        assert seen() == ["A"]
+        one.execute("SELECT name, %s FROM integrations_connection", [Asks()])
+        assert one.fetchall() == [("A", "B")]
+        one.executemany("UPDATE integrations_connection SET company_name = %s", [[Asks()]])
+        assert seen("SELECT company_name FROM integrations_connection") == ["B"]
+    with scope.tenant(both.b), transaction.atomic():
+        assert seen("SELECT company_name FROM integrations_connection") == ["B"]
+
+
+def test_what_a_row_asks_before_it_is_written_stays_in_its_own_scope(both):
+    def rows():
+        with scope.tenant(both.b):
+            asked = seen()[0]
+        yield [f"from {asked}"]
+
+    with scope.tenant(both.a), transaction.atomic(), cursor() as one:
+        one.executemany("UPDATE integrations_connection SET company_name = %s", rows())
+        assert seen("SELECT company_name FROM integrations_connection") == ["from B"]
+    with scope.tenant(both.b), transaction.atomic():
+        assert seen("SELECT company_name FROM integrations_connection") == ["B"]
+
+
+def test_an_empty_statement_is_refused_in_every_scope(both):
+    with scope.tenant(both.a), transaction.atomic(), cursor() as one:
+        with pytest.raises(ProgrammingError):
+            one.execute("  ")
+        transaction.set_rollback(True)
 
 
 def test_what_a_failed_statement_undoes_is_told_anew(both):
@@ -193,6 +302,13 @@ class TestAServerThatIsGone:
         connection.close_if_unusable_or_obsolete()
         with scope.tenant(both.b), transaction.atomic():
             assert [row.name for row in Connection.objects.all()] == ["B"]
+
+    def test_is_asked_where_a_transaction_of_somebody_s_own_has_failed(self, both):
+        with connection.cursor() as one:
+            one.execute("BEGIN")
+            with pytest.raises(Exception, match="division by zero"):
+                one.execute("SELECT 1 / 0")
+        assert not connection.is_usable()
 
     def test_is_asked_where_it_has_not_answered_for_a_while(self, both, monkeypatch):
         with scope.tenant(both.a), transaction.atomic():

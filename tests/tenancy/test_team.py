@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from calqsync.tenancy import scope, services
+from calqsync.tenancy.context import Company
 from calqsync.tenancy.models import Invitation, Membership, Role, Tenant
 
 
@@ -186,5 +187,6 @@ def test_a_page_knows_the_reader_s_membership_as_it_is_stored(client, cast):
     request = client.get(cast.url("growth/")).wsgi_request
     with scope.tenant(cast.tenant.pk):
         stored = Membership.objects.select_related("tenant").get(user=cast.vera)
+    assert request.tenants == [Company(cast.tenant.name, cast.tenant.slug)]
     assert columns(request.membership) == columns(stored)
     assert columns(request.tenant) == columns(stored.tenant)

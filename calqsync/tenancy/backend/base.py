@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from django.db.backends.postgresql import base
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from calqsync.tenancy import scope
 from calqsync.tenancy.backend.cursors import Connection
@@ -30,11 +31,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         A server that has ended since then closed the connection, which can be read by now.
         """
-        lately = time.monotonic() - ANSWERED
-        if self.connection and not self.connection.closed and self.connection.answered > lately:
+        raw, lately = self.connection, time.monotonic() - ANSWERED
+        if raw is not None and not raw.closed and raw.answered > lately:
             poll = select.poll()
-            poll.register(self.connection.fileno(), select.POLLIN)
-            if not poll.poll(0):
+            poll.register(raw.fileno(), select.POLLIN)
+            # One in a transaction of somebody's own is asked: it may have failed.
+            if raw.info.transaction_status == TRANSACTION_STATUS_IDLE and not poll.poll(0):
                 return True
         return bool(super().is_usable())
 

@@ -3,23 +3,25 @@
 Row-level security reads settings that are local to a transaction. Sent along with the next
 statement they cost no round trip of their own, and there is no statement that could run before
 the transaction has heard of a change of scope. A transaction that is told nothing sees no row.
+A COMMIT is told nothing: what it runs (foreign keys) asks no policy, and triggers are forbidden.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg2 import extensions
-from psycopg2.sql import Composable
 
 from calqsync.tenancy import scope
 
-_NOBODY = scope.NOBODY.settings("")
-_LEVEL = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+Settings = tuple[str, str, str]
+_NOBODY: Settings = scope.NOBODY.settings("")
+_LEVEL = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
 _SETTINGS = (
-    "SELECT set_config('app.tenant', {}, true), set_config('app.user', {}, true),"
-    " set_config('app.token', {}, true);\n"
+    b"SELECT set_config('app.tenant', %b, true), set_config('app.user', %b, true),"
+    b" set_config('app.token', %b, true);\n"
 )
 
 
@@ -31,71 +33,48 @@ class Connection(extensions.connection):
     """Whether the next transaction shall see the rows of one moment."""
     answered = float("-inf")
     """When the server last answered, by `time.monotonic`."""
-    told: tuple[str, str, str] | None = _NOBODY
+    told: Settings | None = _NOBODY
     """The settings of the running transaction; None where they have to be told anew."""
 
     def cursor(self, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """A cursor that tells; raises TypeError for what would read in a scope of another time."""
+        if "cursor_factory" in options or (options.get("withhold") and not self.autocommit):
+            raise TypeError("cursors of other kinds, and beyond a commit, would not be told")
         kind = Cursor if name is None else NamedCursor
-        return super().cursor(name, **{"cursor_factory": kind, **options})
+        return super().cursor(name, cursor_factory=kind, **options)
 
-    def untold(self) -> tuple[str, tuple[str, str, str]]:
+    def untold(self) -> tuple[bytes, Settings]:
         """(SQL that tells the running transaction what it has not heard yet, what it says)."""
         wanted = scope.current_settings(self.alias)
         if self.autocommit:  # row-level security shows nothing outside of transactions
-            return "", wanted
-        level = ""
+            return b"", wanted
+        level = b""
         if self.status == extensions.STATUS_READY:  # the next statement begins a transaction
             self.told = _NOBODY
-            level = _LEVEL if self.one_state else ""
+            level = _LEVEL if self.one_state else b""
         if wanted == self.told:
             return level, wanted
-        return level + _SETTINGS.format(*map(_quoted, wanted)), wanted
+        return level + _SETTINGS % tuple(map(self._quoted, wanted)), wanted
 
     def tell(self) -> None:
         """Tell it now, for what cannot be sent along with the statement."""
         sql, wanted = self.untold()
         if sql:
+            self.told = None
             with super().cursor(cursor_factory=extensions.cursor) as cursor:
                 cursor.execute(sql)
             self.told = wanted
 
+    def _quoted(self, value: str) -> bytes:
+        quoted = extensions.QuotedString(value)
+        quoted.prepare(self)
+        return quoted.getquoted()
 
-class Cursor(extensions.cursor):
-    """A cursor whose statements run in the scope of the code that sends them."""
+
+class _Telling(extensions.cursor):
+    """What tells by a statement of its own, in both kinds of cursors."""
 
     connection: Connection
-    _before = 0
-
-    def execute(self, query: Any, vars: Any = None) -> None:
-        if isinstance(query, Composable):
-            query = query.as_string(self)
-        connection = self.connection
-        if query.lstrip()[:8].upper() in ("ROLLBACK", b"ROLLBACK"):
-            # To a savepoint, perhaps, and with it to what was told before that.
-            connection.told = None
-            super().execute(query, vars)
-            return
-        sql, wanted = connection.untold()
-        self._before = len(sql)
-        if sql:
-            query = (sql if isinstance(query, str) else sql.encode()) + query
-        super().execute(query, vars)
-        # Not reached where it failed: nothing but a rollback can follow then.
-        connection.told, connection.answered = wanted, time.monotonic()
-
-    @property
-    def query(self) -> bytes | None:
-        """The last statement as it was sent, without what was sent along with it."""
-        sent = super().query
-        return sent[self._before :] if sent else sent
-
-    def executemany(self, query: Any, vars_list: Any) -> None:
-        self._tell()
-        super().executemany(query, vars_list)
-
-    def callproc(self, procname: str | bytes, *parameters: Any) -> Any:
-        self._tell()
-        return super().callproc(procname, *parameters)
 
     def copy_expert(self, *args: Any, **options: Any) -> None:
         self._tell()
@@ -110,39 +89,73 @@ class Cursor(extensions.cursor):
         super().copy_to(*args, **options)
 
     def _tell(self) -> None:
-        self._before = 0
         self.connection.tell()
 
 
-class NamedCursor(extensions.cursor):
-    """A cursor of the server, which reads rows when they are fetched."""
+class Cursor(_Telling):
+    """A cursor whose statements run in the scope of the code that sends them."""
 
-    connection: Connection
+    _before = 0
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        self.connection.tell()
-        super().execute(query, vars)
+        # First, because a value that is adapted could ask something in another scope.
+        query = self.mogrify(query, vars)
+        connection = self.connection
+        if query.lstrip()[:8].upper() == b"ROLLBACK" or not query.strip():
+            sql, wanted = b"", None  # a failed transaction takes nothing in front of it
+        else:
+            sql, wanted = connection.untold()
+        self._before = len(sql)
+        # Unknown until the answer is read: an exception of a signal may come between.
+        connection.told = None
+        super().execute(sql + query if sql else query)
+        connection.answered = time.monotonic()
+        # Back to a savepoint, perhaps, and with it to what was told before that.
+        connection.told = None if self.statusmessage == "ROLLBACK" else wanted
+
+    def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
+        for values in vars_list:
+            self.execute(query, values)
+
+    def callproc(self, procname: str | bytes, *parameters: Any) -> Any:
+        self._tell()
+        return super().callproc(procname, *parameters)
+
+    @property
+    def query(self) -> bytes | None:
+        """The last statement as it was asked, without what was sent along with it."""
+        sent = super().query
+        return sent[self._before :] if sent else sent
+
+    def _tell(self) -> None:
+        self._before = 0
+        super()._tell()
+
+
+class NamedCursor(_Telling):
+    """A cursor of the server, which reads rows when they are fetched."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        query = self.mogrify(query, vars)
+        self._tell()
+        super().execute(query)
 
     def scroll(self, *args: Any, **options: Any) -> None:
-        self.connection.tell()
+        self._tell()
         super().scroll(*args, **options)
 
     def fetchone(self) -> Any:
-        self.connection.tell()
+        self._tell()
         return super().fetchone()
 
     def fetchmany(self, size: int | None = None) -> Any:
-        self.connection.tell()
+        self._tell()
         return super().fetchmany(self.arraysize if size is None else size)
 
     def fetchall(self) -> Any:
-        self.connection.tell()
+        self._tell()
         return super().fetchall()
 
     def __next__(self) -> Any:
-        self.connection.tell()
+        self._tell()
         return super().__next__()
-
-
-def _quoted(value: str) -> str:
-    return str(extensions.QuotedString(value))

@@ -16,6 +16,7 @@ from psycopg2.errors import InsufficientPrivilege
 from calqsync.tenancy import scope
 from calqsync.tenancy.accounts import sign_in
 from calqsync.tenancy.audit import acting
+from calqsync.tenancy.context import Company
 from calqsync.tenancy.models import AuditEvent, Membership, Role, SupportGrant
 from calqsync.tenancy.services import audit
 from calqsync.tenancy.support import grants
@@ -39,7 +40,8 @@ def looking_in(request: Any, slug: str) -> Iterator[None]:
         grant = grants.live_grant(staff=user, slug=slug)
     if grant is None:
         raise Http404
-    request.support_grant, request.tenant, request.tenants = grant, grant.tenant, [grant.tenant]
+    request.support_grant, request.tenant = grant, grant.tenant
+    request.tenants = [Company(grant.tenant.name, grant.tenant.slug)]
     request.membership = Membership(user_id=user.pk, tenant_id=grant.tenant_id, role=Role.VIEWER)
     with (
         scope.looking_in(grant.tenant_id),

@@ -40,14 +40,16 @@ class PlainSerializer:
 
 
 class OneClient(RedisCacheClient):
-    """Django's client of one server, which is made once instead of once a question."""
+    """Django's client, which is made once instead of once a question."""
 
-    _one: Any = None
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._made: dict[bool, Any] = {}
 
     def get_client(self, key: Any = None, *, write: bool = False) -> Any:
-        if self._one is None:
-            self._one = super().get_client(key, write=write)
-        return self._one
+        if write not in self._made:
+            self._made[write] = super().get_client(key, write=write)
+        return self._made[write]
 
 
 class SteadyRedisCache(RedisCache):
