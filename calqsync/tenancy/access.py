@@ -158,8 +158,7 @@ def _entered(request: TenantRequest, slug: str) -> Iterator[None]:
 # Of the company that is asked for, all there is to know; of the others what leads to them.
 _MEMBERSHIPS = """
     SELECT t.name, t.slug, m.id, m.public_id, m.role, m.created_at, asked.*
-    FROM tenancy_membership m
-    JOIN tenancy_tenant t ON t.id = m.tenant_id
+    FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
     LEFT JOIN LATERAL (SELECT t.* WHERE t.slug = %(slug)s) asked ON true
     WHERE m.user_id = %(user)s ORDER BY t.name
 """
