@@ -5,11 +5,11 @@ everywhere, and shares the machine with the database and with who asks. Who asks
 and looks at their status and length, and at nothing else in them. The kernel deals connections to
 the two processes by a hash of their ports, evenly once in four times, seven and one or worse once
 in fourteen; so each page is asked for in several deals, each with connections of its own. All
-answers count for its percentiles, and the worst deal's is said beside them. Each page is asked for a second without
-being counted: processes have read their templates then, and the page's pieces and frame are
-kept (docs/interface.md). What it costs to make it anew is said beside it, by an address that is
-never kept. Queries count beyond those for session, person, company and settings of the scope, and
-are those of a page made anew. `--lines` takes fewer lines.
+answers count for its percentiles, and the worst deal's is said beside them. Each page is asked for a
+second without being counted: processes have read their templates then, and the page's pieces and
+frame are kept (docs/interface.md). What it costs to make it anew is said beside it, by an address
+that is never kept. Queries count beyond those for session, person, company and settings of the
+scope, and are those of a page made anew. `--lines` takes fewer lines.
 """
 
 from __future__ import annotations
