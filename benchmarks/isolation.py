@@ -185,12 +185,12 @@ def _compared(name: str, asked: Callable[[], float], bare: Any) -> dict[str, flo
                     spent = asked()
             if turn >= WARM:  # caches are filled by then
                 (with_it if bound else without).append(spent * 1000)
-    told: list[str] = []
+    told: list[bytes] = []
     untold = Connection.untold
 
-    def noted(connection: Connection) -> tuple[str, tuple[str, str, str]]:
+    def noted(connection: Connection) -> tuple[bytes, tuple[str, str, str]]:
         sql, wanted = untold(connection)
-        told.extend(["set_config"] * ("set_config" in sql))
+        told.extend([b"set_config"] * (b"set_config" in sql))
         return sql, wanted
 
     with mock.patch.object(Connection, "untold", noted):
