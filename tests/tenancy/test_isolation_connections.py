@@ -3,7 +3,6 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
-from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -19,19 +18,6 @@ from tests import pooling
 from tests.pooling import PGBOUNCER
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def named(tenant, name):
-    with scope.tenant(tenant.pk), transaction.atomic():
-        Connection.objects.create(name=name, company_id=name, company_name=name)
-
-
-@pytest.fixture
-def both(committed_cast):
-    """A and B with one connection each, named after them."""
-    named(committed_cast.tenant, "A")
-    named(committed_cast.stranger_tenant, "B")
-    return SimpleNamespace(a=committed_cast.tenant.pk, b=committed_cast.stranger_tenant.pk)
 
 
 def seen():

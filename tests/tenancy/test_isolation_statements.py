@@ -3,7 +3,6 @@
 import io
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -19,16 +18,6 @@ from integrations.models import Connection
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = "SELECT name FROM integrations_connection ORDER BY 1"
-
-
-@pytest.fixture
-def both(committed_cast):
-    """A and B with one connection each, named after them."""
-    tenants = {"A": committed_cast.tenant.pk, "B": committed_cast.stranger_tenant.pk}
-    for name, tenant in tenants.items():
-        with scope.tenant(tenant), transaction.atomic():
-            Connection.objects.create(name=name, company_id=name, company_name=name)
-    return SimpleNamespace(a=tenants["A"], b=tenants["B"])
 
 
 def cursor(**options):
@@ -200,7 +189,7 @@ class Interrupted(Exception):
     """What a signal raises while an answer is read."""
 
 
-def test_what_ended_before_its_answer_was_read_is_told_anew(both, monkeypatch):
+def test_what_ended_before_its_answer_was_read_is_told_anew(both):
     with scope.tenant(both.a), transaction.atomic():
         assert seen() == ["A"]
         with scope.tenant(both.b), cursor() as one:
